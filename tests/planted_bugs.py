@@ -1,0 +1,70 @@
+"""Plant classic student mistakes, one at a time, and show which test catches each.
+
+    python tests/planted_bugs.py                    all scripts (minutes)
+    python tests/planted_bugs.py dyna_q mcts        some
+
+The mistakes are in planted/<script>.py: BUGS = [(name, source text, what replaces it), ...], where a
+fourth entry such as "def dyna_q(" narrows the place. Each is applied to a copy of the script, and
+that script's tests are run against the copy through --scripts. A text that is not there fails loudly.
+Exit code 1 if a mistake goes unnoticed.
+"""
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+SCRIPTS = ("dyna_q", "expectation_model", "mpc", "rollout_search", "mcts")
+TIMEOUT = 120
+
+
+def bugs(script):
+    return runpy.run_path(str(TESTS / "planted" / f"{script}.py"))["BUGS"]
+
+
+def plant(script, old, new, within=""):
+    """The script's source with one mistake in it; `within` names the only block to look at."""
+    source = (TESTS.parent / f"{script}.py").read_text(encoding="utf-8")
+    start = source.index(within)
+    end = source.find("\n\n\n", start) if within else len(source)
+    block = source[start:end]
+    if block.count(old) != 1:
+        raise ValueError(f"{script}.py: this text is there {block.count(old)} times, not once: {old!r}")
+    return source[:start] + block.replace(old, new) + source[end:]
+
+
+def caught_by(script, source):
+    """The first test of `script` that fails for this source, or None."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, f"{script}.py").write_text(source, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", str(TESTS / f"test_{script}.py"), "-x", "-q",
+                   "-p", "no:cacheprovider", "--scripts", folder]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT,
+                                 cwd=TESTS.parent)
+        except subprocess.TimeoutExpired:
+            return f"(hangs: stopped after {TIMEOUT} s)"
+    if run.returncode == 0:
+        return None
+    found = re.search(r"^(?:FAILED|ERROR) \S*?::(\S+)", run.stdout, re.MULTILINE)
+    return found[1] if found else f"(pytest ended with code {run.returncode})"
+
+
+def main():
+    jobs = [(script, name, plant(script, *change))
+            for script in sys.argv[1:] or SCRIPTS for name, *change in bugs(script)]
+    n_missed = 0
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(lambda job: caught_by(job[0], job[2]), jobs)
+        for (script, name, _), test in zip(jobs, results):
+            n_missed += test is None
+            print(f"{script:18} | {name:62} | {test or 'NOT CAUGHT'}", flush=True)
+    print(f"{len(jobs) - n_missed} of {len(jobs)} planted bugs caught")
+    return 1 if n_missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
