@@ -375,7 +375,7 @@ def n_arrows(Q):
 def check_claims(steps, policies, blocking, shortcut, tried):
     """Rows (claim, expected, measured, ok).
 
-    "a \u00b1 b": b is 4 standard errors for this number of runs, which 1 seed in 10,000 misses; the
+    "a ± b": b is 4 standard errors for this number of runs, which 1 seed in 10,000 misses; the
     standard deviations are those of 600 other runs, the final rewards of 2,000 of another program.
     """
     rows = []
@@ -383,7 +383,7 @@ def check_claims(steps, policies, blocking, shortcut, tried):
         rows.append((claim, f"{expected}", f"{measured:g}", expected == measured))
     def near(claim, expected, sd, measured):
         tolerance = 4 * sd / math.sqrt(len(steps))
-        rows.append((claim, f"{expected:.4g} \u00b1 {tolerance:.2g}", f"{measured:.4g}",
+        rows.append((claim, f"{expected:.4g} ± {tolerance:.2g}", f"{measured:.4g}",
                      abs(measured - expected) <= tolerance))
 
     shortest, optimum, walk = (expected_steps(Maze(DYNA_MAZE), epsilon) for epsilon in (0, 0.1, 1))
