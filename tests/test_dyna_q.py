@@ -429,14 +429,13 @@ def test_replay_suffers_from_stale_transitions(changing):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_claim_of_the_table_holds(ours, dyna_q, base_seed, seed):
-    """4 runs instead of 30, for which the table widens its own tolerances. Control: with the two
-    methods exchanged, and with random agents, claims fail."""
+    """4 runs instead of 30, for which the table widens its own tolerances. Control: with agents that
+    do not learn, the 6 claims about episodes 2 to 50 fail."""
     results = dyna_q.run_experiments(4, base_seed * 1000 + seed, lambda text: None)
     rows = dyna_q.check_claims(**results)
     assert len(rows) > 20 and all(ok for *_, ok in rows), [row for row in rows if not row[3]]
-    results["blocking"]["Dyna-Q+"] = results["blocking"]["Dyna-Q"]
     results["steps"] = np.full_like(results["steps"], 869)
-    assert sum(not ok for *_, ok in dyna_q.check_claims(**results)) >= 8
+    assert sum(not ok for *_, ok in dyna_q.check_claims(**results)) == 6
 
 
 def test_runs_do_not_depend_on_their_number(ours, dyna_q):
