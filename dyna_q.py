@@ -401,14 +401,14 @@ def check_claims(steps, policies, blocking, shortcut, tried):
         near(f"n = {n}: cells with an arrow halfway through episode 2", expected, sd,
              n_arrows(Q).mean())
     # found: rewards in the last 1000 steps; there, more of them than the old way's 16 steps allow
-    for maze, curves, least, name, share, reward, sd in (
-            ("blocking", blocking, 0, "Dyna-Q", 0.45, 74.1, 39.6),
-            ("blocking", blocking, 0, "Dyna-Q+", 1.0, 141.6, 9.4),
-            ("shortcut", shortcut, 1000 / 16, "Dyna-Q", 0.003, 283.7, 29.1),
-            ("shortcut", shortcut, 1000 / 16, "Dyna-Q+", 1.0, 345.9, 10.8)):
+    for maze, curves, least, name, share, sd_share, reward, sd in (
+            ("blocking", blocking, 0, "Dyna-Q", 0.45, 0.5, 74.1, 39.6),
+            ("blocking", blocking, 0, "Dyna-Q+", 1.0, 0, 141.6, 9.4),
+            ("shortcut", shortcut, 1000 / 16, "Dyna-Q", 0.003, 0.13, 283.7, 29.1),   # 0.13: so rare
+            ("shortcut", shortcut, 1000 / 16, "Dyna-Q+", 1.0, 0, 345.9, 10.8)):      # it is skewed
         final, before = curves[name][:, -1], curves[name][:, -1001]
-        near(f"{maze} maze, {name}: share of runs that find the new way", share,
-             math.sqrt(share * (1 - share)), (final - before > least).mean())
+        near(f"{maze} maze, {name}: share of runs that find the new way", share, sd_share,
+             (final - before > least).mean())
         near(f"{maze} maze, {name}: final reward", reward, sd, final.mean())
     ahead = blocking["Dyna-Q"] - blocking["replay"]
     exactly("replay: reward apart from Dyna-Q's before the walls move", 0,

@@ -299,13 +299,13 @@ def test_epsilon_is_the_probability_of_a_random_action(dyna_q, base_seed):
 @pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
 def test_results_have_the_promised_form_and_seeds_reproduce(dyna_q, base_seed, name):
     learner, maze = getattr(dyna_q, name), dyna_q.Maze(GAP_RIGHT, GAP_LEFT, 300)
-    first = learner(maze, 5, n_steps=777, seed=base_seed)
-    again = learner(maze, 5, n_steps=777, seed=base_seed)       # the same maze starts over
-    other = learner(maze, 5, n_steps=777, seed=base_seed + 1)
+    first = learner(maze, 5, n_steps=3000, seed=base_seed)
+    again = learner(maze, 5, n_steps=3000, seed=base_seed)       # the same maze starts over
+    other = learner(maze, 5, n_steps=3000, seed=base_seed + 1)
     for x, y in zip(first, again):
         np.testing.assert_array_equal(x, y)
     Q, steps, rewards = first
-    assert Q.shape == (54, 4) and rewards.shape == (777,) and steps.sum() <= 777
+    assert Q.shape == (54, 4) and rewards.shape == (3000,) and steps.sum() <= 3000
     assert rewards.sum() == len(steps) and not np.array_equal(first[0], other[0])
     Q, steps, rewards = learner(dyna_maze(dyna_q), 5, n_episodes=4,
                                 seed=np.random.default_rng(base_seed))
