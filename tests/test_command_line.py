@@ -4,6 +4,7 @@ import builtins
 import dis
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,23 @@ def test_public_names_work_when_copied_alone(script, names):
     needed -= {part.name for node in classes for part in node.body if hasattr(part, "name")}
     missing = sorted(name for name in needed if name not in scope and not hasattr(builtins, name))
     assert not missing, f"{names} need {missing} from elsewhere in {script}.py"
+
+
+BANNERS = ["Settings", "Environment", "Algorithm", "Exact answers", "Experiments", "Claims", "Figure",
+           "Table and command line"]
+
+
+@each_script
+def test_sections_come_in_the_same_order_and_the_last_is_the_same(script):
+    """But for numbers: runs, seconds and the size of the figure are the script's own."""
+    def last_section(name):
+        source = (REPOSITORY / f"{name}.py").read_text(encoding="utf-8")
+        return re.sub(r"\d+(\.\d+)?( runs?)?", "#", source[source.index("# %% Table and command line"):])
+    source = (REPOSITORY / f"{script}.py").read_text(encoding="utf-8")
+    banners = [re.split(r"[:,]", line[5:])[0] for line in source.splitlines() if line.startswith("# %% ")]
+    assert [b for i, b in enumerate(banners) if b not in banners[:i]] == BANNERS
+    assert last_section(script) == last_section("dyna_q")
+    assert max(map(len, source.splitlines())) <= 100
 
 
 @each_script
