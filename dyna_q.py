@@ -12,14 +12,16 @@ Dyna-Q       also Model(S,A) <- R, S'; then n times the same update with R, S' <
 Dyna-Q+      the same, with R + kappa sqrt(tau) in the imagined updates
 replay       the same as Dyna-Q, with R, S' from a stored transition instead of the model
 
-Run it: python dyna_q.py (about 10 s; --quick 4 s; --help for more). To expect, over 30 runs:
+Run it: python dyna_q.py (about 10 s; --quick 4 s; --help for more). To expect, mean +- standard
+error of 30 runs:
     the first episode is a random walk (868.7 steps, standard deviation 789), the same for every n;
     20 steps are reached around episode 28 +- 1.3 / 6 +- 0.4 / 3 for n = 0 / 5 / 50 (the textbook
     reads about 25 / 5 / 3); then 18.1 / 16.7 / 16.8 steps, the exact epsilon-greedy optimum 15.88;
-    halfway through episode 2, n = 0 has learned in 1 cell, n = 50 in 25 +- 8;
-    blocked: 45 % of Dyna-Q's runs find the new path, all of Dyna-Q+'s (reward 74 against 142);
-    shortcut: 0.3 % of Dyna-Q's runs find it, all of Dyna-Q+'s (reward 284 against 346);
-    replay equals Dyna-Q bit for bit until the walls move; then stale transitions cost it 26.
+    halfway through episode 2, n = 0 has learned in 1 cell, n = 50 in 25 +- 1.5;
+    blocked: 45 % of Dyna-Q's runs find the new path, all of Dyna-Q+'s; final reward 74 +- 7
+    against 142 +- 2;
+    shortcut: 0.3 % of Dyna-Q's runs find it, all of Dyna-Q+'s; 284 +- 5 against 346 +- 2;
+    replay equals Dyna-Q bit for bit until the walls move; then stale transitions cost it 26 +- 7.
 The last lines printed check each of these sentences on the run you just made.
 
 Notation
@@ -68,13 +70,13 @@ GAP_RIGHT = ["........G",
              "...S....."]
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
-BLOCKING = dict(rows=GAP_RIGHT, later_rows=GAP_LEFT, change_at=1000)    # slide "harder"
-SHORTCUT = dict(rows=GAP_LEFT, later_rows=GAP_BOTH, change_at=3000)     # slide "easier"
+BLOCKING = dict(rows=GAP_RIGHT, later_rows=GAP_LEFT, change_at=1000)    # a slide: it gets harder
+SHORTCUT = dict(rows=GAP_LEFT, later_rows=GAP_BOTH, change_at=3000)     # the next: easier
 
 N_PLANNING = (0, 5, 50)                                     # the slide's comparison (alpha = 0.1)
 CHANGING = dict(alpha=1.0, gamma=0.95, epsilon=0.1)         # one setting for both changing mazes,
 N_CHANGING, KAPPA = 10, 1e-3                                # n = 10, and Dyna-Q+'s bonus
-N_QUESTIONS = 100                                           # real steps before panel 5's question
+N_QUESTIONS = 100                               # real steps before what the model is asked is drawn
 
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # colour-blind safe
 
@@ -101,7 +103,7 @@ class Maze:
         now, later = self.layouts
         if now.shape != later.shape:
             raise ValueError(f"rows and later_rows differ in shape: {now.shape}, {later.shape}")
-        if any(now.distance[s] < math.inf == later.distance[s] for s in now.free):
+        if any(now.distance[s] < math.inf and later.distance[s] == math.inf for s in now.free):
             raise ValueError("after the walls have moved, the goal is out of reach from some cells")
         self.observation_space = SimpleNamespace(n=len(now.next_states))
         self.action_space = SimpleNamespace(n=4)
@@ -167,8 +169,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and 0 <= kappa < math.inf):
         raise ValueError("need 0 < alpha <= 1, gamma and epsilon in [0, 1], kappa >= 0; "
                          f"got {alpha=}, {gamma=}, {epsilon=}, {kappa=}")
-    if n_planning < 0 or n_planning % 1 or (n_episodes if n_steps is None else n_steps) < 1:
-        raise ValueError("need a whole number n_planning >= 0, and n_episodes or n_steps >= 1; "
+    n_real = n_episodes if n_steps is None else n_steps
+    if n_planning < 0 or n_planning % 1 or n_real < 1 or n_real % 1:
+        raise ValueError("need whole numbers: n_planning >= 0, and n_episodes or n_steps >= 1; "
                          f"got {n_planning=}, {n_episodes=}, {n_steps=}")
     env_seed, *seeds = (int(rng.integers(2**31)) for rng in np.random.default_rng(seed).spawn(3))
     acting, planning = map(random.Random, seeds)
@@ -215,7 +218,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         #     R, S' <- Model(S,A); the update of (d). Why lists: for single numbers they are quick.
         #     One imagined update takes 0.4 microseconds; on NumPy arrays, as assignments have it,
         #     4; in the best-known public script 21 to 24; in compiled code 0.005.
-        for s in planning.choices(visited, k=n_planning):
+        for s in planning.choices(visited, k=int(n_planning)):
             actions = known[s]
             a = actions[int(planning.random() * len(actions))]
             r, s2, terminated = model[s][a]
@@ -236,8 +239,9 @@ def replay_q(env, n_replay=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and 0 <= kappa < math.inf):
         raise ValueError("need 0 < alpha <= 1, gamma and epsilon in [0, 1], kappa >= 0; "
                          f"got {alpha=}, {gamma=}, {epsilon=}, {kappa=}")
-    if n_replay < 0 or n_replay % 1 or (n_episodes if n_steps is None else n_steps) < 1:
-        raise ValueError("need a whole number n_replay >= 0, and n_episodes or n_steps >= 1; "
+    n_real = n_episodes if n_steps is None else n_steps
+    if n_replay < 0 or n_replay % 1 or n_real < 1 or n_real % 1:
+        raise ValueError("need whole numbers: n_replay >= 0, and n_episodes or n_steps >= 1; "
                          f"got {n_replay=}, {n_episodes=}, {n_steps=}")
     env_seed, *seeds = (int(rng.integers(2**31)) for rng in np.random.default_rng(seed).spawn(4))
     acting, planning, drawing = map(random.Random, seeds)
@@ -279,7 +283,7 @@ def replay_q(env, n_replay=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         buffer[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
         # (f) repeat n times: draw (S, A) as Dyna does, then R, S' from its stored transitions
-        for s in planning.choices(visited, k=n_replay):
+        for s in planning.choices(visited, k=int(n_replay)):
             actions = known[s]
             a = actions[int(planning.random() * len(actions))]
             stored = buffer[s][a]
@@ -319,7 +323,7 @@ def run_seeds(n_runs, seed):
 
 
 def compare_planning(n_runs, seed, n_episodes=50):
-    """Slide "comparison of 0/5/50 planning steps": steps per episode (runs, 3, n_episodes)."""
+    """The slide that compares 0, 5, 50 planning steps: steps per episode (runs, 3, n_episodes)."""
     return np.array([[dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=s)[1] for n in N_PLANNING]
                      for s in run_seeds(n_runs, seed)])
 
@@ -335,7 +339,7 @@ def halfway(steps, i, seed):
 
 
 def changing_maze(maze, learner, n_steps, n_runs, seed, kappa=0.0):
-    """Slides "harder" and "easier": cumulative reward (runs, n_steps) while the walls move."""
+    """The slides "harder", "easier": cumulative reward (runs, n_steps) while the walls move."""
     results = [learner(Maze(**maze), N_CHANGING, n_steps=n_steps, kappa=kappa, seed=s, **CHANGING)
                for s in run_seeds(n_runs, seed)]
     return np.cumsum([rewards for _, _, rewards in results], axis=1)
@@ -345,7 +349,12 @@ def pairs_tried(n_steps, seed):
     """The pairs (s, a) that Dyna-Q+ has tried in its first real steps on the shortcut maze."""
     maze, tried = Maze(**SHORTCUT), set()
     step = maze.step
-    maze.step = lambda a: (tried.add((maze.state, a)), step(a))[1]     # look over its shoulder
+
+    def recording_step(action):                     # look over the agent's shoulder
+        tried.add((maze.state, action))
+        return step(action)
+
+    maze.step = recording_step
     dyna_q(maze, N_CHANGING, n_steps=n_steps, kappa=KAPPA, seed=run_seeds(1, seed)[0], **CHANGING)
     return tried
 
@@ -372,34 +381,34 @@ def n_arrows(Q):
     return (Q.max(axis=-1) > Q.min(axis=-1)).sum(axis=-1)
 
 
+def near(claim, expected, tolerance, measured):
+    return (claim, f"{expected:g} ± {tolerance:.3g}", f"{measured:.4g}",
+            abs(measured - expected) <= tolerance)
+
+
 def check_claims(steps, policies, blocking, shortcut, tried):
     """Rows (claim, expected, measured, ok).
 
-    "a ± b": b is 4 standard errors for this number of runs, which 1 seed in 10,000 misses; the
-    standard deviations are those of 600 other runs, the final rewards of 2,000 of another program.
+    A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
+    standard deviations of 600 other runs; of the final rewards: of 2,000 runs of another program.
     """
-    rows = []
-    def exactly(claim, expected, measured):
-        rows.append((claim, f"{expected}", f"{measured:g}", expected == measured))
-    def near(claim, expected, sd, measured):
-        tolerance = 4 * sd / math.sqrt(len(steps))
-        rows.append((claim, f"{expected:.4g} ± {tolerance:.2g}", f"{measured:.4g}",
-                     abs(measured - expected) <= tolerance))
-
+    se4 = 4 / math.sqrt(len(steps))
     shortest, optimum, walk = (expected_steps(Maze(DYNA_MAZE), epsilon) for epsilon in (0, 0.1, 1))
-    exactly("Dyna maze: shortest path", 14, round(shortest, 9))
-    exactly("episode 1: difference between n = 0, 5, 50", 0, np.ptp(steps[:, :, 0], axis=1).max())
-    near("episode 1: steps of a random walk", walk, 789, steps[:, 0, 0].mean())
+    rows = [near("Dyna maze: shortest path", 14, 1e-9, shortest),
+            near("episode 1: difference between n = 0, 5, 50", 0, 0,
+                 np.ptp(steps[:, :, 0], axis=1).max()),
+            near("episode 1: steps of a random walk", round(walk, 1), 789 * se4,
+                 steps[:, 0, 0].mean())]
     for i, (n, expected, sd) in enumerate(zip(N_PLANNING, (28, 6, 3), (7.2, 2.4, 1.4))):
         short = np.flatnonzero(steps[:, i].mean(axis=0) <= 20)
-        near(f"n = {n}: first episode with a mean of at most 20 steps", expected, sd,
-             short[0] + 1 if len(short) else math.nan)
+        rows.append(near(f"n = {n}: first episode with a mean of at most 20 steps", expected,
+                         sd * se4, short[0] + 1 if len(short) else math.nan))
     for i, (n, expected, sd) in enumerate(zip(N_PLANNING, (18.1, 16.7, 16.8), (1.5, 1.2, 1.5))):
-        near(f"n = {n}: steps in episodes 31 to 50 (exact optimum {optimum:.3f})", expected, sd,
-             steps[:, i, 30:].mean())
+        rows.append(near(f"n = {n}: steps in episodes 31 to 50 (exact optimum {optimum:.3f})",
+                         expected, sd * se4, steps[:, i, 30:].mean()))
     for n, expected, sd, (Q, _) in zip((0, 50), (1, 25), (0, 8.3), policies):
-        near(f"n = {n}: cells with an arrow halfway through episode 2", expected, sd,
-             n_arrows(Q).mean())
+        rows.append(near(f"n = {n}: cells with an arrow halfway through episode 2", expected,
+                         sd * se4, n_arrows(Q).mean()))
     # found: rewards in the last 1000 steps; there, more of them than the old way's 16 steps allow
     for maze, curves, least, name, share, sd_share, reward, sd in (
             ("blocking", blocking, 0, "Dyna-Q", 0.45, 0.5, 74.1, 39.6),
@@ -407,17 +416,18 @@ def check_claims(steps, policies, blocking, shortcut, tried):
             ("shortcut", shortcut, 1000 / 16, "Dyna-Q", 0.003, 0.13, 283.7, 29.1),   # 0.13: so rare
             ("shortcut", shortcut, 1000 / 16, "Dyna-Q+", 1.0, 0, 345.9, 10.8)):      # it is skewed
         final, before = curves[name][:, -1], curves[name][:, -1001]
-        near(f"{maze} maze, {name}: share of runs that find the new way", share, sd_share,
-             (final - before > least).mean())
-        near(f"{maze} maze, {name}: final reward", reward, sd, final.mean())
-    ahead = blocking["Dyna-Q"] - blocking["replay"]
-    exactly("replay: reward apart from Dyna-Q's before the walls move", 0,
-            np.abs(ahead[:, :BLOCKING["change_at"]]).max())
-    near("replay: final reward lost to stale transitions", 25.9, 37.6, ahead[:, -1].mean())
+        rows += [near(f"{maze} maze, {name}: share of runs that find the new way", share,
+                      sd_share * se4, (final - before > least).mean()),
+                 near(f"{maze} maze, {name}: final reward", reward, sd * se4, final.mean())]
+    ahead, change_at = blocking["Dyna-Q"] - blocking["replay"], BLOCKING["change_at"]
     untried = 4 * len({s for s, _ in tried}) - len(tried)
-    rows.append((f"Dyna-Q+ after {N_QUESTIONS} steps: planned pairs that no buffer holds", "> 0",
-                 str(untried), untried > 0))
-    return rows
+    return rows + [
+        near("replay: reward apart from Dyna-Q's before the walls move", 0, 0,
+             np.abs(ahead[:, :change_at]).max()),
+        near("replay: final reward lost to stale transitions", 25.9, 37.6 * se4,
+             ahead[:, -1].mean()),
+        (f"Dyna-Q+ after {N_QUESTIONS} steps: planned pairs that no buffer holds", "> 0",
+         str(untried), untried > 0)]
 
 
 # %% Figure: one panel per slide

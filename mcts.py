@@ -12,17 +12,19 @@ Update   Q(s,a) = 1/N(s,a) sum over k, u of 1(S_u^k,A_u^k = s,a) G_u^k: the mean
          that took a in s, of G_u = R_{u+1} + gamma R_{u+2} + ..., the return from that very step
 Output   argmax_a Q(root,a), the slide's rule; or the action of most visits, the common one
 
-Run it: python mcts.py (about 16 s; --quick 6 s; --help for more). To expect, over 16 runs:
-    a bridge of 2 / 3 / 4 cells is crossed from 100 / 300-1000 / 3000 simulations on (the last in
-    93 % of the runs); with fewer the near treasure fools the search, and it always fools flat
-    search: random rollouts fall down, however many they are;
-    slippery bridge of 3, 1000 simulations a step: return .72 +- .16 (optimum .744), flat .40;
-    c = 1: .81 (optimum .812); c = .1 doesn't look far enough, c = 10 doesn't use what it saw: .43;
-    best Q and most visits hardly differ (.025 +- .06 at c = .3); a reused tree gains .07 +- .05;
-    all together: mean return .38 +- .06 over 25 episodes; without search .25, without model .21,
-    without values .17. The last ten are at .49; an optimal epsilon-greedy agent gets .527.
-The last lines printed check these sentences on the run you just made. Among them is the root's
-table (N, Q and the exact Q*) and, indented, the next two levels of the tree.
+Run it: python mcts.py (about 16 s; --quick 6 s; --help for more). To expect, mean +- standard
+error of 16 runs:
+    a bridge of 2 / 3 / 4 cells is crossed from 100 / 300 / 3000 simulations on (the latter two in
+    93 % of the runs), with 30 / 100 / 300 in 9 % / 0 / 0: there the near treasure fools the search.
+    It always fools flat search: random rollouts fall down, however many they are;
+    slippery bridge of 3, 1000 simulations a step: return 0.72 +- 0.04 (optimum 0.744), flat 0.40;
+    c = 1: 0.81 +- 0.04 (optimum 0.812); c = 0.1 doesn't look far enough, c = 10 doesn't use what it
+    saw: 0.43; best Q and most visits hardly differ (0.025 +- 0.02 at c = 0.3);
+    a reused tree gains 0.07 +- 0.01;
+    all together: mean return 0.38 +- 0.02 over 25 episodes; without search 0.25, without model
+    0.21, without values 0.17. The last ten are at 0.49; an optimal epsilon-greedy agent gets 0.527.
+The last lines printed check each of these sentences on the run you just made. Among them are the
+root's table (N, Q and the exact Q*) and, indented, the next two levels of the tree.
 
 Notation
     s, a, r     S, A, R of the slide: any hashable state, an action, a float
@@ -147,7 +149,8 @@ class Node:
         """The action to output: of highest Q (the slide's), or by="N" of most visits."""
         score = self.N if by == "N" else [q if n else -math.inf for q, n in zip(self.Q, self.N)]
         best = max(score)
-        return rng.choice([a for a, x in zip(self.actions, score) if x == best])
+        ties = [a for a, x in zip(self.actions, score) if x == best]
+        return ties[int(rng.random() * len(ties))]
 
 
 def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=None, root=None,
@@ -171,9 +174,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     Q of an action never tried is 0. ValueError for an argument out of range, a state without
     actions, or a root of another state.
     """
-    if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= c < math.inf):
-        raise ValueError(f"need n_simulations and max_depth >= 1, gamma in [0, 1], c >= 0; got "
-                         f"{n_simulations=}, {max_depth=}, {gamma=}, {c=}")
+    if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= epsilon <= 1
+                                                  and 0 <= c < math.inf):
+        raise ValueError("need n_simulations, max_depth >= 1, gamma and epsilon in [0, 1], c >= 0; "
+                         f"got {n_simulations=}, {max_depth=}, {gamma=}, {epsilon=}, {c=}")
     if root is not None and root.state != state:
         raise ValueError(f"root is the tree of state {root.state!r}, not of {state!r}")
     if not isinstance(rng, random.Random):          # several times faster at single numbers
@@ -205,7 +209,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                     a = rollout(s, rng)
                 else:                               # nearly all the time is spent in these lines;
                     available = actions(s)          # bits(30) % n is faster than rng.choice
-                    n = len(available) or Node(s, available)    # ValueError if none
+                    n = len(available) or Node(s, available)    # no actions: Node says so
                     a = available[bits(30) % n]
                 s, r, terminated = step(s, a, rng)
                 if r:
@@ -223,7 +227,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     return root
 
 
-def flat_search(model, state, n_calls, gamma, max_depth=100, rng=None):
+def flat_search(model, state, n_calls, gamma, rng, max_depth=100):
     """Slide "Simulation-based search", the baseline: random rollouts of each root action in turn,
     until the model has been called n_calls times. Returns a Node without children."""
     root = Node(state, model.actions(state))
@@ -245,10 +249,11 @@ def flat_search(model, state, n_calls, gamma, max_depth=100, rng=None):
 # %% Algorithm: putting it all together
 
 class CountModel:
-    """A model learned by counting (slide "How to build a model (III)"), in mcts's interface.
+    """A model learned by counting (slide "How to build a model? (III)"), in mcts's interface.
 
     seen[s, a] lists the outcomes of a in s, each as often as it happened: drawing one of them is
-    drawing from N(s,a,s') / N(s,a). A pair never tried is taken for an end without reward.
+    drawing from N(s,a,s') / N(s,a). A pair never tried is taken for an end without
+    reward (staying put, as in Dyna-Q's model, a search would run in circles there).
     """
 
     def __init__(self, actions):
@@ -269,9 +274,11 @@ def together(world, n_episodes, seed, gamma, search=20, values=True, model=True,
     search      simulations before each action; 0 looks one step ahead in the learned model
     values      the learned values at the leaves of the search; False is random rollouts
     model       False is Q-learning (step size alpha), without a model and without search
-    Returns each episode's discounted return (n_episodes,). Unlike mcts, it acts epsilon-greedily.
+    epsilon     probability of a random real action (mcts's own epsilon is inside the search)
+    Returns each episode's discounted return (n_episodes,).
     """
-    real, imagined = map(random.Random, np.random.SeedSequence(seed).generate_state(2).tolist())
+    streams = np.random.SeedSequence(seed).generate_state(3).tolist()
+    real, imagined, acting = map(random.Random, streams)
     learned, V, Q, returns = CountModel(world.actions), {}, {}, []
 
     def value(s):
@@ -294,7 +301,7 @@ def together(world, n_episodes, seed, gamma, search=20, values=True, model=True,
                                   / len(outcomes))
             V[s] = best = max(scores)               # the search's verdict is what values learn
             greedy = [a for a, score in zip(actions, scores) if score == best]
-            a = imagined.choice(actions if imagined.random() < epsilon else greedy)
+            a = acting.choice(actions if acting.random() < epsilon else greedy)
             s2, r, terminated = world.step(s, a, real)
             learned.learn(s, a, s2, r, terminated)
             if not model:
@@ -369,14 +376,15 @@ def crosses(length, method, seeds):
 
 def play(world, seed, n, by="Q", reuse=False, method=mcts, **options):
     """Discounted return of one episode with a search of n simulations before every action."""
-    real, imagined = map(random.Random, np.random.SeedSequence(seed).generate_state(2).tolist())
+    streams = np.random.SeedSequence(seed).generate_state(3).tolist()
+    real, imagined, acting = map(random.Random, streams)
     s, G, root = world.start, 0.0, None
     for t in range(100):
         model = Counted(world)
         root = mcts(model, s, n, GAMMA, rng=imagined, root=root if reuse else None, **options)
         if method is flat_search:                   # as many calls of the model as MCTS made
             root = flat_search(world, s, model.calls, GAMMA, rng=imagined)
-        a = root.best(imagined, by)
+        a = root.best(acting, by)
         s, r, terminated = world.step(s, a, real)
         G += GAMMA**t * r
         if terminated:
@@ -453,15 +461,15 @@ def check_claims(crossing, trees, returns, constants, reused, learned):
     A tolerance is 4 standard errors for this number of runs (for counts: and 1), from the standard
     deviations of 150 other runs; 1,500 for counts expected to be all or none.
     """
-    R = len(learned["all"])
-    se4 = 4 / math.sqrt(R)
+    n_runs = len(learned["all"])
+    se4 = 4 / math.sqrt(n_runs)
     Q, V = optimal_values(bridge(3), GAMMA)
     rows = [near("bridge of 3: exact V* of the start, gamma^3", GAMMA**3, 1e-9, V[bridge(3).start])]
-    for name, n, share in ((2, 300, 1), (4, 300, 0), (3, 1000, 1), (4, 3000, 0.927),
-                           ("flat", 3000, 0)):
+    for name, n, share in ((2, 30, 0.085), (2, 100, 1), (3, 100, 0), (3, 300, 0.94), (3, 1000, 1),
+                           (4, 300, 0), (4, 3000, 0.927), ("flat", 3000, 0)):
         text = "flat search, calls of" if name == "flat" else f"bridge of {name},"
-        rows.append(near(f"{text} {n} simulations: runs (of {R}) that cross", share * R,
-                         4 * math.sqrt(R * share * (1 - share)) + (0 < share < 1),
+        rows.append(near(f"{text} {n} simulations: runs (of {n_runs}) that cross", share * n_runs,
+                         4 * math.sqrt(n_runs * share * (1 - share)) + (0 < share < 1),
                          crossing[name][:, N_SIMULATIONS.index(n)].sum()))
     sums = [int(tree.N.sum()) for tree in trees]
     rows += [("visits of the three roots add up to", ", ".join(map(str, N_TREES)),
@@ -491,7 +499,7 @@ def check_claims(crossing, trees, returns, constants, reused, learned):
              (learned["all"][:, 15:].mean(axis=1) - learned["all"][:, :3].mean(axis=1)).mean())]
 
 
-# %% Figure: one panel per question
+# %% Figure: one panel per question on the slides
 
 def draw_band(ax, x, runs, color, label, at, shift, ha="left"):
     """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""

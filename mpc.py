@@ -7,7 +7,8 @@ The slides, and where they are here
         system identification"                  PhysicalModel
     Planning v1.0                               planning_v10
     Planning v1.0 - can we do better            panel "v1.5: replanned at every step"
-    Planning v1.5 or Model Predictive Control   planning_v15, with cem or random_shooting
+    Planning v1.5 or Model Predictive Control   planning_v15, with cem (or random_shooting, which
+                                                shooting adapts: it has no use for the last plan)
     "the more you replan", "shorter horizons",  compare_replanning
         "even random sampling"
 
@@ -129,7 +130,7 @@ class PointMass:
 # %% Algorithm: two models
 
 class NeuralDynamics:
-    """A network with two hidden layers for s' = p_xi(s, a): slides "How to build a model".
+    """A network with two hidden layers for s' = p_xi(s, a): slides "How to build a model?".
 
         h1 = tanh(x W1 + b1)    h2 = tanh(h1 W2 + b2)    y = h2 W3 + b3    xi = (W1, b1, ..., b3)
 
@@ -255,7 +256,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     predict    function of states (N, ds), actions (N, da): next states (N, ds)
     reward     function of states, actions, next states: (N,)
-    state      where to plan from (ds,);  low, high: bounds of the actions, numbers or (da,)
+    state      where to plan from (ds,);  low, high: bounds, (da,) or numbers (da = 1)
     rng        Generator or seed
 
     Returns actions (horizon, da). A NaN or -inf return loses. ValueError for shapes that would
@@ -330,7 +331,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     return np.clip(mean, low, high)                 # a mean of equal numbers may round past them
 
 
-# %% Algorithm: the three recipes. Each differs from the one before by the lines marked with "new"
+# %% Algorithm: the three recipes. What a recipe adds to the one before is marked "new"
 
 def run_base_policy(env, n_episodes, rng):
     """The base policy pi_0: forces drawn uniformly. Returns D, a list of (s, a, s')."""
@@ -357,7 +358,13 @@ def planning_v05(env, model, n_base, seed=0, n_epochs=N_EPOCHS, plan=cem, **sett
     # (3) plan through p_xi(s'|s, a) to choose actions (the slide writes pi_0)
     state, _ = env.reset()
     actions = plan(model.predict, env.reward, state, low=low, high=high, rng=planning, **settings)
-    return sum(env.step(action)[1] for action in actions), actions
+    total = 0.0
+    for action in actions:                              # the horizon should cover the episode
+        _, reward, terminated, truncated, _ = env.step(action)
+        total += reward
+        if terminated or truncated:
+            break
+    return total, actions
 
 
 def planning_v10(env, model, n_base, n_rounds, seed=0, n_epochs=N_EPOCHS, plan=cem, **settings):
@@ -376,10 +383,12 @@ def planning_v10(env, model, n_base, n_rounds, seed=0, n_epochs=N_EPOCHS, plan=c
                        **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D
         for action in actions:
-            next_state, reward, _, _, _ = env.step(action)
+            next_state, reward, terminated, truncated, _ = env.step(action)
             D.append((state, action, next_state))
             returns[i] += reward
             state = next_state
+            if terminated or truncated:
+                break
         # (5) new: go to (2)
     return returns, D
 
@@ -389,7 +398,10 @@ def planning_v15(env, model, n_base, n_rounds, replan_every=1, seed=0, n_epochs=
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
 
     Returns the rounds' returns, D, and the last episode's plans, a list of (state, actions).
+    ValueError if replan_every or n_rounds is below 1.
     """
+    if replan_every < 1 or n_rounds < 1:
+        raise ValueError(f"need replan_every, n_rounds >= 1; got {replan_every=}, {n_rounds=}")
     acting, planning = np.random.default_rng(seed).spawn(2)
     low, high = env.action_space.low, env.action_space.high
     returns = np.zeros(n_rounds)
@@ -414,7 +426,8 @@ def planning_v15(env, model, n_base, n_rounds, replan_every=1, seed=0, n_epochs=
                 state, over = next_state, terminated or truncated
                 if over:
                     break
-            # (6) go to (3), warm: the rest of this plan, then no force; or every N = T steps to (2)
+            # (6) new: go to (3), starting that search from the rest of this plan; or, at the end
+            #     of the episode (every N = T steps), to (2)
             mean = np.zeros_like(actions)
             mean[:-replan_every] = actions[replan_every:]
     return returns, D, plans
@@ -474,9 +487,10 @@ def compare_recipes(env, seed):
     paths = [[imagine(predict, env.start, plan) for predict in (model.predict, env.dynamics)]
              for model, plan in ((nets[0], plans[0]), (physical, sysid_plan))]
     states, actions, _ = map(np.array, zip(*D))
-    fresh = map(np.array, zip(*run_base_policy(env, 10, np.random.default_rng(seed))))
+    base_policy = run_base_policy(env, 10, np.random.default_rng(seed))
+    fresh_states, fresh_actions, _ = map(np.array, zip(*base_policy))
     # on the base policy's states, those of v0.5's plan, v1.5's last episode (not yet learned from)
-    errors = [one_step_error(env, before, *list(fresh)[:2]).mean(),
+    errors = [one_step_error(env, before, fresh_states, fresh_actions).mean(),
               one_step_error(env, before, paths[0][0][:-1], plans[0]).mean(),
               one_step_error(env, after, states[-env.n_steps:], actions[-env.n_steps:]).mean()]
     return dict(v05=v05, v10=v10, v15=v15, sysid=sysid, theta=physical.theta, paths=paths,
@@ -529,11 +543,12 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
     """Rows (claim, expected, measured, ok).
 
     A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 60 other runs; twice these for two quantities with rare runs far off.
+    standard deviations of 60 other runs; for v1.0 and for horizon 8, every 5 steps, twice
+    these: rare runs are far off.
     """
-    R = len(v05)
+    n_runs = len(v05)
     finals = v05.mean(axis=1), np.median(v10[:, -5:], axis=1), np.median(v15[:, -5:], axis=1)
-    bands = [(x.mean(), 2 * x.std() / math.sqrt(max(R - 1, 1))) for x in finals]
+    bands = [(x.mean(), 2 * x.std() / math.sqrt(max(n_runs - 1, 1))) for x in finals]
     apart = all(bool(low + e < high - e2) for (low, e), (high, e2) in zip(bands, bands[1:]))
     wrong = np.abs(theta / PointMass().theta - 1).max()
     by_sampling = planners.mean(axis=-1)                # (runs, every step or never, CEM or random)
@@ -541,6 +556,8 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
     quantities = [
         ("base policy: return", -138.4, 3.7, true[:, 2]),
         ("v0.5: return", -86.4, 14, finals[0]),
+        ("v0.5: return with 630 transitions, minus that with 300", -3, 16,
+         v05[:, -1] - v05[:, 0]),
         ("v1.0: return, median of the last 5 rounds", -40.7, 5, finals[1]),
         ("v1.5: return, median of the last 5 rounds", -27.5, 0.31, finals[2]),
         ("v1.5 below MPC with the true dynamics, %", 1.3, 1.5, 100 * (finals[2] / true[:, 1] - 1)),
@@ -548,7 +565,7 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
         ("MPC with the true dynamics: return", -27.1, 0.28, true[:, 1]),
         ("system identification: return, minus that with the truth", 0, 0.1, sysid - true[:, 0]),
         ("error of v0.5's model where the base policy goes", 0.094, 0.011, errors[:, 0]),
-        ("error of v0.5's model where its plan goes", 0.64, 0.17, errors[:, 1]),
+        ("error of v0.5's model along the path its plan imagines", 0.64, 0.17, errors[:, 1]),
         ("error of v1.5's model where v1.5 goes", 0.015, 0.0029, errors[:, 2]),
         ("horizon 8, replanned every step: return", -27.4, 0.41, at[8, 1]),
         ("horizon 8, every 5 steps", -33.4, 3.5, at[8, 5]),
@@ -557,14 +574,14 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
         ("CEM, never: return, mean of the four budgets", -76, 5.9, by_sampling[:, 1, 0]),
         ("random shooting, every step", -50, 7.6, by_sampling[:, 0, 1]),
         ("random shooting, never", -98.6, 6.8, by_sampling[:, 1, 1])]
-    rows = [near(claim, expected, 4 * sd / math.sqrt(R), values.mean())
+    rows = [near(claim, expected, 4 * sd / math.sqrt(n_runs), values.mean())
             for claim, expected, sd, values in quantities]
     ranked = sum((finals[0] < finals[1]) & (finals[1] < finals[2]))
-    if R >= 5:                                          # the band of a few runs says nothing
+    if n_runs >= 5:                                          # the band of a few runs says nothing
         rows.append(("v0.5 < v1.0 < v1.5, 95 % bands apart", "yes", "yes" if apart else "no",
                      apart))
     return rows + [
-        ("v0.5 < v1.0 < v1.5, in runs", f"{R}", f"{ranked}", bool(ranked == R)),
+        ("v0.5 < v1.0 < v1.5, in runs", f"{n_runs}", f"{ranked}", bool(ranked == n_runs)),
         ("system identification: largest relative error of a parameter", "< 1e-06", f"{wrong:.0e}",
          bool(wrong < 1e-6))]
 

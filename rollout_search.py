@@ -1,28 +1,29 @@
 """Plan by looking ahead: exactly, with a search tree, or by sampling, with simulated episodes.
 
 The slides, and where they are here
-    Forward search                 forward_search: "build a search tree ... and use the model"
+    Forward search                 forward_search: "build a search tree ..."
       "expensive"                  count_nodes, search_trees
       "errors ... cumulative"      learn, plan_with_learned_models
     Simulation-based search        rollout_search, search_at_start, plan_everywhere
 
-Lookahead    Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) max_a' Q_{d-1}(s',a'),    Q_0 = leaf values
+Lookahead    Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'),    V_d(s) = max_a Q_d(s,a),
+             V_0 = leaf values; a terminal state is worth 0
 Rollouts     Q(S,A) = 1/K sum_k G^k -> Q^pi(S,A): A first, then the base policy pi chooses
              V(S)   = 1/K sum_k G^k -> V^pi(S) = sum_a pi(a|S) Q^pi(S,a)
 
-Run it: python rollout_search.py (about 7 s; --quick 3 s; --help for more). To expect, over 30 runs
-(+- one standard error):
+Run it: python rollout_search.py (about 7 s; --quick 3 s; --help for more). To expect, mean +-
+standard error of 30 runs:
     forward search equals dynamic programming to 1e-9; up to depth 5 it takes the small treasure,
     from 6 on it crosses the bridge; that tree has 209,596 nodes, 9 times more with every further
     step, while 100 rollouts per action over 6 steps cost less than 2,400;
     rollouts are unbiased, their mean squared error is the exact Var(G)/K, 95 % intervals cover;
     sensible policy: worth 0.415 at S; acting on K = 1 rollouts of it 0.31 +- 0.005 (worse!), on
-    K = 300 0.519 +- 0.001, on its exact Q^pi 0.540, the optimum; in no state is that worse;
+    K = 300 0.519 +- 0.001, on its exact Q^pi 0.540, the optimum, in no state worse;
     random policy: 0.139, then 0.337 +- 0.002, 0.3537, 0.354: more rollouts are only more sure of
     the small treasure (97 +- 1 % of searches with K = 3, all with 1000), since Q^pi is not Q*;
     learned models: V_10 is 6.3 +- 0.1 times as wrong as V_1; looking 30 steps ahead instead of 1
     loses 1.3 +- 0.1 and 0.2 +- 0.1 after 5 and 10 trajectories, wins 0.5 +- 0.1 and 0.8 +- 0.1
-    after 20 and 50; the best planning discounts are about 0.35, 0.5, 0.7, 0.8.
+    after 20 and 50; the best planning discounts are about 0.3 to 0.4, 0.5, 0.7, 0.8.
 The last lines printed check each of these sentences on the run you just made.
 
 Notation
@@ -101,7 +102,7 @@ def bridge_model(rows, slip):
     return TabularModel(P, R, [cell in "gGx" for cell in text])
 
 
-# %% Algorithm
+# %% Algorithm: lookahead, exactly and by rollouts
 
 class TabularModel:
     """A known or learned model p(s'|s,a), R(s,a) as a table; pure: all its luck comes from `rng`.
@@ -136,8 +137,8 @@ class TabularModel:
                       for pair in zip(R.tolist(), P.tolist())]
 
     def step(self, states, actions, rng):
-        """S', R ~ model for K pairs at once: next_states, rewards, terminated, each (K,)."""
-        pairs = states * self.R.shape[1] + actions
+        """S', R ~ model for arrays of K pairs: next_states, rewards, terminated, each (K,)."""
+        pairs = np.asarray(states) * self.R.shape[1] + actions
         # One uniform number each: as many cumulative probabilities below it, so many successors on.
         # (take, int16 and np.add.at rather than [], int64 and += make rollouts a quarter faster.)
         below = rng.random(len(pairs)) >= self.cumulative.take(pairs, axis=1)
@@ -186,13 +187,14 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Slide "Simulation-based search". Each episode takes its action first; then policy (S, A), the
     probabilities of the base policy pi, chooses. Episodes end in terminal states or after `horizon`
     steps; rewards are discounted from `state` on. A (B,) array of states is searched in one go.
+    rng is a numpy Generator, or a seed for one.
 
     Returns Q (A,) and its standard error (A,), which is inf for one rollout; (B, A) each for (B,)
     states. V(S) is policy[S] @ Q. ValueError for an unknown state, n_rollouts or horizon < 1, gamma
     outside [0, 1], or a policy whose rows are no probability distributions.
     """
     S, A = model.R.shape
-    state, policy = np.asarray(state), np.asarray(policy, float)
+    state, policy, rng = np.asarray(state), np.asarray(policy, float), np.random.default_rng(rng)
     if not (((0 <= state) & (state < S)).all() and n_rollouts >= 1 and horizon >= 1
             and 0 <= gamma <= 1):
         raise ValueError(f"need a state in 0..{S - 1}, n_rollouts and horizon >= 1, gamma in "
@@ -434,14 +436,15 @@ def check_claims(exact, trees, searches, plans, learned):
     A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
     standard deviations of 300 other runs; that of the place of a minimum shrinks more slowly.
     """
-    R, S, K = len(plans), exact.start, np.array(K_ROLLOUTS)[:, None, None]
-    se4 = 4 / math.sqrt(R)
+    n_runs, start, K = len(plans), exact.start, np.array(K_ROLLOUTS)[:, None, None]
+    se4 = 4 / math.sqrt(n_runs)
     (Q_tree, costs), (Q, error), (by_depth, by_discount, rms) = trees, searches, learned
-    Q_exact = [dynamic_programming(exact.model, GAMMA, d)[S] for d in range(1, DEPTH_TREE + 1)]
+    Q_exact = [dynamic_programming(exact.model, GAMMA, d)[start] for d in range(1, DEPTH_TREE + 1)]
     crossing = next(d for d, q in enumerate(Q_tree, 1) if q.argmax() != SMALL)
-    nodes, worse = count_nodes(exact.model, S, DEPTH_TREE), (exact.limit < exact.base - 1e-12).sum()
-    misses = Q - exact.Q[:, None, None, S]
-    z = misses / np.sqrt(exact.variance[:, None, None, S] / K)
+    nodes = count_nodes(exact.model, start, DEPTH_TREE)
+    worse = (exact.limit < exact.base - 1e-12).sum()
+    misses = Q - exact.Q[:, None, None, start]
+    z = misses / np.sqrt(exact.variance[:, None, None, start] / K)
     small = greedy(Q)[..., SMALL].mean(axis=(0, 3))                     # (2 base policies, K)
     rows = [
         near("forward search - dynamic programming, at most", 0, 1e-9, abs(Q_tree - Q_exact).max()),
@@ -457,15 +460,15 @@ def check_claims(exact, trees, searches, plans, learned):
         near("rollouts: share of 95 % intervals that cover Q^pi", 0.945, 0.026 * se4,
              (abs(misses) <= 1.96 * error)[:, :, -1].mean()),
         near("states in which greedy on Q^pi is worse than pi", 0, 0, worse),
-        near("optimum from S", 0.540, 5e-4, exact.optimum[S])]
+        near("optimum from S", 0.540, 5e-4, exact.optimum[start])]
     for i, (base, value, limit, few, many) in enumerate((
             ("random", 0.139, 0.354, (0.337, 0.0086), (0.3537, 3e-4)),
             ("sensible", 0.415, 0.540, (0.311, 0.023), (0.519, 0.0047)))):
         one, most = plans[:, i, 0].mean(), plans[:, i, -1].mean()
-        rows += [near(f"{base} policy itself", value, 5e-4, exact.base[i, S]),
+        rows += [near(f"{base} policy itself", value, 5e-4, exact.base[i, start]),
                  near(f"{base}, acting on K = 1 rollouts", few[0], few[1] * se4, one),
                  near(f"{base}, acting on K = {K_PLANS[-1]}", many[0], many[1] * se4, most),
-                 near(f"{base}, acting on its exact Q^pi", limit, 5e-4, exact.limit[i, S])]
+                 near(f"{base}, acting on its exact Q^pi", limit, 5e-4, exact.limit[i, start])]
     for i, (base, few, sd, many) in enumerate((("random", 0.972, 0.052, 1),
                                                ("sensible", 0.218, 0.131, 0))):
         rows += [near(f"{base}: prefers the small treasure, K = 3", few, sd * se4, small[i, 1]),
@@ -473,7 +476,7 @@ def check_claims(exact, trees, searches, plans, learned):
     rows.append(near("learned model: error of V_10 / error of V_1", 6.3, 0.66 * se4,
                      (rms[:, :, DEPTHS == 10] / rms[:, :, DEPTHS == 1]).mean()))
     deep = (by_depth[:, :, -1] - by_depth[:, :, 0]).mean(axis=0)
-    best, wide = DISCOUNTS[by_discount.mean(axis=0).argmin(axis=-1)], 0.6 / R**(1/3)
+    best, wide = DISCOUNTS[by_discount.mean(axis=0).argmin(axis=-1)], 0.6 / n_runs**(1/3)
     for i, (loss, sd, discount) in enumerate(((1.33, 0.68, 0.35), (0.19, 0.42, 0.5),
                                               (-0.49, 0.34, 0.7), (-0.82, 0.29, 0.8))):
         data = f"{TRAJECTORIES[i]} trajectories"
@@ -482,7 +485,7 @@ def check_claims(exact, trees, searches, plans, learned):
     return rows
 
 
-# %% Figure: above forward search, below rollouts, on the right both slides' imprecise models
+# %% Figure: above forward search, below rollouts, on the right imprecise models
 
 def draw_band(ax, x, runs, color, label, at, shift, ha="left"):
     """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""
@@ -510,15 +513,15 @@ def draw_world(ax):
 
 def draw_forward_search(ax_value, ax_nodes, exact, trees):
     """Dots: the tree was built; dotted: the same by formula."""
-    S, built, (Q, costs) = exact.start, np.arange(1, DEPTH_TREE + 1), trees
+    start, built, (Q, costs) = exact.start, np.arange(1, DEPTH_TREE + 1), trees
     depths = np.arange(1, DEPTH_EXACT + 1)
-    values = [dynamic_programming(exact.model, GAMMA, d)[S].max() for d in depths]
+    values = [dynamic_programming(exact.model, GAMMA, d)[start].max() for d in depths]
     ax_value.plot(depths, values, ":", color=BLUE)
     ax_value.plot(built, Q.max(axis=1), "o-", color=BLUE, markersize=4)
-    draw_exact(ax_value, exact.optimum[S], f"optimum {exact.optimum[S]:.3f}", 1)
+    draw_exact(ax_value, exact.optimum[start], f"optimum {exact.optimum[start]:.3f}", 1)
     ax_value.set(xlabel="depth", ylabel="value of the best action at S", ylim=(0, 0.62))
     draw_world(ax_value.inset_axes([0.3, 0.03, 0.7, 0.42]))
-    ax_nodes.plot(depths, [count_nodes(exact.model, S, d) for d in depths], ":", color=BLUE)
+    ax_nodes.plot(depths, [count_nodes(exact.model, start, d) for d in depths], ":", color=BLUE)
     ax_nodes.plot(built, costs[:, 0], "o-", color=BLUE, markersize=4)
     ax_nodes.plot(built, costs[:, 1], "o-", color=GREEN, markersize=4)
     ax_nodes.text(8, 1e9, "search tree", color=BLUE, ha="right")
@@ -527,12 +530,13 @@ def draw_forward_search(ax_value, ax_nodes, exact, trees):
 
 
 def draw_rollouts(ax_error, ax_value, ax_small, exact, Q, plans):
-    S, K = exact.start, np.array(K_ROLLOUTS)
-    squares = ((Q - exact.Q[:, None, None, S])**2).mean(axis=(0, 3, 4))             # (2, K)
+    start, K = exact.start, np.array(K_ROLLOUTS)
+    squares = ((Q - exact.Q[:, None, None, start])**2).mean(axis=(0, 3, 4))             # (2, K)
     small = greedy(Q)[..., SMALL].mean(axis=3)
     for i, (name, color, up, ha) in enumerate((("random policy", RED, -16, "right"),
                                                ("sensible policy", GREEN, 8, "left"))):
-        ax_error.plot(K, np.sqrt(exact.variance[i, S].mean() / K), "--", color=GREY, linewidth=1)
+        ax_error.plot(K, np.sqrt(exact.variance[i, start].mean() / K), "--", color=GREY,
+                      linewidth=1)
         ax_error.plot(K, np.sqrt(squares[i]), "o", color=color, markersize=4)
         at = 4 - i
         ax_error.annotate(name, (K[at], np.sqrt(squares[i, at])), (up / 2, up / 2), color=color,
@@ -542,10 +546,10 @@ def draw_rollouts(ax_error, ax_value, ax_small, exact, Q, plans):
     ax_value.text(1, 0.265, "random", color=RED)
     ax_value.text(1, 0.45, "sensible", color=GREEN)
     ax_error.text(1.2, squares[0, -1]**0.5, "dashed: exact", color=GREY, fontsize="small")
-    for y, label, shift in ((exact.optimum[S], "sensible, exact Q: optimum", 3),
-                            (exact.base[1, S], "sensible itself", -12),
-                            (exact.limit[0, S], "random, exact Q", -12),
-                            (exact.base[0, S], "random itself", 3)):
+    for y, label, shift in ((exact.optimum[start], "sensible, exact Q: optimum", 3),
+                            (exact.base[1, start], "sensible itself", -12),
+                            (exact.limit[0, start], "random, exact Q", -12),
+                            (exact.base[0, start], "random itself", 3)):
         draw_exact(ax_value, y, f"{label} {y:.3f}", K_PLANS[-1], shift, "right")
     draw_exact(ax_small, 0)
     draw_exact(ax_small, 1)

@@ -165,7 +165,7 @@ def test_bad_mazes_are_refused(dyna_q, rows, later):
 @pytest.mark.parametrize("arguments", [
     dict(alpha=-0.1), dict(alpha=0.0), dict(alpha=1.5), dict(alpha=math.nan), dict(gamma=-0.1),
     dict(gamma=1.1), dict(epsilon=-0.1), dict(epsilon=1.1), dict(kappa=-1e-3), dict(n_episodes=0),
-    dict(n_steps=0), dict(n=-1), dict(n=2.5)])
+    dict(n_steps=0), dict(n_steps=2.5), dict(n=-1), dict(n=2.5)])
 @pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
 def test_bad_arguments_are_refused(dyna_q, name, arguments):
     n = {"dyna_q": "n_planning", "replay_q": "n_replay"}[name]

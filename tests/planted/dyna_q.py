@@ -2,7 +2,7 @@
 DYNA, REPLAY, MAZE = "def dyna_q(", "def replay_q(", "class Maze:"
 UPDATE = "((r if terminated else r + gamma * max(Q[s2])) - Q[s][a])"
 TARGET = "target = r if terminated else r + gamma * max(Q[s2])"
-DRAW = "for s in planning.choices(visited, k=n_planning):"
+DRAW = "for s in planning.choices(visited, k=int(n_planning)):"
 LAYOUT = "        layout = self.layouts[self.t >= self.change_at]\n"
 
 BUGS = [
@@ -29,8 +29,8 @@ BUGS = [
     ("Dyna-Q+ plans only pairs tried before", "known[s] = list(range(A))", "pass", DYNA),
     ("untried actions modelled as terminal", "(0.0, s, False)", "(0.0, s, True)", DYNA),
     ("plans pairs never visited", DRAW + "\n            actions = known[s]",
-     "for s in planning.choices(range(S), k=n_planning):\n            actions = range(A)", DYNA),
-    ("one planning step too few", "k=n_planning)", "k=max(n_planning - 1, 0))", DYNA),
+     "for s in planning.choices(range(S), k=int(n_planning)):\n            actions = range(A)", DYNA),
+    ("one planning step too few", "k=int(n_planning))", "k=max(n_planning - 1, 0))", DYNA),
     ("plans the current state over and over", DRAW, "for s in [s] * n_planning:", DYNA),
     ("one random stream for acting and planning", "acting, planning = map(random.Random, seeds)",
      "acting = planning = random.Random(seeds[0])", DYNA),

@@ -2,6 +2,7 @@
 CEM, NET = "def cem(", "class NeuralDynamics"
 V10, V15 = "def planning_v10(", "def planning_v15("
 BUGS = [
+    ("elites taken from the worst", "np.argsort(-returns)[:n_elites]", "np.argsort(returns)[:n_elites]", CEM),
     ("plan executed from a stale state", "state, over = next_state, terminated or truncated",
      "over = terminated or truncated", V15),
     ("v1.0 stores the first state with every step", "            state = next_state\n", "", V10),
@@ -14,7 +15,6 @@ BUGS = [
     ("v1.0 forgets to add what was executed", "            D.append((state, action, next_state))\n", "", V10),
     ("v1.5 executes one action more than it should", "for action in actions[:replan_every]:",
      "for action in actions[:replan_every + 1]:", V15),
-    ("elites taken from the worst", "np.argsort(-returns)[:n_elites]", "np.argsort(returns)[:n_elites]", CEM),
     ("variance taken for deviation", "sequences[best].std(axis=0)", "sequences[best].var(axis=0)", CEM),
     ("start state overwritten inside the loop", "            states = next_states\n",
      "            states = next_states\n        state = states[0]\n", CEM),
