@@ -148,9 +148,9 @@ class Node:
     def best(self, rng, by="Q"):
         """The action to output: of highest Q (the slide's), or by="N" of most visits."""
         score = self.N if by == "N" else [q if n else -math.inf for q, n in zip(self.Q, self.N)]
-        best = max(score)
-        ties = [a for a, x in zip(self.actions, score) if x == best]
-        return ties[int(rng.random() * len(ties))]
+        top = max(score)
+        best = [a for a, x in zip(self.actions, score) if x == top]
+        return best[int(rng.random() * len(best))]
 
 
 def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=None, root=None,

@@ -110,6 +110,8 @@ def test_bad_options_get_one_sentence_and_exit_code_2(script, arguments, monkeyp
     with pytest.raises(SystemExit) as stop:
         module.main()
     output = capsys.readouterr()
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     assert stop.value.code == 2 and not output.out
     assert output.err.count("\n") == 1 and len(output.err) > 30
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
