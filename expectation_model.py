@@ -1,7 +1,7 @@
 """Building a model from experience, what it is good for, and where an expectation is not enough.
 
 The slides, and where they are here
-    How to build a model (I), (II)    data set D: collect; expectation_error
+    How to build a model (I), (II)    data set D: collect; the squared error: fit_all
     How to build a model (III)        LookupModel, LinearModel, NeuralModel
     Models can be stochastic too      MixtureModel; samples_at_the_fork, v_of_expectation
     Examples of planning, 1. DP       value_iteration; plan_on_model
@@ -14,14 +14,14 @@ stochastic     R^, S^' ~ p^_xi(r, s' | S, A, epsilon): minimise -log p^ instead,
 use            V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
 
 Run it: python expectation_model.py (about 18 s; --quick 5 s; --help for more). Over 8 runs, expect:
-    RMSE of E[S'|s,a] with 100 and 30,000 transitions: table 0.87 and 0.04 (falling as N^-1/2),
+    RMSE of E[S'|s,a] with 100 and 30,000 transitions: table 0.88 and 0.04 (falling as N^-1/2),
         linear 0.43 and 0.354 (its bias: there it stays), network 0.52 and 0.22;
-    the leap over the pit lands above or below it, never beside; of a Gaussian's samples 37 % fall
+    the leap over the pit lands above or below it, never beside; of a Gaussian's samples 38 % fall
         between, of a mixture's 4 +- 3 %, of the table's none;
     E[v(S')] = v(E[S']) for a linear v; for V*, the leap counts 0 instead of 0.819, so one walks
         around and loses 0.048 of 0.737;
-    planning on 300 transitions promises 0.65 +- 0.06 and achieves 0.37 +- 0.16, V* being 0.592;
-    20 steps ahead the table is 0.015 worse than the exact distribution (1.31), the linear model and
+    planning on 300 transitions promises 0.64 +- 0.07 and achieves 0.38 +- 0.15, V* being 0.592;
+    20 steps ahead the table is 0.014 worse than the exact distribution (1.31), the linear model and
         the network, fed with their own predictions, are 0.6 worse;
     5 networks disagree about 10 times more where they saw nothing; correlation with the error 0.9;
     the linear model's value is LSTD's, and with one-hot features it is the table (to 1e-8).
@@ -89,8 +89,7 @@ def make_world():
     x = np.array([(s % width, s // width) for s in range(S)], dtype=float)
     cells = {c: text.index(c) for c in "SFPG"}
     P = np.zeros((S, A, S))
-    for s in range(S):
-        column, row = s % width, s // width
+    for s, (column, row) in enumerate(x.astype(int)):
         for a, outcomes in enumerate(MOVES):
             for dx, dy in outcomes:
                 for gust, p in ((0, 1 - WIND[column]), (-1, WIND[column])):
@@ -106,10 +105,7 @@ def make_world():
 
 
 def collect(world, n, rng, cells=None):
-    """The data set D: n transitions, S uniform over `cells` (default: all), A uniform.
-
-    Returns states, actions, rewards, next_states, each (n,).
-    """
+    """D: states, actions, rewards, next_states, each (n,); S uniform (in `cells`), A uniform."""
     S, A, _ = world.P.shape
     states = rng.choice(S if cells is None else cells, n)
     actions = rng.integers(A, size=n)
@@ -126,7 +122,6 @@ class LookupModel:
     fit      adds N transitions to the counts: states, actions, next_states (N,) ints, rewards (N,)
     predict  expected rewards (N,) and next-state probabilities (N, S): the whole distribution
     sample   rewards (N,), next_states (N,); the reward is the mean of those that came with that S'
-
     A pair never seen stays put with reward 0, as in Dyna-Q. So a terminal state, in which nobody
     ever acts, is worth 0, as it should be. ValueError for data that do not fit, or no data at all.
     """
@@ -193,9 +188,9 @@ class LinearModel:
     def fit(self, x, actions, rewards, x_next):
         x, actions, rewards, x_next = self.check(x, actions, rewards, x_next)
         phi = np.column_stack([np.ones(len(x)), x])             # the intercept: a feature that is 1
-        self.w_reward = np.zeros((self.n_actions, 1 + self.n_features))
-        self.W_change = np.zeros((self.n_actions, 1 + self.n_features, self.n_features))
-        for a in range(self.n_actions):
+        A, d = self.n_actions, self.n_features
+        self.w_reward, self.W_change = np.zeros((A, 1 + d)), np.zeros((A, 1 + d, d))
+        for a in range(A):
             mine = actions == a
             # w = argmin sum_i (phi_i . w - R_i)^2     W = argmin sum_i |phi_i W - (x'_i - x_i)|^2
             self.w_reward[a] = np.linalg.lstsq(phi[mine], rewards[mine], rcond=None)[0]
@@ -212,20 +207,18 @@ class LinearModel:
             x_next[mine] += phi[mine] @ self.W_change[a]
         return rewards, x_next
 
-    def check(self, x, actions, rewards=None, x_next=None):
-        if rewards is None and self.w_reward is None:
+    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
+        if len(arrays) == 2 and self.w_reward is None:
             raise ValueError("this LinearModel has seen no data: call fit first")
-        N, d, A, arrays = len(x), self.n_features, self.n_actions, []
-        if np.shape(actions) != (N,) or not np.isin(actions, np.arange(A)).all():
-            raise ValueError(f"actions must be {N} whole numbers 0 to {A - 1}, one per row of x")
-        for name, array, shape in (("x", x, (N, d)), ("rewards", rewards, (N,)),
-                                   ("x_next", x_next, (N, d))):
-            if array is not None:
-                arrays.append(np.asarray(array, dtype=float))
-                if arrays[-1].shape != shape or not np.isfinite(arrays[-1]).all():
-                    raise ValueError(f"{name} must be finite numbers of shape {shape}: {N} rows as "
-                                     f"in x, {d} features; got shape {arrays[-1].shape}")
-        return arrays[0], np.asarray(actions).astype(int), *arrays[1:]
+        arrays = [np.asarray(array, dtype=float) for array in arrays]
+        N, d, A = len(arrays[0]), self.n_features, self.n_actions
+        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
+                                      ((N, d), (N,), (N,), (N, d))):
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
+        if not np.isin(arrays[1], np.arange(A)).all():
+            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
+        return arrays[0], arrays[1].astype(int), *arrays[2:]
 
 
 class NeuralModel:
@@ -239,8 +232,8 @@ class NeuralModel:
              units of the standard deviation of the changes seen; 1 means "no idea"
     With n_members > 1, each member learns from its own bootstrap sample: N of the N transitions,
     drawn with replacement. All members are trained at once, as the leading axis of every array.
-    The change is learned, not x_next: in one step x_next is nearly x, and to say so would look like
-    a good fit. ValueError for data that do not fit, predicting before fit, spread of one member.
+    The change is learned, not x_next, which is nearly x: to say just that would look like a good
+    fit. ValueError for data that do not fit, predicting before fit, spread of one member.
     """
 
     def __init__(self, n_features, n_actions, hidden=64, n_members=1, seed=0):
@@ -265,18 +258,21 @@ class NeuralModel:
         M, N = own.shape
         sizes, weights = [inputs.shape[1], self.hidden, self.hidden, targets.shape[1]], []
         for n_in, n_out in zip(sizes, sizes[1:]):           # He initialisation: keeps the variance
-            weights += [rng.normal(0, math.sqrt(2 / n_in), (M, n_in, n_out)),
-                        np.zeros((M, 1, n_out))]
-        m, v = [0 * w for w in weights], [0 * w for w in weights]
+            W = rng.normal(0, math.sqrt(2 / n_in), (M, n_in, n_out))
+            weights += [W, np.zeros((M, 1, n_out))]
+        flat = np.concatenate([w.ravel() for w in weights])     # one vector, `weights` its parts
+        ends = np.cumsum([w.size for w in weights])[:-1]
+        weights = [part.reshape(w.shape) for part, w in zip(np.split(flat, ends), weights)]
+        m, v, member = 0 * flat, 0 * flat, np.arange(M)[:, None]
         for t in range(1, n_steps + 1):
-            batch = own[np.arange(M)[:, None], rng.integers(N, size=(M, batch_size))]     # (M, B)
+            batch = own[member, rng.integers(N, size=(M, batch_size))]                    # (M, B)
             _, gradient = self.loss_gradient(weights, inputs[batch], targets[batch])
+            g = np.concatenate([part.ravel() for part in gradient])
             # Adam: m, v running means of g, g^2;  w <- w - rate m^ / sqrt(v^), both bias-corrected
             rate = learning_rate * (1 - (t - 1) / n_steps) * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            for w, g, m_w, v_w in zip(weights, gradient, m, v):
-                m_w += 0.1 * (g - m_w)
-                v_w += 0.001 * (g * g - v_w)
-                w -= rate * m_w / (np.sqrt(v_w) + 1e-8)
+            m += 0.1 * (g - m)
+            v += 0.001 * (g * g - v)
+            flat -= rate * m / (np.sqrt(v) + 1e-8)
         return weights
 
     @staticmethod
@@ -302,9 +298,9 @@ class NeuralModel:
 
     def predict(self, x, actions):
         x, actions = self.check(x, actions)
-        inputs = self.inputs(x, actions)
-        reward, change = [center + scale * self.forward(weights, inputs)[2].mean(axis=0)
-                          for weights, center, scale in self.networks]
+        reward, change = [
+            center + scale * self.forward(weights, self.inputs(x, actions))[2].mean(axis=0)
+            for weights, center, scale in self.networks]
         return reward[:, 0], x + change
 
     def spread(self, x, actions):
@@ -322,20 +318,18 @@ class NeuralModel:
         deviation = array.std(axis=0)
         return np.where(deviation > 1e-12 * np.abs(array).max(axis=0), deviation, 1)
 
-    def check(self, x, actions, rewards=None, x_next=None):
-        if rewards is None and self.networks is None:
+    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
+        if len(arrays) == 2 and self.networks is None:
             raise ValueError("this NeuralModel has seen no data: call fit first")
-        N, d, A, arrays = len(x), self.n_features, self.n_actions, []
-        if np.shape(actions) != (N,) or not np.isin(actions, np.arange(A)).all():
-            raise ValueError(f"actions must be {N} whole numbers 0 to {A - 1}, one per row of x")
-        for name, array, shape in (("x", x, (N, d)), ("rewards", rewards, (N,)),
-                                   ("x_next", x_next, (N, d))):
-            if array is not None:
-                arrays.append(np.asarray(array, dtype=float))
-                if arrays[-1].shape != shape or not np.isfinite(arrays[-1]).all():
-                    raise ValueError(f"{name} must be finite numbers of shape {shape}: {N} rows as "
-                                     f"in x, {d} features; got shape {arrays[-1].shape}")
-        return arrays[0], np.asarray(actions).astype(int), *arrays[1:]
+        arrays = [np.asarray(array, dtype=float) for array in arrays]
+        N, d, A = len(arrays[0]), self.n_features, self.n_actions
+        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
+                                      ((N, d), (N,), (N,), (N, d))):
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
+        if not np.isin(arrays[1], np.arange(A)).all():
+            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
+        return arrays[0], arrays[1].astype(int), *arrays[2:]
 
 
 class MixtureModel:
@@ -357,64 +351,75 @@ class MixtureModel:
     def __init__(self, n_features, n_actions, n_components=5, hidden=64, seed=0):
         self.n_features, self.n_actions, self.hidden = n_features, n_actions, hidden
         self.n_components, self.seed, self.weights = n_components, seed, None
-        self.floor = np.array([0.3] + [0.01] * n_features)  # of the standard deviations
+        self.floor = np.array([0.3] + [0.01] * n_features)[:, None, None]       # of sds (D, K, N)
 
     def fit(self, x, actions, rewards, x_next, n_steps=2000, batch_size=128, learning_rate=3e-3):
         x, actions, rewards, x_next = self.check(x, actions, rewards, x_next)
-        rng, N, K, D = np.random.default_rng(self.seed), len(x), self.n_components, x.shape[1] + 1
+        rng, N, K = np.random.default_rng(self.seed), len(x), self.n_components
         self.center, self.x_scale = x.mean(axis=0), self.unit(x)
-        inputs, y = self.inputs(x, actions), np.column_stack([rewards, x_next - x])
+        inputs, y = self.inputs(x, actions), np.column_stack([rewards, x_next - x])     # (N, D)
         self.linear = np.linalg.lstsq(inputs, y, rcond=None)[0]
         rest = y - inputs @ self.linear
         self.y_scale = np.maximum(self.unit(y) * 1e-3, rest.std(axis=0))
         y = rest / self.y_scale
-        # the means start where K-means puts them (on the features: a rare reward is no cluster)
-        means = y[rng.integers(N, size=1)]
-        for _ in range(1, K):                           # far from each other, as in k-means++,
-            distance = ((y[:, None, 1:] - means[:, 1:]) ** 2).sum(axis=2).min(axis=1) + 1e-9
-            means = np.vstack([means, y[rng.choice(N, p=distance / distance.sum())]])
-        for _ in range(10):                             # then each in the middle of those nearest
-            nearest = ((y[:, None, 1:] - means[:, 1:]) ** 2).sum(axis=2).argmin(axis=1)
-            means = np.array([y[nearest == k].mean(axis=0) if (nearest == k).any() else means[k]
-                              for k in range(K)])
-        sizes, weights = [inputs.shape[1], self.hidden, self.hidden, K * (1 + 2 * D)], []
+        sizes, weights = [inputs.shape[1], self.hidden, self.hidden, K * (1 + 2 * y.shape[1])], []
         for n_in, n_out in zip(sizes, sizes[1:]):
             weights += [rng.normal(0, math.sqrt(2 / n_in), (n_in, n_out)), np.zeros(n_out)]
         weights[4] *= 0.1                               # at first nearly the same for all inputs
-        weights[5].reshape(K, 1 + 2 * D)[:, 1:1 + D] = means
-        m, v = [0 * w for w in weights], [0 * w for w in weights]
+        weights[5].reshape(-1, K)[1:1 + y.shape[1]] = self.first_means(y, rng).T
+        flat = np.concatenate([w.ravel() for w in weights])     # one vector, `weights` its parts
+        ends = np.cumsum([w.size for w in weights])[:-1]
+        weights = [part.reshape(w.shape) for part, w in zip(np.split(flat, ends), weights)]
+        m, v = 0 * flat, 0 * flat
         for t in range(1, n_steps + 1):
             batch = rng.integers(N, size=batch_size)
             _, gradient = self.loss_gradient(weights, inputs[batch], y[batch])
+            g = np.concatenate([part.ravel() for part in gradient])
             # Adam: m, v running means of g, g^2;  w <- w - rate m^ / sqrt(v^), both bias-corrected
             rate = learning_rate * (1 - (t - 1) / n_steps) * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            for w, g, m_w, v_w in zip(weights, gradient, m, v):
-                m_w += 0.1 * (g - m_w)
-                v_w += 0.001 * (g * g - v_w)
-                w -= rate * m_w / (np.sqrt(v_w) + 1e-8)
+            m += 0.1 * (g - m)
+            v += 0.001 * (g * g - v)
+            flat -= rate * m / (np.sqrt(v) + 1e-8)
         self.weights = weights
         return self
 
+    def first_means(self, y, rng):
+        """K-means (K, D), on the features only: a rare reward is no cluster."""
+        def distances():                                # squared, (N, K)
+            return sum((column[:, None] - mean) ** 2 for column, mean in zip(y.T[1:], means.T[1:]))
+        means = y[rng.integers(len(y), size=1)]
+        for _ in range(1, self.n_components):           # far from each other, as in k-means++,
+            p = distances().min(axis=1) + 1e-9
+            means = np.vstack([means, y[rng.choice(len(y), p=p / p.sum())]])
+        for _ in range(10):                             # then each in the middle of those nearest
+            mine = distances().argmin(axis=1) == np.arange(self.n_components)[:, None]      # (K, N)
+            n = mine.sum(axis=1, keepdims=True)
+            means = np.where(n > 0, mine @ y / np.maximum(n, 1), means)
+        return means
+
     def forward(self, weights, inputs):
-        """Hidden layers; log weights (N, K), means (N, K, D) and standard deviations (N, K, D)."""
+        """Hidden layers; log weights (K, N), means (D, K, N) and standard deviations (D, K, N)."""
         W1, b1, W2, b2, W3, b3 = weights
         h1 = np.maximum(inputs @ W1 + b1, 0)
         h2 = np.maximum(h1 @ W2 + b2, 0)
-        outputs = (h2 @ W3 + b3).reshape(len(inputs), self.n_components, -1)
-        logits, means, widths = np.split(outputs, [1, 2 + self.n_features], axis=2)
-        logits = logits[..., 0]
-        log_weights = logits - self.log_sum_exp(logits)     # softmax, in logs
-        return h1, h2, log_weights, means, self.floor + np.logaddexp(0, widths)     # softplus
+        outputs = (W3.T @ h2.T + b3[:, None]).reshape(-1, self.n_components, len(inputs))
+        D, logits = 1 + self.n_features, outputs[0]
+        means, widths = outputs[1:1 + D], outputs[1 + D:]
+        log_weights = logits - self.log_sum_exp(logits)             # softmax, in logs
+        # softplus: log(1 + e^w) = log(1 + e^-|w|) + max(w, 0), where nothing can overflow
+        return h1, h2, log_weights, means, (self.floor + np.log1p(np.exp(-np.abs(widths)))
+                                            + np.maximum(widths, 0))
 
     def loss_gradient(self, weights, inputs, y):
         """Mean of -log p^(y), and its gradient: arrays shaped like the weights."""
         h1, h2, log_weights, means, sds = self.forward(weights, inputs)
         terms, z = self.log_terms(log_weights, means, sds, y)
-        log_p = self.log_sum_exp(terms)                     # log p^ = log sum_k exp(term_k)
-        share = np.exp(terms - log_p)[..., None]            # p^(component k | y): "responsibility"
-        d_out = np.concatenate([np.exp(log_weights)[..., None] - share, -share * z / sds,
-                                share * (1 - z * z) / sds * (1 - np.exp(self.floor - sds))], axis=2)
-        d3 = d_out.reshape(len(y), -1) / len(y)         # dL/d(outputs), and back, layer by layer
+        log_p = self.log_sum_exp(terms)                 # log p^ = log sum_k exp(term_k)
+        share = np.exp(terms - log_p)                   # p^(component k | y): its "responsibility"
+        pull = share / sds
+        d_out = np.concatenate([(np.exp(log_weights) - share)[None], -pull * z,
+                                pull * (1 - z * z) * (1 - np.exp(self.floor - sds))])
+        d3 = d_out.reshape(-1, len(y)).T / len(y)       # dL/d(outputs), and back, layer by layer
         d2 = d3 @ weights[4].T * (h2 > 0)
         d1 = d2 @ weights[2].T * (h1 > 0)
         gradient = []
@@ -425,42 +430,41 @@ class MixtureModel:
     @staticmethod
     def log_terms(log_weights, means, sds, y):
         # term_k = log weight_k + sum_j log Normal(y_j; mean_kj, sd_kj)
-        z = (y[:, None] - means) / sds
-        return log_weights - (z * z / 2 + np.log(sds) + math.log(2 * math.pi) / 2).sum(axis=2), z
+        z = (y.T[:, None] - means) / sds
+        return log_weights - (z * z / 2 + np.log(sds) + math.log(2 * math.pi) / 2).sum(axis=0), z
 
     @staticmethod
     def log_sum_exp(terms):
         # subtle: without taking out the maximum, exp of -800 is 0 and its logarithm -infinity
-        top = terms.max(axis=1, keepdims=True)
-        return top + np.log(np.exp(terms - top).sum(axis=1, keepdims=True))
+        top = terms.max(axis=0)
+        return top + np.log(np.exp(terms - top).sum(axis=0))
 
     def components(self, x, actions):
         x, actions = self.check(x, actions)
-        inputs = self.inputs(x, actions)
+        inputs, scale = self.inputs(x, actions), self.y_scale[:, None, None]
         _, _, log_weights, means, sds = self.forward(self.weights, inputs)
-        means = (inputs @ self.linear)[:, None] + self.y_scale * means
-        means[..., 1:] += x[:, None]
-        return log_weights, means, self.y_scale * sds       # of (R, S'), in the units of the data
+        means = (inputs @ self.linear).T[:, None] + scale * means
+        means[1:] += x.T[:, None]
+        return log_weights, means, scale * sds          # of (R, S'), in the units of the data
 
     def predict(self, x, actions):
         log_weights, means, _ = self.components(x, actions)
-        y = (np.exp(log_weights)[..., None] * means).sum(axis=1)
-        return y[:, 0], y[:, 1:]
+        y = (np.exp(log_weights) * means).sum(axis=1)
+        return y[0], y[1:].T
 
     def sample(self, x, actions, rng):
         # R^, S^' = p^(s, a, epsilon): the noise epsilon is one uniform and 1 + d normal numbers
         log_weights, means, sds = self.components(x, actions)
-        pick, noise = rng.random((len(means), 1)), rng.standard_normal(means[:, 0].shape)
-        k = (np.exp(log_weights).cumsum(axis=1)[:, :-1] < pick).sum(axis=1)
-        i = np.arange(len(means))
-        y = means[i, k] + sds[i, k] * noise
-        return y[:, 0], y[:, 1:]
+        N = means.shape[2]
+        pick, noise = rng.random(N), rng.standard_normal((len(means), N))
+        k, i = (np.exp(log_weights).cumsum(axis=0)[:-1] < pick).sum(axis=0), np.arange(N)
+        y = means[:, k, i] + sds[:, k, i] * noise
+        return y[0], y[1:].T
 
     def log_prob(self, x, actions, x_next):
-        x, actions, x_next = self.check(x, actions, x_next=x_next)
+        x, actions, _, x_next = self.check(x, actions, np.zeros(len(x)), x_next)
         log_weights, means, sds = self.components(x, actions)
-        terms, _ = self.log_terms(log_weights, means[..., 1:], sds[..., 1:], x_next)
-        return self.log_sum_exp(terms)[:, 0]
+        return self.log_sum_exp(self.log_terms(log_weights, means[1:], sds[1:], x_next)[0])
 
     def inputs(self, x, actions):                       # standardised x, and one input per action
         return np.hstack([(x - self.center) / self.x_scale, np.eye(self.n_actions)[actions]])
@@ -470,20 +474,18 @@ class MixtureModel:
         deviation = array.std(axis=0)
         return np.where(deviation > 1e-12 * np.abs(array).max(axis=0), deviation, 1)
 
-    def check(self, x, actions, rewards=None, x_next=None):
-        if rewards is None and self.weights is None:
+    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
+        if len(arrays) == 2 and self.weights is None:
             raise ValueError("this MixtureModel has seen no data: call fit first")
-        N, d, A, arrays = len(x), self.n_features, self.n_actions, []
-        if np.shape(actions) != (N,) or not np.isin(actions, np.arange(A)).all():
-            raise ValueError(f"actions must be {N} whole numbers 0 to {A - 1}, one per row of x")
-        for name, array, shape in (("x", x, (N, d)), ("rewards", rewards, (N,)),
-                                   ("x_next", x_next, (N, d))):
-            if array is not None:
-                arrays.append(np.asarray(array, dtype=float))
-                if arrays[-1].shape != shape or not np.isfinite(arrays[-1]).all():
-                    raise ValueError(f"{name} must be finite numbers of shape {shape}: {N} rows as "
-                                     f"in x, {d} features; got shape {arrays[-1].shape}")
-        return arrays[0], np.asarray(actions).astype(int), *arrays[1:]
+        arrays = [np.asarray(array, dtype=float) for array in arrays]
+        N, d, A = len(arrays[0]), self.n_features, self.n_actions
+        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
+                                      ((N, d), (N,), (N,), (N, d))):
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
+        if not np.isin(arrays[1], np.arange(A)).all():
+            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
+        return arrays[0], arrays[1].astype(int), *arrays[2:]
 
 
 def value_iteration(P, R, gamma, tolerance=1e-8):
@@ -518,32 +520,25 @@ def policy_value(P, R, policy, gamma):
     return np.linalg.solve(np.eye(len(R)) - gamma * P[s, policy], R[s, policy])
 
 
-def all_pairs(S, A):
-    return np.repeat(np.arange(S), A), np.tile(np.arange(A), S)
-
-
-def expectations(world):
-    """Of each pair (s, a), in all_pairs' order: E[S' | s, a] (S*A, 2), and the variance (S*A,)."""
-    P = world.P.reshape(-1, len(world.x))
-    mean = P @ world.x
-    return mean, P @ (world.x**2).sum(axis=1) - (mean**2).sum(axis=1)
-
-
-def v_of_expectation(world, v):
-    """E[v(S')] and v(E[S']), both (S, A), for a function v of the coordinates."""
-    return world.P @ v(world.x), v(expectations(world)[0]).reshape(world.R.shape)
-
-
-def progress_made(x):
-    """A linear v: the column, as a share of the way."""
-    return x[:, 0] / (len(GRID[0]) - 1)
-
-
-def optimal_value(x):
-    """A v that is not linear: V* of the nearest cell."""
+def solved_world():
+    """The world, with all its pairs s, a (S*A,), E[S'|s,a] (S*A, 2), Var(S'|s,a), V* and Q*."""
     world = make_world()
-    column, row = np.rint(x).astype(int).T
-    return value_iteration(world.P, world.R, GAMMA)[0][row * world.shape[1] + column]
+    S, A = world.R.shape
+    world.s, world.a = np.repeat(np.arange(S), A), np.tile(np.arange(A), S)
+    P = world.P[world.s, world.a]
+    world.mean = P @ world.x
+    world.variance = P @ (world.x**2).sum(axis=1) - (world.mean**2).sum(axis=1)
+    world.V, world.Q = value_iteration(world.P, world.R, GAMMA)
+    return world
+
+
+def v_of_expectation(world, linear):
+    """E[v(S')] and v(E[S']), both (S, A): v linear, the column from 0 to 1, or V* of the cell."""
+    def v(x):
+        column, row = np.rint(x).astype(int).T
+        width = world.shape[1]
+        return x[:, 0] / (width - 1) if linear else world.V[row * width + column]
+    return world.P @ v(world.x), v(world.mean).reshape(world.R.shape)
 
 
 # %% Experiments: arrays with a leading axis of runs; nothing is drawn or printed
@@ -555,22 +550,19 @@ def fit_all(world, data, seed):
     x, x_next = world.x[states], world.x[next_states]
     models = (LookupModel(S, A).fit(*data), LinearModel(2, A).fit(x, actions, rewards, x_next),
               NeuralModel(2, A, seed=seed, **SMALL).fit(x, actions, rewards, x_next, **SHORT))
-    s, a = all_pairs(S, A)
-    guesses = [models[0].predict(s, a)[1] @ world.x]
-    guesses += [model.predict(world.x[s], a)[1] for model in models[1:]]
-    error = np.array(guesses) - expectations(world)[0]
+    guesses = [models[0].predict(world.s, world.a)[1] @ world.x]
+    guesses += [model.predict(world.x[world.s], world.a)[1] for model in models[1:]]
+    error = np.array(guesses) - world.mean
     return models, np.sqrt((error**2).sum(axis=2).mean(axis=1))
 
 
 def plan_on_model(world, table):
     """Value iteration on the table: V^ of the start, RMS of V^ - V*, true V^pi of the start."""
-    S, A, _ = world.P.shape
-    rewards, P = table.predict(*all_pairs(S, A))
-    V, Q = value_iteration(P.reshape(S, A, S), rewards.reshape(S, A), GAMMA)
-    optimal, _ = value_iteration(world.P, world.R, GAMMA)
+    rewards, P = table.predict(world.s, world.a)
+    V, Q = value_iteration(P.reshape(world.P.shape), rewards.reshape(world.R.shape), GAMMA)
     achieved = policy_value(world.P, world.R, Q.argmax(axis=1), GAMMA)
     start = world.cells["S"]
-    return V[start], math.sqrt(((V - optimal) ** 2).mean()), achieved[start]
+    return V[start], math.sqrt(((V - world.V) ** 2).mean()), achieved[start]
 
 
 def k_step_error(world, models, rng, n=300):
@@ -582,10 +574,9 @@ def k_step_error(world, models, rng, n=300):
     table, linear, network = models
     S, A, _ = world.P.shape
     states = rng.integers(S, size=n)
-    learned = table.predict(*all_pairs(S, A))[1].reshape(S, A, S)
+    learned, errors = table.predict(world.s, world.a)[1].reshape(S, A, S), []
     truth = guess = np.eye(S)[states]               # distributions over cells, (n, S)
     x_linear = x_network = world.x[states]          # expectations, (n, 2)
-    errors = []
     for _ in range(N_STEPS_AHEAD):
         actions = rng.integers(A, size=n)
         truth = np.einsum("ns,snt->nt", truth, world.P[:, actions])
@@ -594,8 +585,8 @@ def k_step_error(world, models, rng, n=300):
         x_network = network.predict(x_network, actions)[1]
         mean = truth @ world.x
         variance = truth @ (world.x**2).sum(axis=1) - (mean**2).sum(axis=1)
-        errors.append([math.sqrt((variance + ((mean - x) ** 2).sum(axis=1)).mean())
-                       for x in (mean, guess @ world.x, x_linear, x_network)])
+        guesses = np.array([mean, guess @ world.x, x_linear, x_network])
+        errors.append(np.sqrt((variance + ((mean - guesses) ** 2).sum(axis=2)).mean(axis=1)))
     return np.transpose(errors)
 
 
@@ -626,35 +617,32 @@ def where_it_knows(world, rng, seed):
     S, A, _ = world.P.shape
     model = NeuralModel(2, A, n_members=5, seed=seed, **SMALL)
     model.fit(world.x[states], actions, rewards, world.x[next_states], **SHORT)
-    s, a = all_pairs(S, A)
-    error = np.linalg.norm(model.predict(world.x[s], a)[1] - expectations(world)[0], axis=1)
-    return np.array([model.spread(world.x[s], a), error]).reshape(2, S, A).mean(axis=2)
-
-
+    x, a = world.x[world.s], world.a
+    error = np.linalg.norm(model.predict(x, a)[1] - world.mean, axis=1)
+    return np.array([model.spread(x, a), error]).reshape(2, S, A).mean(axis=2)
 
 
 def identities(world, rng):
     """Two differences, 0 in theory: linear model's value - LSTD's; one-hot linear - table."""
-    # value of the linear model: w = w_R + gamma F w, where E[phi(S')] = phi F, E[R] = phi . w_R
     states, actions, rewards, next_states = collect(world, 2000, rng)
     nothing = np.zeros_like(actions)                        # one policy: no actions to tell apart
     model = LinearModel(2, 1).fit(world.x[states], nothing, rewards, world.x[next_states])
+    # its value: w = w_R + gamma F w, where E[phi(S')] = phi F, E[R] = phi . w_R
     F = np.eye(3)                                           # phi = (1, column, row); 1 stays 1
     F[:, 1:] += model.W_change[0]
     w = np.linalg.solve(np.eye(3) - GAMMA * F, model.w_reward[0])
     # LSTD: w = A^-1 b, A = sum phi (phi - gamma phi')^T, b = sum phi R: no model is ever built
     phi, phi_next = (np.column_stack([np.ones(len(s)), world.x[s]]) for s in (states, next_states))
     lstd = np.linalg.solve(phi.T @ (phi - GAMMA * phi_next), phi.T @ rewards)
-    one_hot = np.eye(len(world.x))
-    linear = LinearModel(len(world.x), len(MOVES))
-    linear.fit(one_hot[states], actions, rewards, one_hot[next_states])
-    table = LookupModel(len(world.x), len(MOVES)).fit(states, actions, rewards, next_states)
+    S, A, _ = world.P.shape
+    one_hot, table = np.eye(S), LookupModel(S, A).fit(states, actions, rewards, next_states)
+    linear = LinearModel(S, A).fit(one_hot[states], actions, rewards, one_hot[next_states])
     pairs = zip(linear.predict(one_hot[states], actions), table.predict(states, actions))
     return np.abs(w - lstd).max(), max(np.abs(a - b).max() for a, b in pairs)
 
 
 def run_experiments(n_runs, seed, progress):
-    world, results = make_world(), []
+    world, results = solved_world(), []
     for run, run_seed in enumerate(np.random.SeedSequence(seed).generate_state(n_runs).tolist()):
         progress(f"run {run + 1} of {n_runs}")
         rng = np.random.default_rng(run_seed)
@@ -685,64 +673,57 @@ def check_claims(rmse, plans, ahead, draws, knows, identities):
     """Rows (claim, expected, measured, ok).
 
     A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 44 other runs; the mixture's is doubled, as a rare fit is much worse.
+    standard deviations of 88 other runs; the mixture's is doubled, as a rare fit is much worse.
     """
-    se4, world = 4 / math.sqrt(len(rmse)), make_world()
     error, (promised, value_error, achieved) = rmse.mean(axis=0), plans.mean(axis=0)
-    first, last, i300 = f"{SIZES[0]:,}", f"{SIZES[-1]:,}", SIZES.index(300)
     slope = np.polyfit(np.log(SIZES[3:]), np.log(error[0, 3:]), 1)[0]
-    rows = [near("table: slope of log error from 3,000 transitions on", -0.52, 0.05 * se4, slope)]
-    for i, (name, few, few_sd, many, many_sd) in enumerate((
-            ("table", 0.874, 0.019, 0.0385, 0.0031), ("linear", 0.435, 0.029, 0.354, 0.0003),
-            ("network", 0.524, 0.046, 0.22, 0.009))):
-        rows += [near(f"{name}: RMSE of E[S'|s,a], {first} transitions", few, few_sd * se4,
-                      error[i, 0]),
-                 near(f"{name}: the same, {last} transitions", many, many_sd * se4, error[i, -1])]
-
-    in_row = np.abs(draws[..., 1] - world.x[world.cells["P"], 1]) < 0.5
-    for i, (name, share, sd) in enumerate((("truth", 0, 0.0015), ("table", 0, 0.0015),
-                                           ("Gaussian", 0.37, 0.031), ("mixture", 0.044, 0.063))):
-        rows.append(near(f"leap from F, {name}: share in the pit's row", share, sd * se4,
-                         in_row[:, i].mean()))
+    world, far, i300 = solved_world(), ahead[..., -1].mean(axis=0), SIZES.index(300)
+    in_row = (np.abs(draws[..., 1] - world.x[world.cells["P"], 1]) < 0.5).mean(axis=(0, 2))
     above = (draws[:, 3, :, 1] < 2).mean()
-    rows.append(near("leap from F, mixture: share above that", 0.49, 0.053 * se4, above))
+    correlation = np.mean([np.corrcoef(run)[0, 1] for run in knows])
+    rows = [near(claim, expected, 4 * sd / math.sqrt(len(rmse)), measured)
+            for claim, expected, sd, measured in (
+        ("table: slope of log error from 3,000 transitions on", -0.52, 0.05, slope),
+        ("table: RMSE of E[S'|s,a], 100 transitions", 0.877, 0.019, error[0, 0]),
+        ("table: the same, 30,000 transitions", 0.0387, 0.003, error[0, -1]),
+        ("linear: RMSE of E[S'|s,a], 100 transitions", 0.435, 0.029, error[1, 0]),
+        ("linear: the same, 30,000 transitions", 0.354, 0.0003, error[1, -1]),
+        ("network: RMSE of E[S'|s,a], 100 transitions", 0.522, 0.046, error[2, 0]),
+        ("network: the same, 30,000 transitions", 0.22, 0.009, error[2, -1]),
+        ("leap from F, table: share in the pit's row", 0, 0.0015, in_row[1]),
+        ("leap from F, Gaussian: the same", 0.377, 0.033, in_row[2]),
+        ("leap from F, mixture: the same", 0.036, 0.055, in_row[3]),
+        ("leap from F, mixture: share above that row", 0.5, 0.052, above),
+        ("planning on the table, 300 transitions: promised", 0.638, 0.066, promised[i300]),
+        ("the same: achieved", 0.38, 0.15, achieved[i300]),
+        ("planning on the table, 30,000 transitions: achieved", 0.592, 0.0005, achieved[-1]),
+        ("the same: root mean square of V^ - V*", 0.0068, 0.0021, value_error[-1]),
+        ("exact distribution: RMSE 20 steps ahead", 1.313, 0.027, far[0]),
+        ("table: the same", 1.327, 0.027, far[1]),
+        ("linear: the same", 1.905, 0.07, far[2]),
+        ("network: the same", 1.937, 0.077, far[3]),
+        ("ensemble: correlation of spread and true error", 0.89, 0.072, correlation))]
+    return rows + exact_claims(world, plans, knows, identities)
 
-    fork, start = world.cells["F"], world.cells["S"]
-    V, Q = value_iteration(world.P, world.R, GAMMA)
-    gap = np.abs(np.subtract(*v_of_expectation(world, progress_made))).max()
-    truth, guess = v_of_expectation(world, optimal_value)
+
+def exact_claims(world, plans, knows, identities):
+    fork, Q = world.cells["F"], world.Q
+    gap = np.abs(np.subtract(*v_of_expectation(world, linear=True))).max()
+    truth, guess = v_of_expectation(world, linear=False)
     chosen = (world.R + GAMMA * guess)[fork].argmax()
-    rows += [("linear v: largest gap from E[v(S')] to v(E[S'])", "0", f"{gap:.0e}", gap < 1e-12),
-             near("v = V*: E[v(S')] of the leap from F", 0.819, 0.0005, truth[fork, LEAP]),
-             near("v = V*: v(E[S']) of the leap from F", 0, 1e-9, guess[fork, LEAP]),
-             ("so at F, instead of the leap (4), one chooses", "1", f"{chosen}",
-              Q[fork].argmax() == 4 and chosen == 1),
-             near("and loses, of V*(F)", 0.0479, 0.0005, Q[fork].max() - Q[fork, chosen])]
-
-    limited = plans[:, 2].max() <= V[start] + 1e-9
-    rows += [near("planning on the table, 300 transitions: promised", 0.645, 0.061 * se4,
-                  promised[i300]),
-             near("the same: achieved", 0.373, 0.16 * se4, achieved[i300]),
-             near("the same: root mean square of V^ - V*", 0.084, 0.042 * se4, value_error[i300]),
-             near(f"{last} transitions: the same", 0.007, 0.0019 * se4, value_error[-1]),
-             near(f"{last} transitions: achieved (V* {V[start]:.4f})", 0.592, 0.0005 * se4,
-                  achieved[-1]),
-             ("achieved is never above V*", "yes", "yes" if limited else "no", limited)]
-    for i, (name, *one, many, sd) in enumerate((("exact distribution", 0.508, 0.016, 1.314, 0.024),
-                                                ("table", 0.524, 0.017, 1.329, 0.024),
-                                                ("linear", 0.617, 0.014, 1.91, 0.062),
-                                                ("network", 0.554, 0.017, 1.935, 0.071))):
-        rows += [near(f"{name}: RMSE 1 step ahead", one[0], one[1] * se4, ahead[:, i, 0].mean()),
-                 near(f"{name}: RMSE {N_STEPS_AHEAD} steps ahead", many, sd * se4,
-                      ahead[:, i, -1].mean())]
-
+    limited = plans[:, 2].max() <= world.V[world.cells["S"]] + 1e-9
     seen = world.x[:, 0] <= 2
     ratio = knows[:, 0, ~seen].mean() / knows[:, 0, seen].mean()
-    correlation = np.mean([np.corrcoef(run)[0, 1] for run in knows])
     lstd, one_hot = identities.max(axis=0)
-    return rows + [
+    return [
+        ("linear v: largest gap from E[v(S')] to v(E[S'])", "0", f"{gap:.0e}", gap < 1e-12),
+        near("v = V*: E[v(S')] of the leap from F", 0.819, 0.0005, truth[fork, LEAP]),
+        near("v = V*: v(E[S']) of the leap from F", 0, 1e-9, guess[fork, LEAP]),
+        ("so at F, instead of the leap (4), one chooses", "1", f"{chosen}",
+         Q[fork].argmax() == 4 and chosen == 1),
+        near("and loses, of V*(F)", 0.0479, 0.0005, Q[fork].max() - Q[fork, chosen]),
+        ("achieved is never above V*", "yes", "yes" if limited else "no", limited),
         ("ensemble: spread without data / with data", "at least 3", f"{ratio:.3g}", ratio >= 3),
-        near("ensemble: correlation of spread and true error", 0.89, 0.075 * se4, correlation),
         ("value of the linear model - LSTD's value", "0", f"{lstd:.0e}", lstd < 1e-8),
         ("linear model with one-hot features - table", "0", f"{one_hot:.0e}", one_hot < 1e-8)]
 
@@ -761,33 +742,70 @@ def draw_cells(ax, world, values=None, **options):
     """The grid with its letters; `values` (S,) as shades and numbers."""
     height, width = world.shape
     shades = np.zeros(world.shape) if values is None else values.reshape(world.shape)
-    ax.imshow(shades, cmap="Blues", **options)
+    ax.imshow(shades, cmap="Blues", vmin=0, **options)
     for letter, s in world.cells.items():
         ax.text(*world.x[s] + (-0.42, -0.12), letter, fontsize="small", fontweight="bold",
                 color=RED if letter == "P" else GREY)
-    if values is not None:
-        for (i, j), value in zip(world.x.astype(int), values):
-            ax.text(i + 0.12, j + 0.32, f"{value:.1f}", ha="center", fontsize="x-small")
     ax.set_xticks(np.arange(width + 1) - 0.5, [])
     ax.set_yticks(np.arange(height + 1) - 0.5, [])
     ax.grid(color="#cccccc", linewidth=0.6)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    if values is not None:                              # where the ensemble has seen data
+        for (i, j), value in zip(world.x, values):
+            ax.text(i + 0.12, j + 0.32, f"{value:.1f}", ha="center", fontsize="x-small")
+        ax.axvline(2.5, color=GREEN, linewidth=2)
+        ax.text(2.4, -0.6, "data", color=GREEN, ha="right")
+        ax.text(2.6, -0.6, "no data", color=GREEN)
 
 
 def draw_world(ax, world):
-    draw_cells(ax, world, vmin=0, vmax=1)
+    draw_cells(ax, world, vmax=1)
+    x, y = world.x[world.cells["F"]]
     for dx, dy in MOVES[LEAP]:
-        x, y = world.x[world.cells["F"]]
         ax.annotate("", (x + dx, y + dy), (x + 0.1, y),
                     arrowprops=dict(arrowstyle="->", color=BLUE, linewidth=1.5))
     for column, wind in enumerate(WIND):
-        ax.text(column, world.shape[0] - 0.1, f"{100 * wind:.0f}%", ha="center", fontsize="small",
+        ax.text(column, world.shape[0] - 0.1, f"{wind:.0%}", ha="center", fontsize="small",
                 color=GREY)
     ax.set_xlabel("← P(gust), by column; leap from F", labelpad=14)
 
 
-def draw_fork(ax, world, draws):
+def draw_curves(axes, world, rmse, plans, ahead):
+    x, a = world.x[world.s], world.a
+    best = LinearModel(2, len(MOVES)).fit(x, a, world.R.ravel(), world.mean).predict(x, a)[1]
+    bias = math.sqrt(((best - world.mean) ** 2).sum(axis=1).mean())
+    noise, optimal = math.sqrt(world.variance.mean()), world.V[world.cells["S"]]
+    N, k = np.array(SIZES), np.arange(1, N_STEPS_AHEAD + 1)
+    share = noise / np.sqrt(N / len(x))         # table's error, if each pair has its share of N
+    for ax, x, exact, at, text in (
+            (axes[0], N, [noise] * len(N), noise * 1.04, "noise of one S'"),
+            (axes[0], N, [bias] * len(N), bias * 1.04, "best linear fit"),
+            (axes[0], N, share, 0.031, ""),
+            (axes[1], N, [optimal] * len(N), optimal + 0.03, f"V*(S) = {optimal:.3f}"),
+            (axes[2], k, ahead[:, 0].mean(axis=0), 1.1, "exact distribution")):
+        ax.plot(x, exact, color=GREY, linewidth=1, linestyle="--")
+        ax.text(x[-1], at, text, color=GREY, ha="right", fontsize="small")
+    for ax, x, runs, color, label, at, shift in (
+            (axes[0], N, rmse[:, 0], BLUE, "table", 3, (-34, -16)),
+            (axes[0], N, rmse[:, 1], RED, "linear", 0, (0, -26)),
+            (axes[0], N, rmse[:, 2], GREEN, "network", 4, (-4, 6)),
+            (axes[1], N, plans[:, 0], RED, "promised by the model", 1, (-6, 30)),
+            (axes[1], N, plans[:, 1], BLUE, "RMS of V^ - V*", 3, (-30, 8)),
+            (axes[1], N, plans[:, 2], GREEN, "achieved\nin the world", 2, (8, -32)),
+            (axes[2], k, ahead[:, 1], BLUE, "table", 9, (-10, 10)),
+            (axes[2], k, ahead[:, 2], RED, "linear", 9, (-30, 14)),
+            (axes[2], k, ahead[:, 3], GREEN, "network", 15, (0, -18))):
+        draw_band(ax, x, runs, color, label, at, shift)
+    axes[0].set(xscale="log", yscale="log", xlabel="transitions N", ylabel="RMSE of E[S'|s,a]",
+                ylim=(0.03, 1.1), yticks=(ticks := [0.03, 0.1, 0.3, 1]), yticklabels=ticks)
+    axes[1].set(xscale="log", xlabel="transitions N", ylabel="value", ylim=(-0.1, 1.1))
+    axes[2].set(xlabel="steps ahead k", ylabel=f"RMSE of S_k (N = {N_SOME})", ylim=(0.4, 2.1))
+    for ax in axes:
+        ax.minorticks_off()
+
+
+def draw_fork(ax, draws):
     """Rows in which S' falls, model by model, in the first run; the pit's row is shaded."""
     rng = np.random.default_rng(0)
     ax.axhspan(1.5, 2.5, color=RED, alpha=0.12, linewidth=0)
@@ -802,79 +820,31 @@ def draw_fork(ax, world, draws):
 
 def draw_values(ax, world):
     ax.plot([-0.05, 1.05], [-0.05, 1.05], color=GREY, linewidth=1, linestyle="--")
-    for v, color, marker in ((optimal_value, RED, "o"), (progress_made, GREEN, "+")):
-        truth, guess = v_of_expectation(world, v)
+    for linear, color, marker in ((True, GREEN, "+"), (False, RED, "o")):
+        truth, guess = v_of_expectation(world, linear)
         ax.plot(truth.ravel(), guess.ravel(), marker, color=color, markersize=4, alpha=0.6)
-    truth, guess = (q[world.cells["F"], LEAP] for q in v_of_expectation(world, optimal_value))
-    ax.annotate("leap from F", (truth, guess), (-4, 8), textcoords="offset points", color=RED,
-                ha="center")
+    leap = world.cells["F"], LEAP
+    ax.annotate("leap from F", (truth[leap], guess[leap]), (-4, 8), textcoords="offset points",
+                color=RED, ha="center")
     ax.text(0, 1.17, "v linear (the column): equal", color=GREEN)
     ax.text(0, 1.08, "v = V*: wrong", color=RED)
     ax.set(xlabel="E[v(S')]", ylabel="v(E[S'])", ylim=(-0.05, 1.25))
 
 
 def draw_figure(fig, rmse, plans, ahead, draws, knows, identities):
-    world, n_runs = make_world(), len(rmse)
-    axes = fig.subplot_mosaic([["world", "converge", "fork", "values"],
-                               ["plan", "ahead", "spread", "error"]])
-    draw_world(axes["world"], world)
-
-    ax = axes["converge"]
-    mean, variance = expectations(world)
-    s, a = all_pairs(*world.R.shape)
-    best = LinearModel(2, len(MOVES)).fit(world.x[s], a, world.R.ravel(), mean)
-    best = best.predict(world.x[s], a)[1]
-    noise, bias = math.sqrt(variance.mean()), math.sqrt(((best - mean) ** 2).sum(axis=1).mean())
-    for exact, text in ((noise, "noise of one S'"), (bias, "best linear fit")):
-        ax.axhline(exact, color=GREY, linewidth=1, linestyle="--")
-        ax.text(SIZES[-1], exact * 1.04, text, color=GREY, ha="right", fontsize="small")
-    ax.plot(SIZES, noise / np.sqrt(np.array(SIZES) / world.R.size), color=GREY, linewidth=1,
-            linestyle="--")                        # the table, if each pair has its share of N
-    for i, (name, color, at, shift) in enumerate((
-            ("table", BLUE, 3, (-34, -16)), ("linear", RED, 0, (0, -26)),
-            ("network", GREEN, 4, (-4, 6)))):
-        draw_band(ax, SIZES, rmse[:, i], color, name, at, shift)
-    ax.set(xscale="log", yscale="log", xlabel="transitions N", ylabel="RMSE of E[S'|s,a]",
-           ylim=(0.03, 1.1), yticks=(ticks := [0.03, 0.1, 0.3, 1]), yticklabels=ticks)
-    ax.minorticks_off()
-
-    draw_fork(axes["fork"], world, draws)
-    draw_values(axes["values"], world)
-
-    ax = axes["plan"]
-    optimal = value_iteration(world.P, world.R, GAMMA)[0][world.cells["S"]]
-    ax.axhline(optimal, color=GREY, linewidth=1, linestyle="--")
-    ax.text(SIZES[-1], optimal + 0.03, f"V*(S) = {optimal:.3f}", color=GREY, ha="right")
-    for i, (name, color, at, shift) in enumerate((
-            ("promised by the model", RED, 1, (-6, 30)), ("RMS of V^ - V*", BLUE, 3, (-30, 8)),
-            ("achieved\nin the world", GREEN, 2, (8, -32)))):
-        draw_band(ax, SIZES, plans[:, i], color, name, at, shift)
-    ax.set(xscale="log", xlabel="transitions N", ylabel="value", ylim=(-0.1, 1.1))
-    ax.minorticks_off()
-
-    ax, k = axes["ahead"], np.arange(1, N_STEPS_AHEAD + 1)
-    ax.plot(k, ahead[:, 0].mean(axis=0), color=GREY, linewidth=1, linestyle="--")
-    ax.text(k[-1], 1.1, "exact distribution", color=GREY, ha="right")
-    for i, (name, color, at, shift) in enumerate((
-            ("table", BLUE, 9, (-10, 10)), ("linear", RED, 9, (-30, 14)),
-            ("network", GREEN, 15, (0, -18))), start=1):
-        draw_band(ax, k, ahead[:, i], color, name, at, shift)
-    ax.set(xlabel="steps ahead k", ylabel=f"RMSE of S_k (N = {N_SOME})", xlim=(0, k[-1]),
-           ylim=(0.4, 2.1))
-
-    spread, error = knows.mean(axis=0)
-    for name, values in (("spread", spread), ("error", error)):
-        draw_cells(axes[name], world, values, vmin=0, vmax=1.8 * values.max())
-        axes[name].axvline(2.5, color=GREEN, linewidth=2)
-        axes[name].text(2.4, -0.6, "data", color=GREEN, ha="right")
-        axes[name].text(2.6, -0.6, "no data", color=GREEN)
-    for name, title in {
-            "world": "a windy world with a fork", "converge": "(II), (III): to E[S'|s,a]?",
-            "fork": "stochastic models: a leap from F", "values": "is an expectation enough?",
-            "plan": "planning on the table", "ahead": "errors compound",
-            "spread": "disagreement of 5 networks", "error": "their true error"}.items():
-        axes[name].set_title(title, loc="left", fontsize="medium",
-                             pad=16 if name in ("spread", "error") else None)
+    world, axes = solved_world(), fig.subplots(2, 4).ravel()
+    draw_world(axes[0], world)
+    draw_curves(axes[[1, 4, 5]], world, rmse, plans, ahead)
+    draw_fork(axes[2], draws)
+    draw_values(axes[3], world)
+    for ax, values in zip(axes[6:], knows.mean(axis=0)):
+        draw_cells(ax, world, values, vmax=1.8 * values.max())
+    titles = ("a windy world with a fork", "(II), (III): to E[S'|s,a]?",
+              "stochastic models: a leap from F", "is an expectation enough?",
+              "planning on the table", "errors compound", "disagreement of 5 networks",
+              "their true error")
+    for i, (ax, title) in enumerate(zip(axes, titles)):
+        ax.set_title(title, loc="left", fontsize="medium", pad=16 if i > 5 else None)
 
 
 # %% Table and command line, the same in all five scripts

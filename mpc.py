@@ -543,8 +543,8 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
     """Rows (claim, expected, measured, ok).
 
     A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 60 other runs; for v1.0 and for horizon 8, every 5 steps, twice
-    these: rare runs are far off.
+    standard deviations of 60 other runs; twice these for v1.0, for horizon 30 and for plans kept
+    5 steps or more, where a rare run, whose model missed one side of the hill, is far off.
     """
     n_runs = len(v05)
     finals = v05.mean(axis=1), np.median(v10[:, -5:], axis=1), np.median(v15[:, -5:], axis=1)
@@ -569,9 +569,9 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
         ("error of v1.5's model where v1.5 goes", 0.015, 0.0029, errors[:, 2]),
         ("horizon 8, replanned every step: return", -27.4, 0.41, at[8, 1]),
         ("horizon 8, every 5 steps", -33.4, 3.5, at[8, 5]),
-        ("horizon 30, every step", -41.4, 2.9, at[30, 1]),
-        ("horizon 30, never", -68.3, 6, at[30, 30]),
-        ("CEM, never: return, mean of the four budgets", -76, 5.9, by_sampling[:, 1, 0]),
+        ("horizon 30, every step", -41.4, 5.8, at[30, 1]),
+        ("horizon 30, never", -68.3, 12, at[30, 30]),
+        ("CEM, never: return, mean of the four budgets", -76, 11.8, by_sampling[:, 1, 0]),
         ("random shooting, every step", -50, 7.6, by_sampling[:, 0, 1]),
         ("random shooting, never", -98.6, 6.8, by_sampling[:, 1, 1])]
     rows = [near(claim, expected, 4 * sd / math.sqrt(n_runs), values.mean())
