@@ -544,7 +544,7 @@ def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_)
 
     A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
     standard deviations of 60 other runs; twice these for v1.0, for horizon 30 and for plans kept
-    5 steps or more, where a rare run, whose model missed one side of the hill, is far off.
+    5 steps or more, where rare runs are far off.
     """
     n_runs = len(v05)
     finals = v05.mean(axis=1), np.median(v10[:, -5:], axis=1), np.median(v15[:, -5:], axis=1)
