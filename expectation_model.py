@@ -1,29 +1,32 @@
 """Building a model from experience, what it is good for, and where an expectation is not enough.
 
 The slides, and where they are here
-    How to build a model (I), (II)    data set D: collect; the squared error: fit_all
-    How to build a model (III)        LookupModel, LinearModel, NeuralModel
+    How to build a model? (I), (II)   data set D: collect; the squared error: fit_all
+    How to build a model? (III)       LookupModel, LinearModel, NeuralModel
     Models can be stochastic too      MixtureModel; samples_at_the_fork, v_of_expectation
-    Examples of planning, 1. DP       value_iteration; plan_on_model
+    Examples of planning? 1.          value_iteration; plan_on_model
     Challenges of learned models      k_step_error; plan_on_model
-    uncertainty ("Why Model-Based")   NeuralModel.spread; where_it_knows
+    Why Model-Based RL? uncertainty   NeuralModel.spread; where_it_knows
 
 model          R^, S^' = p^_xi(r, s' | S, A): what comes back when A is done in S, learned from D
 expectation    minimising the squared error to the labels R, S' gives S^' = E[S' | s, a]
 stochastic     R^, S^' ~ p^_xi(r, s' | S, A, epsilon): minimise -log p^ instead, and draw
-use            V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
+use            V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]: the slide's backup for
+               the best policy, max_a in place of sum_a pi(a|s)
 
-Run it: python expectation_model.py (about 14 s; --quick 4 s; --help for more). Over 8 runs, expect:
+Run it: python expectation_model.py (about 14 s; --quick 4 s; --help for more). To expect,
+mean +- standard error of 8 runs:
     RMSE of E[S'|s,a] with 100 and 30,000 transitions: table 0.88 and 0.04 (falling as N^-1/2),
         linear 0.43 and 0.354 (its bias: there it stays), network 0.52 and 0.22;
     the leap over the pit lands above or below it, never beside; of a Gaussian's samples 38 % fall
-        between, of a mixture's 4 +- 3 %, of the table's none;
+        between, of a mixture's 4 +- 1 %, of the table's none;
     E[v(S')] = v(E[S']) for a linear v; for V*, the leap counts 0 instead of 0.819, so one walks
-        around and loses 0.048 of 0.737;
-    planning on 300 transitions promises 0.64 +- 0.07 and achieves 0.38 +- 0.15, V* being 0.592;
+        around and loses 0.048 there;
+    planning on 300 transitions promises 0.64 +- 0.02 and achieves 0.38 +- 0.05, V* being 0.592;
     20 steps ahead the table is 0.014 worse than the exact distribution (1.31), the linear model and
         the network, fed with their own predictions, are 0.6 worse;
-    5 networks disagree about 10 times more where they saw nothing; correlation with the error 0.9;
+    5 networks disagree at least 3 times as much where they saw nothing (about 10 times); the
+        correlation with their error is 0.89 +- 0.03;
     the linear model's value is LSTD's, and with one-hot features it is the table (to 1e-8).
 The last lines printed check each of these sentences on the run you just made.
 
@@ -69,7 +72,7 @@ MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)],      # up, right, down, left,
 LEAP, GAMMA = 4, 0.9
 
 SIZES = (100, 300, 1000, 3000, 10000, 30000)            # transitions in D
-N_SOME, N_STEPS_AHEAD = 3000, 20                        # those of panels 3, 6, 7, 8; k of panel 6
+N_SOME, N_STEPS_AHEAD = 3000, 20                        # D of the lower right panels; k ahead
 SMALL = dict(hidden=32)                                 # networks for so small a world: half the
 SHORT = dict(n_steps=1000, batch_size=64)               # default width, number of steps and batch
 
