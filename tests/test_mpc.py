@@ -391,15 +391,20 @@ def test_cem_comes_within_5_percent_of_riccati(mpc, base_seed, seed):
 
 
 def test_warm_start(mpc, base_seed):
-    """One small iteration from a good plan is better than from none, which is 100 of 100 times so; the
-    plan handed over stays as it is."""
-    predict, reward, start, cost, optimum = linear_quadratic(base_seed)
-    good = mpc.cem(predict, reward, start, 12, -4, np.full(2, 4.0), n_iterations=12, rng=0)
-    settings = dict(low=-4, high=np.full(2, 4.0), n_candidates=100, n_elites=10, n_iterations=3, rng=1)
-    copy = good.copy()
-    warm = mpc.cem(predict, reward, start, 12, mean=good, **settings)
-    assert cost(warm) < cost(mpc.cem(predict, reward, start, 12, **settings))
-    np.testing.assert_array_equal(good, copy)
+    """One iteration from a good plan is better than from none: over 8 problems and 10 searches each the
+    mean cost falls by 2.0 +- 0.45 (25 base seeds); the plan handed over stays as it is."""
+    gains = []
+    for problem in range(8 * base_seed, 8 * base_seed + 8):
+        predict, reward, start, cost, optimum = linear_quadratic(problem)
+        good = mpc.cem(predict, reward, start, 12, -4, np.full(2, 4.0), n_iterations=12, rng=0)
+        settings = dict(low=-4, high=np.full(2, 4.0), n_candidates=100, n_elites=10, n_iterations=1)
+        copy = good.copy()
+        for rng in range(10):
+            cold, warm = (mpc.cem(predict, reward, start, 12, mean=mean, rng=rng, **settings)
+                          for mean in (None, good))
+            gains.append(cost(cold) - cost(warm))
+        np.testing.assert_array_equal(good, copy)
+    assert np.mean(gains) > 0
     plan = mpc.cem(add, lambda s, a, s2: 0 * a[:, 0], [0.0], 3, -10, 10, n_candidates=4000, n_elites=4000,
                    n_iterations=1, mean=np.array([[-5.0], [0], [5]]), rng=base_seed)
     # no reward: the elites are all, their mean that of N(mean, 10^2) clipped to +-10: about -3.3, 0, 3.3,
@@ -532,7 +537,8 @@ def test_v10_adds_what_it_executed(recipes):
 def test_the_recipes_rank_as_on_the_slides(recipes, base_seed):
     """Final returns, mean of two runs and the last two of 8 rounds: v0.5 -87 +- 10, v1.0 -45 +- 3,
     v1.5 -27.7 +- 0.7, and MPC with the true dynamics -27.1 +- 0.3 (60 runs): gaps of 4 and 6 standard
-    deviations of their difference. Control: a network that is never fitted stays below -100."""
+    deviations of their difference. Control: networks that are never fitted, -229 +- 94 (60 runs), of
+    which the mean of 6 is below -60 by 4.4 standard errors."""
     env = recipes.PointMass()
     v05, v10, v15 = [], [], []
     for seed in (1000 * base_seed, 1000 * base_seed + 1):
@@ -542,9 +548,10 @@ def test_the_recipes_rank_as_on_the_slides(recipes, base_seed):
         v15.append(recipes.planning_v15(env, nets[2], 10, 8, seed=seed, **REPLAN)[0][-2:].mean())
     truth, _, _ = recipes.planning_v15(env, Oracle(env.dynamics), 1, 1, seed=base_seed, **REPLAN)
     assert np.mean(v05) < np.mean(v10) < np.mean(v15) < truth[0] + 1
-    control, _, _ = recipes.planning_v15(env, Unfitted(recipes.NeuralDynamics(4, 2, 32, base_seed)), 10, 1,
-                                         seed=base_seed, **REPLAN)
-    assert np.mean(v15) > -45 > control[0]
+    controls = [recipes.planning_v15(env, Unfitted(recipes.NeuralDynamics(4, 2, 32, seed)), 10, 1,
+                                     seed=seed, **REPLAN)[0]
+                for seed in range(6 * base_seed, 6 * base_seed + 6)]
+    assert np.mean(v15) > -60 > np.mean(controls)
 
 
 def test_replanning_and_horizons_with_the_true_dynamics(recipes, base_seed):
