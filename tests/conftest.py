@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"                    # no window may open, here or in a subprocess
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")                # small matrices: two threads are slower than one
 
 import pytest
 
