@@ -287,7 +287,7 @@ def test_gradient_of_the_log_likelihood(expectation_model, base_seed, K):
     rng = np.random.default_rng([base_seed, 10, K])
     model = expectation_model.MixtureModel(2, 2, n_components=K, hidden=6)
     n_out = K * 7
-    weights = [rng.normal(size=s) for s in ((4, 6), 6, (6, 6), 6, (6, n_out), n_out)]
+    weights = [0.5 * rng.normal(size=s) for s in ((4, 6), 6, (6, 6), 6, (6, n_out), n_out)]
     inputs, y = rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
     _, gradient = model.loss_gradient(weights, inputs, y)
     loss = lambda: model.loss_gradient(weights, inputs, y)[0]
