@@ -14,7 +14,7 @@ stochastic     R^, S^' ~ p^_xi(r, s' | S, A, epsilon): minimise -log p^ instead,
 use            V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]: the slide's backup for
                the best policy, max_a in place of sum_a pi(a|s)
 
-Run it: python expectation_model.py (about 14 s; --quick 4 s; --help for more). To expect,
+Run it: python expectation_model.py (about 15 s; --quick 5 s; --help for more). To expect,
 mean +- standard error of 8 runs:
     RMSE of E[S'|s,a] with 100 and 30,000 transitions: table 0.88 and 0.04 (falling as N^-1/2),
         linear 0.43 and 0.354 (its bias: there it stays), network 0.52 and 0.22;

@@ -12,7 +12,7 @@ Update   Q(s,a) = 1/N(s,a) sum over k, u of 1(S_u^k,A_u^k = s,a) G_u^k: the mean
          that took a in s, of G_u = R_{u+1} + gamma R_{u+2} + ..., the return from that very step
 Output   argmax_a Q(root,a), the slide's rule; or the action of most visits, the common one
 
-Run it: python mcts.py (about 16 s; --quick 6 s; --help for more). To expect, mean +- standard
+Run it: python mcts.py (about 15 s; --quick 5 s; --help for more). To expect, mean +- standard
 error of 16 runs:
     a bridge of 2 / 3 / 4 cells is crossed from 100 / 300 / 3000 simulations on (the latter two in
     93 % of the runs), with 30 / 100 / 300 in 9 % / 0 / 0: there the near treasure fools the search.
