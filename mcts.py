@@ -29,6 +29,7 @@ root's table (N, Q and the exact Q*) and, indented, the next two levels of the t
 Notation
     s, a, r     S, A, R of the slide: any hashable state, an action, a float
     node        a state in the tree, with N[i], Q[i] and children[i] for its actions[i]
+    N(s), V(s)  visits of s, the sum of its N; its value, max_a Q(s,a) or learned
     path        the (node, i, r) a simulation has passed in the tree;  G: return from a step on
     c, gamma, epsilon    exploration constant, discount, probability of a random action
 

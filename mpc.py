@@ -33,6 +33,7 @@ The last lines printed check each of these sentences on the run you just made.
 
 Notation
     s, a, s2       state (x, y, vx, vy), force (fx, fy), next state; states (N, ds), actions (N, da)
+    pi_0           the base policy: forces drawn uniformly
     p_xi, xi       the model and its weights;  predict: function (states, actions) -> next states
     D              list of transitions (s, a, s'), the slide's data set
     T, H           steps of an episode (30), horizon of a plan; sequences (N, H, da), a plan (H, da)
@@ -82,6 +83,7 @@ class PointMass:
     state   (x, y, vx, vy) in m and m/s;  action: the force (fx, fy), each within [-1, 1]
     theta   (gain, drag, hill), the physical parameters that system identification has to find
 
+        p = (x, y), v = (vx, vy), f = (fx, fy)
         v' = v + dt (gain f - drag v + hill d exp(-|d|^2 / 2)),  d = (p - hill's centre) / 0.7 m
         p' = p + dt v',  reward -|p' - goal|,  dt = 0.25 s
 

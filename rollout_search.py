@@ -29,6 +29,7 @@ The last lines printed check each of these sentences on the run you just made.
 Notation
     s, a, r, s2     S, A, R, S' of the slides: ints 0..S-1 and 0..A-1, a float, an int
     P[s, a, s2]     p(s2 | s, a);  R[s, a]: expected reward of the pair, what every step of it pays
+    G, V            return of one episode, discounted from the root; values (S,) of the states
     Q[a]            value of action a in the root state;  policy[s, a]: probability of a in s
     K = n_rollouts  episodes per action;  depth, horizon: steps looked ahead;  gamma: discount
 
