@@ -585,7 +585,7 @@ def draw_figure(fig, crossing, trees, returns, constants, reused, learned):
     ax = axes["together"]
     for name, color, at, shift, ha in (
             ("all", BLUE, 7, (-6, 8), "right"), ("no values", PURPLE, 24, (0, -28), "right"),
-            ("no search", GREEN, 14, (-2, 8), "right"), ("no model", RED, 9, (2, -17), "left")):
+            ("no search", GREEN, 14, (-2, 8), "right"), ("no model", RED, 9, (2, -22), "left")):
         draw_band(ax, np.arange(1, N_EPISODES + 1), learned[name], color, name, at, shift, ha)
     draw_exact(ax, optimal_values(maze, GAMMA)[1][maze.start])
     draw_exact(ax, optimal_values(maze, GAMMA, EPSILON)[1][maze.start], "")
@@ -604,7 +604,7 @@ def draw_figure(fig, crossing, trees, returns, constants, reused, learned):
         axes[name].set_title(title, loc="left", fontsize="medium")
         axes[name].set_xlabel(xlabel)
         if name in ("return", "constant", "reuse", "together"):
-            axes[name].set(ylabel="return", ylim=(0, 0.95))
+            axes[name].set(ylabel="return", ylim=(-0.08, 0.95))
         if name in ("cross", "return", "constant", "reuse"):
             axes[name].set_xscale("log")
     axes["reuse"].set_xticks(N_REUSE, N_REUSE)

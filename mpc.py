@@ -656,7 +656,7 @@ def draw_grid(ax, grid):
 def draw_planners(ax, planners):
     labels = [[("CEM, every step", 1, (0, 7), "center"),
                ("random, every step", 3, (0, 4), "right")],
-              [("CEM, never", 3, (0, 7), "right"), ("random, never", 3, (0, -17), "right")]]
+              [("CEM, never", 3, (0, 7), "right"), ("random, never", 3, (0, -30), "right")]]
     for i, style in enumerate("-:"):
         for j, color in enumerate((BLUE, RED)):
             draw_band(ax, N_SEQUENCES, planners[:, i, j], color, *labels[i][j], linestyle=style)
