@@ -1,43 +1,41 @@
 """Monte-Carlo Tree Search: simulate episodes, and remember in a tree which actions went well.
 
-The slides, and where they are here
-    Monte-Carlo Tree Search                    mcts: Select, Expand, Rollout, Update
-    "pick actions according to Q(s,a)"         Node.select
-    "output best action" in the root           Node.best
-    Putting it all together                    CountModel, together
-    Simulation-based search (the baseline)     flat_search
+The slides, and where they are in this file
+    Simulation-based search      flat_search: rollouts without a tree
+    Monte-Carlo Tree Search      mcts: four blocks, Select, Expand, Rollout, Update; Node.best
+    Putting it all together      together: a learned CountModel, learned values, and mcts
 
-Select   untried actions first, then the largest UCB1 score  Q(s,a) + c sqrt(ln N(s) / N(s,a))
-Update   Q(s,a) = 1/N(s,a) sum over k, u of 1(S_u^k,A_u^k = s,a) G_u^k: the mean, over simulations k
-         that took a in s, of G_u = R_{u+1} + gamma R_{u+2} + ..., the return from that very step
-Output   argmax_a Q(root,a), the slide's rule; or the action of most visits, the common one
+The equations
+    Select   untried actions first, then the largest UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a))
+    Update   Q(s,a) = mean of all returns G_u = R_{u+1} + gamma R_{u+2} + ... that followed a in s
+    Output   argmax_a Q(root,a)
 
-Run it: python mcts.py (about 15 s; --quick 5 s; --help for more). To expect, mean +- standard
-error of 16 runs:
-    a bridge of 2 / 3 / 4 cells is crossed from 100 / 300 / 3000 simulations on (the latter two in
-    93 % of the runs), with 30 / 100 / 300 in 9 % / 0 / 0: there the near treasure fools the search.
-    It always fools flat search: random rollouts fall down, however many they are;
-    slippery bridge of 3, 1000 simulations a step: return 0.72 +- 0.04 (optimum 0.744), flat 0.40;
-    c = 1: 0.81 +- 0.04 (optimum 0.812); c = 0.1 doesn't look far enough, c = 10 doesn't use what it
-    saw: 0.43; best Q and most visits hardly differ (0.025 +- 0.02 at c = 0.3);
-    a reused tree gains 0.07 +- 0.01;
-    all together: mean return 0.38 +- 0.02 over 25 episodes; without search 0.25, without model
-    0.21, without values 0.17. The last ten are at 0.49; an optimal epsilon-greedy agent gets 0.527.
-The last lines printed check each of these sentences on the run you just made. Among them are the
-root's table (N, Q and the exact Q*) and, indented, the next two levels of the tree.
+Run it: python mcts.py (10 seconds). What you will see, and why
+    A small treasure lies beside the start, a big one behind a narrow bridge. Flat search never
+    crosses it: its random walks fall off, so the bridge looks bad, however many there are.
+    MCTS crosses: what went well is repeated, so later simulations fall less and see further.
+    If c is too small it gives up the bridge after a few falls; if too large it goes on falling.
+    A tree kept after a real step need not be built again, so it is worth extra simulations.
+    Model, values and search together learn fastest; without one of them rewards spread slowly.
+
+Try: three changes of one line, and the question that each answers
+    rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
+    self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
+    return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
 
 Notation
-    s, a, r     S, A, R of the slide: any hashable state, an action, a float
-    node        a state in the tree, with N[i], Q[i] and children[i] for its actions[i]
-    N(s), V(s)  visits of s, the sum of its N; its value, max_a Q(s,a) or learned
-    path        the (node, i, r) a simulation has passed in the tree;  G: return from a step on
-    c, gamma, epsilon    exploration constant, discount, probability of a random action
+    s, a, r       a state (9, or anything hashable), an action (1), a reward (0.4)
+    node          a state in the tree: actions [1, 3], visits N [90, 10], mean returns Q [.6, .4]
+    N(s), V(s)    visits of s, the sum of its N; value of s, for example .5
+    path          the pairs (s,a) of one simulation that are in the tree; G is a return
 
-Left out on purpose: learned priors over actions (PUCT), progressive widening for continuous
-actions, two players (fold the opponent into step), nodes shared by paths, parallel simulations.
+Left out on purpose: learned priors over actions (PUCT), continuous actions, nodes shared by
+several paths, parallel simulations.
 
-Kocsis & Szepesvari, Bandit based Monte-Carlo planning (2006): UCT. Browne et al., A survey of Monte
-Carlo tree search methods (2012). Silver et al., Mastering the game of Go (2016): values at leaves.
+References
+    Kocsis & Szepesvari, Bandit based Monte-Carlo planning (2006): UCB1 in trees, with proofs.
+    Browne et al., A survey of Monte Carlo tree search methods (2012): all the variants.
+    Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
 # /// script
 # requires-python = ">=3.10"
@@ -47,636 +45,603 @@ Carlo tree search methods (2012). Silver et al., Mastering the game of Go (2016)
 
 import argparse
 import math
-import os
 import random
 import sys
-from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
 
-GAMMA, SLIP = 0.95, 0.1                                     # the slip of all slippery worlds
-N_SIMULATIONS = (10, 30, 100, 300, 1000, 3000)
-N_RETURN = (10, 30, 100, 300, 1000)                         # simulations before each real step
-N_TREES = (10, 100, 1000)                                   # trees shown
-CONSTANTS, N_CONSTANTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 300
-N_PLAYED = 3                                                # episodes played per run and setting
-MAZE = ["....#...",                                         # reuse, and putting it all together
+# Across 2, 3 or 4 cells of bridge, the big treasure is worth 0.95^2 = 0.90, 0.86 or 0.81 at the
+# start: always more than the small one's 0.4.
+GAMMA = 0.95
+# Bad luck happens in most episodes, but most steps succeed.
+SLIP = 0.1
+# From too few for any of the bridges to enough for nearly all.
+SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
+# c from hardly any exploration to hardly anything else.
+CONSTANTS = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+# So few simulations before a step that those of the step before make a difference.
+REUSE = [5, 10, 20, 40]
+# Enough for the agent with model, values and search to level off.
+EPISODES = 20
+# The learning agent's share of random actions, as in dyna_q.py.
+EPSILON = 0.1
+# Two ways lead from S to G, both around corners: a random walk seldom arrives.
+MAZE = ["....#...",
         ".##.#.#.",
         "S#....#G",
         "...#...."]
-N_REUSE = (5, 10, 20, 40)
-N_EPISODES, EPSILON = 25, 0.1                               # putting it all together,
-AGENTS = {"all": {}, "no values": {"values": False},        # and with parts removed
-          "no search": {"search": 0}, "no model": {"model": False}}
-MOVES, BRIDGE_3 = ("up", "right", "down", "left"), "gS...G##xxx#"
-
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # colour-blind safe
-PURPLE = "#CC79A7"
+# The names of the actions 0, 1, 2, 3.
+MOVES = ["up", "right", "down", "left"]
+# Four colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 
 
-# %% Environment: a bridge over a drop
+# %% Environment: treasures, walls and drops
 
 class GridWorld:
-    """A small world of text, and at the same time its own model: step has no hidden state.
+    """A small world of text that is its own model: `step` remembers nothing.
 
-    rows    equally long strings of '.' free, '#' wall, 'S' start (one), and cells that end the
-            episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    probability that the action is replaced by a random one of those the cell offers
+    rows    '.' free, '#' wall, 'S' start; and what ends the episode: 'x' a drop (reward 0),
+            'g' the small treasure (0.4), 'G' the big one (1)
+    slip    probability that chance replaces the action by a random one of those offered
+    States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left;
+    moves into walls or over the border are not offered. ValueError for malformed rows or slip.
 
-    States are numbered row by row from the top left; actions: 0 up, 1 right, 2 down, 3 left. Moves
-    into a wall or over the border aren't offered. ValueError if rows or slip are malformed.
+    >>> world = GridWorld(["gS.G"])
+    >>> world.actions(1), world.step(1, 3, random.Random(0))
+    ([1, 3], (0, 0.4, True))
     """
 
     def __init__(self, rows, slip=0.0):
-        text, height, width = "".join(rows), len(rows), max(map(len, rows), default=0)
-        if len(text) != height * width or text.count("S") != 1 or not set(text) <= set(".#SxgG"):
-            raise ValueError("a grid needs equally long rows of . # S x g G with exactly one S")
-        if not 0 <= slip <= 1:
-            raise ValueError(f"slip is a probability, in [0, 1]; got {slip}")
-        self.start, self.shape, self.slip = text.index("S"), (height, width), slip
-        self.moves, self.outcomes = [], []          # offered; [s][a] next state, reward, terminated
-        for s in range(len(text)):
-            y, x = divmod(s, width)
-            cells = [(y - 1, x), (y, x + 1), (y + 1, x), (y, x - 1)]
-            offered = [0 <= i < height and 0 <= j < width and rows[i][j] != "#" for i, j in cells]
-            self.moves.append([a for a in range(4) if offered[a]])
-            successors = [i * width + j if ok else s for (i, j), ok in zip(cells, offered)]
-            self.outcomes.append([(s2, {"g": 0.4, "G": 1.0}.get(text[s2], 0.0), text[s2] in "xgG")
-                                  for s2 in successors])
+        # All rows as one text: the cell of state s is its letter number s.
+        self.cells = "".join(rows)
+        self.slip = slip
+        if (len(set(map(len, rows))) != 1 or self.cells.count("S") != 1
+                or not set(self.cells) <= set(".#SxgG") or not 0 <= slip <= 1):
+            raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
+        self.start = self.cells.index("S")
+        height, width = len(rows), len(rows[0])
+        rewards = {"g": 0.4, "G": 1.0}
+        # outcomes[state][action] = (next state, reward, terminated), unless the agent slips.
+        self.outcomes = [{} for _ in self.cells]
+        for state in range(height * width):
+            y, x = divmod(state, width)
+            neighbours = [(y - 1, x), (y, x + 1), (y + 1, x), (y, x - 1)]
+            for action, (y2, x2) in enumerate(neighbours):
+                # Beyond the border everything is wall.
+                cell = rows[y2][x2] if y2 in range(height) and x2 in range(width) else "#"
+                if cell != "#":
+                    outcome = (y2 * width + x2, rewards.get(cell, 0.0), cell in "xgG")
+                    self.outcomes[state][action] = outcome
 
     def actions(self, state):
-        return self.moves[state]
+        return list(self.outcomes[state])
 
     def step(self, state, action, rng):
+        # The slip is drawn anew at every step, from the generator that the search hands in.
         if rng.random() < self.slip:
-            moves = self.moves[state]
-            action = moves[int(rng.random() * len(moves))]
+            action = pick(self.actions(state), rng)
         return self.outcomes[state][action]
 
 
-# %% Algorithm: the slide's four phases
+# %% Algorithm: choosing at random
+
+def pick(items, rng):
+    """One of the items, each with the same probability."""
+    if len(items) == 0:
+        raise ValueError("a state has no actions: a step into it must return terminated = True")
+    # rng.random() is uniform in [0, 1). With 4 items, 4 * rng.random() is in [0, 4), and int()
+    # cuts it down to 0, 1, 2 or 3, each as likely as the others. Why not rng.choice(items)?
+    # random() means the same in random.Random and in NumPy's Generator; choice does not.
+    return items[int(rng.random() * len(items))]
+
+
+def index_of_best(scores, rng):
+    """Index of the largest score. Ties at random: always the first would be a blind habit."""
+    best = max(scores)
+    return pick([i for i, score in enumerate(scores) if score == best], rng)
+
+
+def as_generator(rng):
+    """A seed, or None for a new one, becomes a generator; a generator is handed on as it is."""
+    if hasattr(rng, "random"):
+        return rng
+    # Python's own, which draws single numbers several times faster than NumPy's.
+    return random.Random(rng if rng is None else int(rng))
+
+
+# %% Algorithm: the tree
 
 class Node:
-    """A state in the tree: per action, visits N and mean return Q; and the nodes that came next.
+    """A state in the tree; for its action number i: visits N[i], mean return Q[i], children[i].
 
-    children[i] is a dict {next state: Node} for actions[i]: one node per state *actually reached*,
-    so that chance may continue differently every time.
+    ValueError for no actions or a NaN return. Copy with it: pick, index_of_best, as_generator.
+
+    >>> node = Node("start", ["left", "right"])
+    >>> node.update(0, -1.0)
+    >>> node.best(), node.actions[node.select(1.0, random.Random(0))]
+    ('left', 'right')
     """
-    __slots__ = ("state", "actions", "N", "Q", "children")
 
     def __init__(self, state, actions):
         if len(actions) == 0:
-            raise ValueError(f"state {state!r} has no actions: does step return terminated=True?")
-        self.state, self.actions = state, actions
-        self.N, self.Q = [0] * len(actions), [0.0] * len(actions)
+            raise ValueError(f"{state!r} has no actions: a step into it must return terminated")
+        self.state = state
+        self.actions = list(actions)
+        # Lists, not arrays: one number at a time, Python is several times faster with a list.
+        self.N = [0] * len(actions)
+        self.Q = [0.0] * len(actions)
+        # children[i] is a dictionary {state reached: its node}. The same action may lead to
+        # several states, and each of them needs decisions of its own. One node for all would
+        # mix their values; a node for the first one only would be a plan that counts on luck.
         self.children = [{} for _ in actions]
 
-    def select(self, c, epsilon, rng):
-        """Index of the action to simulate; ties at random. An untried action comes first."""
-        if 0 in self.N:
-            score = [n == 0 for n in self.N]
-        elif epsilon and rng.random() < epsilon:
-            score = [0] * len(self.N)
-        else:                                       # UCB1: Q(s,a) + c sqrt(ln N(s) / N(s,a))
-            log_n = math.log(sum(self.N))
-            score = [q + c * math.sqrt(log_n / n) for q, n in zip(self.Q, self.N)]
-        best = max(score)
-        ties = [i for i, x in enumerate(score) if x == best]
-        return ties[int(rng.random() * len(ties))]
+    def select(self, c, rng):
+        """Index of the action to simulate; slide: "pick actions according to Q(s,a)"."""
+        # UCB1 below divides by n: the fewer visits, the higher the score. Without a visit it counts
+        # as infinite, so everything is tried once before anything is tried twice.
+        untried = [i for i, n in enumerate(self.N) if n == 0]
+        if untried:
+            return pick(untried, rng)
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of n returns is off by about 1/sqrt(n),
+        # so the sum says how good the action may yet turn out to be. And as ln N(s) grows slowly,
+        # but for ever, an action that had bad luck at first gets another try some day.
+        # c trades what is known against what is uncertain: a small c trusts the means, a large c
+        # tries all actions alike. Its unit is that of returns: if those are around 100, so is c.
+        log_visits = math.log(sum(self.N))
+        scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
+        return index_of_best(scores, rng)
 
-    def best(self, rng, by="Q"):
-        """The action to output: of highest Q (the slide's), or by="N" of most visits."""
-        score = self.N if by == "N" else [q if n else -math.inf for q, n in zip(self.Q, self.N)]
-        top = max(score)
-        best = [a for a, x in zip(self.actions, score) if x == top]
-        return best[int(rng.random() * len(best))]
+    def update(self, i, G):
+        """One more return of action i."""
+        if math.isnan(G):
+            raise ValueError("a reward or a leaf's value is NaN (not a number)")
+        # The mean, without a list of all returns. With returns 1, 2, 6 it goes
+        # 1,  1 + (2 - 1)/2 = 1.5,  1.5 + (6 - 1.5)/3 = 3.
+        self.N[i] += 1
+        self.Q[i] += (G - self.Q[i]) / self.N[i]
+
+    def best(self, rng=None):
+        """The slide's output: the action with the highest Q, ties at random."""
+        # An action never tried still has Q = 0. Where all returns are negative that would look
+        # best, so it is left out here. (In select it came first: there the aim is to know more.)
+        scores = [q if n > 0 else -math.inf for q, n in zip(self.Q, self.N)]
+        return self.actions[index_of_best(scores, as_generator(rng))]
 
 
-def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=None, root=None,
-         rollout=None, leaf_value=None, epsilon=0.0):
-    """Slide "Monte-Carlo Tree Search": returns the root Node after n_simulations more simulations.
+# %% Algorithm: rollouts, and search without a tree
 
-    model       has actions(state) -> a non-empty sequence, which may differ by state, and
-                step(state, action, rng) -> (next_state, reward, terminated), without hidden state
-                and drawing by rng.random() only. States are hashable
-    gamma       discount, in [0, 1]
-    c           exploration constant of UCB1, in units of returns: sqrt(2) suits those in [0, 1]
-    max_depth   steps from the root after which a simulated episode is cut, with 0 for the rest
-    rng         random.Random, numpy Generator, int or None
-    root        an earlier tree to go on with; after a real step pass the child that was reached,
-                root.children[i].get(next_state) (None, if the search never saw it: a new tree)
-    rollout     the fixed policy, rollout(state, rng) -> action; None is uniformly random
-    leaf_value  leaf_value(state) -> float, used instead of a rollout (and where max_depth cuts)
-    epsilon     with c=0: the slide's "according to Q", epsilon-greedily, in place of UCB1
+def rollout_return(model, state, n_steps, gamma, rng, policy=None):
+    """Return of a simulated episode from `state` on, cut after n_steps. Copy pick with it.
 
-    The root's N and Q (A,) are arrays in the order of its .actions, those of nodes below it lists;
-    Q of an action never tried is 0. ValueError for an argument out of range, a state without
-    actions, or a root of another state.
+    policy    policy(state, rng) -> action, the slide's "fixed simulation policy"; None: random
     """
-    if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= epsilon <= 1
-                                                  and 0 <= c < math.inf):
-        raise ValueError("need n_simulations, max_depth >= 1, gamma and epsilon in [0, 1], c >= 0; "
-                         f"got {n_simulations=}, {max_depth=}, {gamma=}, {epsilon=}, {c=}")
-    if root is not None and root.state != state:
-        raise ValueError(f"root is the tree of state {root.state!r}, not of {state!r}")
-    if not isinstance(rng, random.Random):          # several times faster at single numbers
-        rng = random.Random(int(np.random.default_rng(rng).integers(2**63)))
-    actions, step, bits = model.actions, model.step, rng.getrandbits
-    root = root or Node(state, actions(state))
-    root.N, root.Q = np.asarray(root.N).tolist(), np.asarray(root.Q).tolist()
+    G = 0.0
+    discount = 1.0
+    for _ in range(n_steps):
+        if policy is None:
+            action = pick(model.actions(state), rng)
+        else:
+            action = policy(state, rng)
+        state, reward, terminated = model.step(state, action, rng)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
+        # float(), because one reward in NumPy's float16 would make the whole sum a float16.
+        G += discount * float(reward)
+        if terminated:
+            break
+        discount *= gamma
+    return G
 
-    for _ in range(n_simulations):
-        # Select until you reach a leaf node of the tree: an edge that leads out of it
-        node, path = root, []
-        while True:
-            i = node.select(c, epsilon, rng)
-            s, r, terminated = step(node.state, node.actions[i], rng)
-            path.append((node, i, r))
-            if terminated or len(path) == max_depth or s not in node.children[i]:
-                break
-            node = node.children[i][s]
-        # Expand the search tree by one node
-        if not terminated and len(path) < max_depth:
-            node.children[i][s] = Node(s, actions(s))
-        # Rollout until episode termination with a fixed simulation policy: G, discounted from s on
-        G = 0.0
-        if leaf_value and not terminated:
-            G = leaf_value(s)
-        elif not terminated:
-            for t in range(max_depth - len(path)):
-                if rollout:
-                    a = rollout(s, rng)
-                else:                               # nearly all the time is spent in these lines;
-                    available = actions(s)          # bits(30) % n is faster than rng.choice
-                    n = len(available) or Node(s, available)    # no actions: Node says so
-                    a = available[bits(30) % n]
-                s, r, terminated = step(s, a, rng)
-                if r:
-                    G += gamma**t * r
-                if terminated:
-                    break
-        # Update all pairs on the path. G_u is the return from the pair's own step u on, discounted
-        # from there: G_u = R_{u+1} + gamma G_{u+1}
-        # Q(s,a) = 1/N(s,a) sum of its G_u, as incremental mean: Q <- Q + (G_u - Q) / N
-        for node, i, r in reversed(path):
-            G = r + gamma * G
-            node.N[i] += 1
-            node.Q[i] += (G - node.Q[i]) / node.N[i]
-    root.N, root.Q = np.array(root.N), np.array(root.Q)
+
+def flat_search(model, state, n_simulations, gamma, rng=None, max_depth=100):
+    """Slide "Simulation-based search": the root alone, and rollouts of each action in turn."""
+    rng = as_generator(rng)
+    root = Node(state, model.actions(state))
+    for k in range(n_simulations):
+        # Two things that MCTS will change: each action gets as many simulations as any other,
+        # however bad it looks; and after the first step, all simulations stay random for ever.
+        i = k % len(root.actions)
+        next_state, reward, terminated = model.step(state, root.actions[i], rng)
+        G = float(reward)
+        if not terminated:
+            G += gamma * rollout_return(model, next_state, max_depth - 1, gamma, rng)
+        root.update(i, G)
     return root
 
 
-def flat_search(model, state, n_calls, gamma, rng, max_depth=100):
-    """Slide "Simulation-based search", the baseline: random rollouts of each root action in turn,
-    until the model has been called n_calls times. Returns a Node without children."""
-    root = Node(state, model.actions(state))
-    while n_calls > 0:
-        i = root.N.index(min(root.N))
-        G, s, a = 0.0, state, root.actions[i]
-        for t in range(max_depth):
-            s, r, terminated = model.step(s, a, rng)
-            n_calls -= 1
-            G += gamma**t * r
-            if terminated:
+# %% Algorithm: Monte-Carlo Tree Search
+
+def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=None, root=None,
+         rollout=None, leaf_value=None):
+    """Slide "Monte-Carlo Tree Search": returns the root, a Node, after n_simulations more.
+
+    model       any object with actions(state) -> sequence and
+                step(state, action, rng) -> (next_state, reward, terminated), without memory and
+                with all its luck from rng. A Gymnasium environment is none: its step changes it
+    gamma, c    discount in [0, 1]; UCB1's constant: sqrt(2) suits returns between 0 and 1
+    max_depth   a simulation is cut after so many steps; what would follow counts as 0
+    rng         random.Random (the fastest), NumPy Generator, or a seed. The very object is handed
+                to step and rollout; a seed (or None, new each time) becomes a random.Random
+    root        an earlier tree to continue. After a real step: root.children[i].get(next_state),
+                where i is the action's index; None if the search never got there: a new tree
+    rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
+    leaf_value  leaf_value(state) -> number, in place of a rollout, and where max_depth cuts
+
+    The root has state, actions, N (A,), Q (A,), children[i] = {next state: Node} and best(rng);
+    N.sum() simulations went through it. Q of an action never tried is 0; best leaves it out.
+    ValueError: numbers out of range, a root of another state or other actions, a NaN reward, or
+    a state without actions. Copy with it: Node, rollout_return, pick, index_of_best, as_generator.
+
+    States are hashable. If equal ones do not compare equal (say, two copies of an environment),
+    no node is found again and the tree stays one level deep. Use a key as the state, such as
+    board.tobytes() or (tuple(hand), dealer), or give your class __eq__ and __hash__ by that key.
+
+    Two players: let step make your move and then the opponent's answer. For self-play, step makes
+    one move, and pays whoever made it; what the other earns next is your loss, so that gamma
+    becomes -gamma in the two lines marked "self-play".
+
+    >>> world = GridWorld(["gS..G", "##xx#"])
+    >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
+    >>> root.actions, int(root.N.sum()), root.best()
+    ([1, 3], 300, 1)
+    """
+    if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= c < math.inf):
+        raise ValueError("need n_simulations and max_depth >= 1, gamma in [0, 1], finite c >= 0")
+    rng = as_generator(rng)
+    actions = list(model.actions(state))
+    if root is None:
+        root = Node(state, actions)
+    elif root.state != state or root.actions != actions:
+        raise ValueError(f"the root is of another state than {state!r}, or offers other actions")
+    # A root that an earlier search returned has arrays; back to lists.
+    root.N = np.array(root.N).tolist()
+    root.Q = np.array(root.Q).tolist()
+
+    for _ in range(n_simulations):
+        # ---- Select until you reach a leaf node of the tree ----
+        # Walk down from the root as long as the state reached has a node. Each step asks the model
+        # anew, even where the tree has been before: the same action may lead elsewhere this time.
+        # The leaf is the last node of this walk, the one from which a step leads out of the tree.
+        node = root
+        path = []
+        while True:
+            i = node.select(c, rng)
+            s, reward, terminated = model.step(node.state, node.actions[i], rng)
+            path.append((node, i, float(reward)))
+            over = terminated or len(path) == max_depth
+            if over or s not in node.children[i]:
                 break
-            a = rng.choice(model.actions(s))
-        root.N[i] += 1
-        root.Q[i] += (G - root.Q[i]) / root.N[i]
+            node = node.children[i][s]
+
+        # ---- Expand the search tree by one node ----
+        # Only by one. The rollout below goes on through more states, but most of them are never
+        # seen again, so they get no nodes. Nor does an end: nothing is left to decide there.
+        if not over:
+            node.children[i][s] = Node(s, model.actions(s))
+
+        # ---- Rollout until episode termination with a fixed simulation policy ----
+        # What will still be earned from s on? After a terminal state nothing.
+        # Why `is not None`? A table of values that is still empty counts as false in Python.
+        if terminated:
+            G = 0.0
+        elif leaf_value is not None:
+            G = float(leaf_value(s))
+        else:
+            steps_left = max_depth - len(path)
+            G = rollout_return(model, s, steps_left, gamma, rng, rollout)       # self-play
+
+        # ---- Update the values of all pairs (s,a) on the path, the last one first ----
+        # Each pair gets the return from its own step u on, G_u = R_{u+1} + gamma G_{u+1}. With
+        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3. If both
+        # got 3, the second would be judged by what had happened before it.
+        for node, i, reward in reversed(path):
+            G = reward + gamma * G                                              # self-play
+            node.update(i, G)
+
+    # Arrays for the caller, who will want sums and maxima.
+    root.N = np.array(root.N)
+    root.Q = np.array(root.Q)
     return root
 
 
 # %% Algorithm: putting it all together
 
 class CountModel:
-    """A model learned by counting (slide "How to build a model? (III)"), in mcts's interface.
+    """A model learned by counting (slide "How to build a model? (III)"), as mcts takes it.
 
-    seen[s, a] lists the outcomes of a in s, each as often as it happened: drawing one of them is
-    drawing from N(s,a,s') / N(s,a). A pair never tried is taken for an end without
-    reward (staying put, as in Dyna-Q's model, a search would run in circles there).
+    actions    actions(state) -> sequence; known, but not what the actions do. Copy pick with it.
+
+    >>> model = CountModel(lambda state: ["go"])
+    >>> model.learn(0, "go", 1.0, 5, False)
+    >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
+    ((5, 1.0, False), (5, 0.0, True))
     """
 
     def __init__(self, actions):
-        self.actions, self.seen = actions, {}
+        self.actions = actions
+        # {(state, action): [(next state, reward, terminated), ...]}
+        self.seen = {}
 
-    def learn(self, state, action, next_state, reward, terminated):
-        self.seen.setdefault((state, action), []).append((next_state, reward, terminated))
+    def learn(self, state, action, reward, next_state, terminated):
+        # Every outcome is listed as often as it happens. `terminated` is a part of it: to end in
+        # s' and to go on from s' are different outcomes, even if the agent sees the same state.
+        outcomes = self.seen.setdefault((state, action), [])
+        outcomes.append((next_state, float(reward), bool(terminated)))
 
     def step(self, state, action, rng):
-        outcomes = self.seen.get((state, action), [(state, 0.0, True)])
-        return outcomes[int(rng.random() * len(outcomes))]
+        # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
+        # Why not stay put, as in Dyna-Q's model? Then it would be worth gamma V(s), nearly as much
+        # as the best known action, and searches would spend their steps on the spot.
+        if (state, action) not in self.seen:
+            return state, 0.0, True
+        # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
+        return pick(self.seen[state, action], rng)
 
 
-def together(world, n_episodes, seed, gamma, search=20, values=True, model=True, epsilon=0.1,
-             alpha=0.5, longest=100):
-    """Slide "Putting it all together": acts, learns a model and values, and searches with both.
+def together(world, n_episodes, gamma, model=None, n_simulations=20, c=0.5, max_depth=20,
+             values=True, keep_tree=False, epsilon=0.1, seed=0):
+    """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
-    search      simulations before each action; 0 looks one step ahead in the learned model
-    values      the learned values at the leaves of the search; False is random rollouts
-    model       False is Q-learning (step size alpha), without a model and without search
-    epsilon     probability of a random real action (mcts's own epsilon is inside the search)
-    Returns each episode's discounted return (n_episodes,).
+    model        None: one that is learned; or a model that is known, for example the world
+    max_depth    1 is no search: one imagined step and the learned value behind it
+    values       False is random rollouts in place of learned values
+    keep_tree    go on with the tree of the step before (right only if the model stays the same)
+    Returns the discounted return of each real episode (n_episodes,).
     """
-    streams = np.random.SeedSequence(seed).generate_state(3).tolist()
-    real, imagined, acting = map(random.Random, streams)
-    learned, V, Q, returns = CountModel(world.actions), {}, {}, []
+    # Separate streams of random numbers: more search must not change the luck in the real world.
+    seeds = np.random.default_rng(seed).integers(2**31, size=3).tolist()
+    world_rng, search_rng, acting_rng = [random.Random(s) for s in seeds]
+    learned = CountModel(world.actions)
+    if model is None:
+        model = learned
+    V = {}
 
-    def value(s):
-        return V.get(s, 0.0)                        # of a state never visited: 0
+    def learned_value(state):
+        # Where the agent has never been, nothing is expected.
+        return V.get(state, 0.0)
 
-    for _ in range(n_episodes):
-        s, G = world.start, 0.0
-        for t in range(longest):
-            actions = world.actions(s)
-            if not model:
-                scores = [Q.get((s, a), 0.0) for a in actions]
-            elif search:
-                scores = mcts(learned, s, search, gamma, c=0.5, max_depth=20, rng=imagined,
-                              leaf_value=value if values else None).Q.tolist()
-            else:                                   # sum over s' of p(s'|s,a) [R + gamma V(s')]
-                scores = []
-                for a in actions:
-                    outcomes = learned.seen.get((s, a), [(s, 0.0, True)])
-                    scores.append(sum(r + gamma * value(s2) * (not end) for s2, r, end in outcomes)
-                                  / len(outcomes))
-            V[s] = best = max(scores)               # the search's verdict is what values learn
-            greedy = [a for a, score in zip(actions, scores) if score == best]
-            a = acting.choice(actions if acting.random() < epsilon else greedy)
-            s2, r, terminated = world.step(s, a, real)
-            learned.learn(s, a, s2, r, terminated)
-            if not model:
-                ahead = 0.0 if terminated else max(Q.get((s2, b), 0.0) for b in world.actions(s2))
-                Q[s, a] = Q.get((s, a), 0.0) + alpha * (r + gamma * ahead - Q.get((s, a), 0.0))
-            G, s = G + gamma**t * r, s2
+    returns = np.zeros(n_episodes)
+    for episode in range(n_episodes):
+        state = world.start
+        root = None
+        # Broken off after 100 steps, as the first episodes are long walks without a treasure.
+        for t in range(100):
+            # Search: imagined steps only, the real world is not asked.
+            root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root,
+                        leaf_value=learned_value if values else None)
+            # The new V[s] replaces the old one. They are not averaged: Q is an average over luck
+            # already, and the old V[s] comes from a model that knew less. The maximum, because
+            # the best action is the one that the agent means to take.
+            V[state] = max(root.Q)
+            action = root.best(acting_rng)
+            if acting_rng.random() < epsilon:
+                action = pick(root.actions, acting_rng)
+            # One real step. The model learns from it, and the next search is a little wiser.
+            next_state, reward, terminated = world.step(state, action, world_rng)
+            learned.learn(state, action, reward, next_state, terminated)
+            returns[episode] += gamma**t * reward
             if terminated:
                 break
-        returns.append(G)
-    return np.array(returns)
+            # Below the state reached, the next search has already begun (None: not yet).
+            children = root.children[root.actions.index(action)]
+            root = children.get(next_state) if keep_tree else None
+            state = next_state
+    return returns
 
 
 # %% Exact answers
 
 def optimal_values(world, gamma, epsilon=0.0):
-    """Q* (S, 4) and V* (S,) of a GridWorld by value iteration; Q* is nan for moves not offered.
-
-    With epsilon: the best that an agent can do which acts at random with that probability.
-    """
-    s2, r, terminated = np.moveaxis(np.array(world.outcomes), 2, 0)         # each (S, 4)
-    offered = np.array([[a in moves for a in range(4)] for moves in world.moves])
-    share = offered / np.maximum(offered.sum(axis=1, keepdims=True), 1)     # where a slip may lead
-    V, change = np.zeros(len(s2)), math.inf
-    while change > 1e-12:
-        # Q(s,a) = sum over s' of p(s'|s,a) [R + gamma V(s')],  V(s) = max_a Q(s,a)
-        T = r + gamma * (1 - terminated) * V[s2.astype(int)]
-        Q = (1 - world.slip) * T + world.slip * (share * T).sum(axis=1, keepdims=True)
-        best = np.where(offered, Q, 0.0).max(axis=1)                        # no reward is negative
-        V, old = (1 - epsilon) * best + epsilon * (share * Q).sum(axis=1), V
+    """Q* (S, 4), nan for moves not offered, and V* (S,) of a GridWorld, by value iteration.
+    With epsilon: of the best agent that takes a random action with that probability."""
+    Q = np.full((len(world.cells), 4), np.nan)
+    # V stays 0 where an episode ends: nothing more can be earned there.
+    V = np.zeros(len(world.cells))
+    change = 1.0
+    while change > 1e-10:
+        old = V.copy()
+        for state, cell in enumerate(world.cells):
+            if cell in ".S":
+                # First what each move is worth if it succeeds ...
+                for action, (next_state, reward, _) in world.outcomes[state].items():
+                    Q[state, action] = reward + gamma * V[next_state]
+                # ... then the slip, which makes it any of the moves offered: their mean.
+                mean = np.nanmean(Q[state])
+                Q[state] = (1 - world.slip) * Q[state] + world.slip * mean
+                V[state] = (1 - epsilon) * np.nanmax(Q[state]) + epsilon * mean
         change = abs(V - old).max()
-    return np.where(offered, Q, math.nan), V
+    return Q, V
 
 
-# %% Experiments: arrays with a leading axis of runs; nothing is drawn or printed
+# %% What the experiments and panels below share
 
 def bridge(length, slip=0.0):
     """Small treasure, start, a bridge over a drop, big treasure."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
-def run_seeds(n_runs, seed):
-    """One seed per run, the same for all methods, so that they meet the same luck."""
-    return np.random.SeedSequence(seed).generate_state(n_runs).tolist()
+def draw_lines(ax, x, lines, exact, **labels):
+    """Lines (runs (n_runs, len(x)), color, style, name): each the mean of its runs, with a band of
+    two standard errors, which is 95 % for many runs. exact: {name: value}, straight lines."""
+    for runs, color, style, name in lines:
+        mean = runs.mean(axis=0)
+        error = runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
+        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+        ax.plot(x, mean, style, color=color, label=name, markersize=4)
+    for (name, value), side in zip(exact.items(), ["bottom", "top"]):
+        ax.axhline(value, color=GREY, linewidth=0.8)
+        ax.text(x[0], value, f"{name}: {value:.3f}", color=GREY, fontsize=9, va=side)
+    ax.set(**labels)
+    ax.legend(fontsize=9, frameon=False, loc="upper left")
 
 
-class Counted:
-    """A model that counts how often it is asked."""
+# %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 
-    def __init__(self, model):
-        self.model, self.actions, self.calls = model, model.actions, 0
-
-    def step(self, state, action, rng):
-        self.calls += 1
-        return self.model.step(state, action, rng)
-
-
-def crosses(length, method, seeds):
-    """Whether the root action is "right" (runs, N_SIMULATIONS); flat search gets the same calls."""
-    right = []
-    for s in seeds:
-        model, rng, root, right_now = Counted(bridge(length)), random.Random(s), None, []
-        for n, more in zip(N_SIMULATIONS, np.diff(N_SIMULATIONS, prepend=0)):
-            start = model.model.start
-            root = mcts(model, start, more, GAMMA, rng=rng, root=root)      # the tree goes on
-            chosen = root
-            if method is flat_search:
-                chosen = flat_search(model.model, start, model.calls, GAMMA, rng=rng)
-            right_now.append(chosen.best(rng) == 1)
-        right.append(right_now)
-    return np.array(right, dtype=float)
+def crossing(search, length, seeds):
+    """1 where a search answers "right", onto the bridge: (runs, len(SIMULATIONS))."""
+    world = bridge(length)
+    crossed = np.zeros((len(seeds), len(SIMULATIONS)))
+    for run, seed in enumerate(seeds):
+        for k, n in enumerate(SIMULATIONS):
+            root = search(world, world.start, n, GAMMA, rng=seed)
+            # Action 1 is a step to the right.
+            crossed[run, k] = root.best(seed) == 1
+    return crossed
 
 
-def play(world, seed, n, by="Q", reuse=False, method=mcts, **options):
-    """Discounted return of one episode with a search of n simulations before every action."""
-    streams = np.random.SeedSequence(seed).generate_state(3).tolist()
-    real, imagined, acting = map(random.Random, streams)
-    s, G, root = world.start, 0.0, None
-    for t in range(100):
-        model = Counted(world)
-        root = mcts(model, s, n, GAMMA, rng=imagined, root=root if reuse else None, **options)
-        if method is flat_search:                   # as many calls of the model as MCTS made
-            root = flat_search(world, s, model.calls, GAMMA, rng=imagined)
-        a = root.best(acting, by)
-        s, r, terminated = world.step(s, a, real)
-        G += GAMMA**t * r
-        if terminated:
-            break
-        root = root.children[root.actions.index(a)].get(s)
-    return G
+def draw_crossing(ax, two, three, four, flat):
+    draw_lines(ax, SIMULATIONS, [(two, GREEN, "o-", "MCTS, bridge of 2"),
+                                 (three, BLUE, "s-", "MCTS, bridge of 3"),
+                                 (four, GREY, "^-", "MCTS, bridge of 4"),
+                                 (flat, RED, "x--", "flat search, bridge of 2")], {},
+               title="MCTS crosses the bridge,\nflat search never does", xscale="log",
+               ylim=(-0.05, 1.7), yticks=[0, 0.5, 1], xlabel="simulations",
+               ylabel="share of runs that cross")
 
 
-def cell_visits(world, root):
-    """How often each cell of a deterministic world was entered by a tree's simulations."""
-    visits, nodes = np.zeros(world.shape, dtype=int), [root]
-    for node in nodes:                              # the list grows while we walk it
-        for a, n, children in zip(node.actions, node.N, node.children):
-            visits.flat[world.outcomes[node.state][a][0]] += n
-            nodes += children.values()
-    return visits
+# %% Slide "Monte-Carlo Tree Search": the tree itself
+
+def draw_tree(ax, world, node, n_root, left=0, step=1):
+    """A bar for each pair (s,a), as wide as its visits, below the bar that led to s; for worlds
+    without slips, where each pair leads to one state. Calls itself for the nodes below."""
+    colors = {"g": GREEN, "G": GREEN, "x": RED}
+    for action, n, children in zip(node.actions, node.N, node.children):
+        next_state = world.outcomes[node.state][action][0]
+        color = colors.get(world.cells[next_state], BLUE)
+        bar = ax.barh(step, n, left=left, height=1, color=color, alpha=0.6, edgecolor="white")
+        # No text that is wider than its bar.
+        if n > n_root / 12:
+            ax.bar_label(bar, [f"{MOVES[action]}\n{n}"], label_type="center", fontsize=9)
+        for child in children.values():
+            draw_tree(ax, world, child, n_root, left, step + 1)
+        left += n
+    ax.set(ylim=(6.5, 0.5), ylabel="step",
+           xlabel="simulations that came through\n(green: to a treasure, red: a drop)")
 
 
-def run_experiments(n_runs, seed, progress):
-    seeds = run_seeds(n_runs, seed)
-    progress("crossing the bridge")
-    crossing = {length: crosses(length, mcts, seeds) for length in (2, 3, 4)}
-    crossing["flat"] = crosses(3, flat_search, seeds)
-    trees = [mcts(bridge(3), bridge(3).start, n, GAMMA, rng=seeds[0]) for n in N_TREES]
+# %% Slide "Monte-Carlo Tree Search": what c trades, and what a kept tree is worth
 
-    def compare(world, ns, **options):              # mean returns (runs, len(ns))
-        return np.array([[np.mean([play(world, (s, k), n, **options) for k in range(N_PLAYED)])
-                          for n in ns] for s in seeds])
+def search_and_act(world, seeds, n_simulations, c=2**0.5, keep_tree=False):
+    """Return of one episode (runs, 1) with the world as the model, and rollouts at the leaves."""
+    return np.array([together(world, 1, GAMMA, world, n_simulations, c, max_depth=50, values=False,
+                              keep_tree=keep_tree, epsilon=0, seed=seed) for seed in seeds])
 
-    progress("return")
-    returns = {name: compare(bridge(3, SLIP), N_RETURN, method=method)
-               for name, method in (("MCTS", mcts), ("flat", flat_search))}
-    progress("exploration constant")
-    constants = {by: np.hstack([compare(bridge(2, SLIP), [N_CONSTANTS], by=by, c=c)
-                                for c in CONSTANTS]) for by in "QN"}
-    progress("reusing the tree")
+
+def draw_constants(ax, returns, exact):
+    draw_lines(ax, CONSTANTS, [(returns, BLUE, "o-", "MCTS, slippery bridge of 2")], exact,
+               title="c too small gives up the bridge,\nc too large does not use what it saw",
+               xscale="log", ylim=(0, 1.15), xlabel="exploration constant c", ylabel="return")
+
+
+def draw_reuse(ax, kept, new, exact):
+    draw_lines(ax, REUSE, [(kept, GREEN, "o-", "tree kept after each step"),
+                           (new, BLUE, "s--", "new tree at each step")], exact,
+               title="in the slippery maze,\na kept tree saves simulations", ylim=(0, 0.9),
+               xlabel="simulations before each step", ylabel="return")
+
+
+# %% Slide "Putting it all together"
+
+def learning(world, seeds, **without):
+    """Return of each episode (runs, EPISODES); `without` takes a part of the agent away."""
+    return np.array([together(world, EPISODES, GAMMA, epsilon=EPSILON, seed=seed, **without)
+                     for seed in seeds])
+
+
+def draw_learning(ax, full, no_search, no_values, exact):
+    draw_lines(ax, range(1, EPISODES + 1), [(full, BLUE, "-", "model + values + search"),
+                                            (no_search, GREEN, "--", "without search"),
+                                            (no_values, RED, ":", "without values")], exact,
+               title="putting it all together\nlearns fastest", ylim=(0, 0.9),
+               xlabel="real episode in the slippery maze", ylabel="return")
+
+
+# %% The run: what is printed, and main
+
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:50} | {measured:8.4g} | {compare}")
+
+
+def run_all(axes, n_runs, seed):
+    """Every experiment and its panel, and the printed lines."""
+    # One seed per run. All methods get the same ones, so that they meet the same luck. Episodes on
+    # the slippery bridge are short: four times as many of them, as falls are luck.
+    many_seeds = np.random.default_rng(seed).integers(2**31, size=4 * n_runs).tolist()
+    seeds = many_seeds[:n_runs]
+    print(f"{'what':50} | {'measured':8} | compare")
+    crossed = [crossing(mcts, length, seeds) for length in [2, 3, 4]]
+    flat = crossing(flat_search, 2, seeds)
+    draw_crossing(axes[0, 0], *crossed, flat)
+    for length, runs in zip([2, 3, 4], crossed):
+        row(f"bridge of {length}: runs of MCTS that cross at the end", runs[:, -1].mean(), "1")
+    row("bridge of 2: runs of flat search", flat[:, -1].mean(), "0: random walks fall off")
+
+    world = bridge(3)
+    for ax, n in zip(axes[0, 1:], [100, 1000]):
+        root = mcts(world, world.start, n, GAMMA, rng=seed)
+        draw_tree(ax, world, root, n)
+        favourite = MOVES[root.actions[root.N.argmax()]]
+        ax.set_title(f"tree of {n} simulations, bridge of 3:\nmost of them begin with {favourite}")
+    Q, _ = optimal_values(world, GAMMA)
+    for action, n, q in zip(root.actions, root.N, root.Q):
+        row(f"bridge of 3, root: {MOVES[action]}, {n} visits, Q", q,
+            f"{Q[world.start, action]:.4f} is Q*")
+
+    world = bridge(2, SLIP)
+    optimum = optimal_values(world, GAMMA)[1][world.start]
+    returns = np.hstack([search_and_act(world, many_seeds, 300, c) for c in CONSTANTS])
+    draw_constants(axes[1, 0], returns, {"optimum": optimum})
+    for k in [0, 3, 5]:
+        row(f"slippery bridge of 2, c = {CONSTANTS[k]}: return", returns[:, k].mean(),
+            f"{optimum:.4f} optimum")
+
     maze = GridWorld(MAZE, SLIP)
-    reused = {reuse: compare(maze, N_REUSE, reuse=reuse, max_depth=50) for reuse in (True, False)}
-    progress("putting it all together")
-    learned = {name: np.array([together(maze, N_EPISODES, s, GAMMA, epsilon=EPSILON, **without)
-                               for s in seeds]) for name, without in AGENTS.items()}
-    return dict(crossing=crossing, trees=trees, returns=returns, constants=constants, reused=reused,
-                learned=learned)
+    optimum = optimal_values(maze, GAMMA)[1][maze.start]
+    kept = np.hstack([search_and_act(maze, seeds, n, keep_tree=True) for n in REUSE])
+    new = np.hstack([search_and_act(maze, seeds, n) for n in REUSE])
+    draw_reuse(axes[1, 1], kept, new, {"optimum": optimum})
+    row("maze: return gained by keeping the tree", (kept - new).mean(), "0.07 in many runs")
 
-
-# %% Claims: what the docstring says, checked on this very run
-
-def near(claim, expected, tolerance, measured):
-    return (claim, f"{expected:g} ± {tolerance:.3g}", f"{measured:.4g}",
-            abs(measured - expected) <= tolerance)
-
-
-def tree_rows(node, Q, levels):
-    """The tree as text: each action's N and Q beside the exact Q*, then the most visited child.
-
-    In a world without chance no mean return can be above Q*.
-    """
-    rows = []
-    for level in range(levels):
-        for a, n, q in zip(node.actions, node.N, node.Q):
-            exact = Q[node.state][a]
-            rows.append((f"{'  ' * level}{MOVES[a]}: N = {n}", f"Q <= Q* = {exact:.4f}", f"{q:.4f}",
-                         bool(q <= exact + 1e-9)))
-        i = int(np.argmax(node.N))
-        if not node.children[i]:
-            break
-        node, = node.children[i].values()
-    return rows
-
-
-def check_claims(crossing, trees, returns, constants, reused, learned):
-    """Rows (claim, expected, measured, ok).
-
-    A tolerance is 4 standard errors for this number of runs (for counts: and 1), from the standard
-    deviations of 150 other runs; 1,500 for counts expected to be all or none.
-    """
-    n_runs = len(learned["all"])
-    se4 = 4 / math.sqrt(n_runs)
-    Q, V = optimal_values(bridge(3), GAMMA)
-    rows = [near("bridge of 3: exact V* of the start, gamma^3", GAMMA**3, 1e-9, V[bridge(3).start])]
-    for name, n, share in ((2, 30, 0.085), (2, 100, 1), (3, 100, 0), (3, 300, 0.94), (3, 1000, 1),
-                           (4, 300, 0), (4, 3000, 0.927), ("flat", 3000, 0)):
-        text = "flat search, calls of" if name == "flat" else f"bridge of {name},"
-        rows.append(near(f"{text} {n} simulations: runs (of {n_runs}) that cross", share * n_runs,
-                         4 * math.sqrt(n_runs * share * (1 - share)) + (0 < share < 1),
-                         crossing[name][:, N_SIMULATIONS.index(n)].sum()))
-    sums = [int(tree.N.sum()) for tree in trees]
-    rows += [("visits of the three roots add up to", ", ".join(map(str, N_TREES)),
-              ", ".join(map(str, sums)), sums == list(N_TREES))]
-    rows += tree_rows(trees[-1], Q, 3)
-    optimum = optimal_values(bridge(3, SLIP), GAMMA)[1][1]
-    for name, expected, sd in (("MCTS", 0.72, 0.16), ("flat", 0.397, 0.035)):
-        rows.append(near(f"slippery, 1000 simulations: return of {name} (optimum {optimum:.3f})",
-                         expected, sd * se4, returns[name][:, -1].mean()))
-    optimum = optimal_values(bridge(2, SLIP), GAMMA)[1][1]
-    for i, expected, sd in ((1, 0.427, 0.1), (3, 0.813, 0.16), (5, 0.43, 0.1)):
-        rows.append(near(f"c = {CONSTANTS[i]:g}: return (optimum {optimum:.3f})", expected,
-                         sd * se4, constants["Q"][:, i].mean()))
-    rows += [near("c = 0.3: best Q gains over most visits", 0.025, 0.07 * se4,
-                  (constants["Q"] - constants["N"])[:, 2].mean()),
-             near("a reused tree gains", 0.071, 0.053 * se4, (reused[True] - reused[False]).mean())]
-    for name, expected, sd in (("all", 0.379, 0.064), ("no search", 0.252, 0.082),
-                               ("no model", 0.213, 0.076), ("no values", 0.165, 0.045)):
-        rows.append(near(f"together, {name}: return in episodes 1-{N_EPISODES}", expected, sd * se4,
-                         learned[name].mean()))
-    maze = GridWorld(MAZE, SLIP)
-    optimum = optimal_values(maze, GAMMA, EPSILON)[1][maze.start]
-    return rows + [
-        near(f"together, all: episodes 16-{N_EPISODES} (ε-greedy optimum {optimum:.3f})", 0.487,
-             0.05 * se4, learned["all"][:, 15:].mean()),
-        near("together, all: gains from episodes 1-3 to 16-25", 0.439, 0.08 * se4,
-             (learned["all"][:, 15:].mean(axis=1) - learned["all"][:, :3].mean(axis=1)).mean())]
-
-
-# %% Figure: one panel per question on the slides
-
-def draw_band(ax, x, runs, color, label, at, shift, ha="left"):
-    """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""
-    mean, error = runs.mean(axis=0), runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
-    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
-    ax.plot(x, mean, color=color, linewidth=1.8)
-    ax.annotate(label, (x[at], mean[at]), shift, textcoords="offset points", color=color, ha=ha)
-
-
-def draw_exact(ax, value, label="optimum"):
-    ax.axhline(value, color=GREY, linewidth=1, linestyle="--")
-    ax.annotate(label, (1, value), (0, 3), xycoords=("axes fraction", "data"),
-                textcoords="offset points", color=GREY, ha="right")
-
-
-def draw_visits(ax, root):
-    """How often each cell of the bridge was entered."""
-    visits = cell_visits(bridge(3), root)
-    ax.imshow(np.log1p(visits), cmap="Blues", vmax=1.7 * math.log1p(visits.max()))
-    for cell, ((y, x), n) in zip(BRIDGE_3, np.ndenumerate(visits)):
-        ax.text(x, y, f"{cell}\n{n}" if n else cell, ha="center", va="center", fontsize="small")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    ax.set_title(f"{root.N.sum()} simulations", loc="left", fontsize="small", color=GREY, pad=2)
-
-
-def draw_tree(ax, root):
-    """Children below their parents, lines as thick as visits, the most visited path in blue."""
-    leaves = []
-
-    def draw(node, depth, best):
-        """Draws what is below the node; returns where the node is (x)."""
-        below = []
-        for a, n, children in reversed(list(zip(node.actions, node.N, node.children))):
-            on_path = best and n == max(node.N)
-            for child in children.values():
-                below.append((draw(child, depth + 1, on_path), n, on_path))
-            if n and not children:                  # the episode ended there: name the cell
-                leaves.append(a)
-                below.append((len(leaves), n, on_path))
-                ax.text(len(leaves), depth + 1.1, BRIDGE_3[bridge(3).outcomes[node.state][a][0]],
-                        ha="center", va="top")
-        if not below:
-            leaves.append(node)
-            return len(leaves)
-        middle = sum(x for x, _, _ in below) / len(below)
-        for x, n, on_path in below:
-            ax.plot((middle, x), (depth, depth + 1), color=BLUE if on_path else GREY,
-                    linewidth=0.5 + 5 * n / root.N.sum(), solid_capstyle="round")
-        return middle
-
-    draw(root, 0, True)
-    ax.invert_yaxis()
-    ax.set(xticks=[], ylabel="steps from the root")
-    ax.spines["bottom"].set_visible(False)
-
-
-def draw_figure(fig, crossing, trees, returns, constants, reused, learned):
-    axes = fig.subplot_mosaic([["cross", "cross", "return", "visits"],
-                               ["constant", "reuse", "together", "tree"]])
-    maze, x = GridWorld(MAZE, SLIP), N_SIMULATIONS
-    ax = axes["cross"]
-    draw_band(ax, x, crossing[2], GREEN, "bridge of 2", 2, (-16, -30), "right")
-    draw_band(ax, x, crossing[3], BLUE, "bridge of 3", 3, (-34, -60), "right")
-    draw_band(ax, x, crossing[4], PURPLE, "bridge of 4", 4, (12, 54), "right")
-    draw_band(ax, x, crossing["flat"], RED, "flat search, bridge of 3, same calls of the model", 5,
-              (0, -15), "right")
-    draw_exact(ax, 1)
-    ax.set(ylabel="probability of going right", ylim=(-0.1, 1.12))
-    ax = axes["return"]
-    draw_band(ax, N_RETURN, returns["MCTS"], BLUE, "MCTS", 3, (-6, 8), "right")
-    draw_band(ax, N_RETURN, returns["flat"], RED, "flat search", 4, (0, -18), "right")
-    draw_exact(ax, optimal_values(bridge(3, SLIP), GAMMA)[1][1])
-    ax = axes["constant"]
-    draw_band(ax, CONSTANTS, constants["Q"], BLUE, "best Q", 2, (-8, 4), "right")
-    draw_band(ax, CONSTANTS, constants["N"], GREEN, "most\nvisits", 2, (4, -32))
-    draw_exact(ax, optimal_values(bridge(2, SLIP), GAMMA)[1][1])
-    ax = axes["reuse"]
-    draw_band(ax, N_REUSE, reused[True], GREEN, "tree reused", 2, (-8, 8), "right")
-    draw_band(ax, N_REUSE, reused[False], BLUE, "new tree", 2, (0, -20))
-    draw_exact(ax, optimal_values(maze, GAMMA)[1][maze.start])
-    ax = axes["together"]
-    for name, color, at, shift, ha in (
-            ("all", BLUE, 7, (-6, 8), "right"), ("no values", PURPLE, 24, (0, -28), "right"),
-            ("no search", GREEN, 14, (-2, 8), "right"), ("no model", RED, 9, (2, -22), "left")):
-        draw_band(ax, np.arange(1, N_EPISODES + 1), learned[name], color, name, at, shift, ha)
-    draw_exact(ax, optimal_values(maze, GAMMA)[1][maze.start])
-    draw_exact(ax, optimal_values(maze, GAMMA, EPSILON)[1][maze.start], "")
-    axes["visits"].axis("off")
-    for i, root in enumerate(trees):
-        draw_visits(axes["visits"].inset_axes([0, 0.68 - 0.34 * i, 1, 0.26]), root)
-    draw_tree(axes["tree"], trees[1])
-    for name, xlabel, title in (
-            ("cross", "simulations", f"crossing the bridge ({len(crossing[2])} runs, 95 % band)"),
-            ("return", "simulations per step", "slippery bridge of 3"),
-            ("constant", "exploration constant c", f"c and output rule (n = {N_CONSTANTS})"),
-            ("reuse", "simulations per step", "reusing the tree (maze)"),
-            ("together", "episode", "putting it all together"),
-            ("visits", "", "visits of the cells"),
-            ("tree", "", f"tree of {N_TREES[1]} simulations")):
-        axes[name].set_title(title, loc="left", fontsize="medium")
-        axes[name].set_xlabel(xlabel)
-        if name in ("return", "constant", "reuse", "together"):
-            axes[name].set(ylabel="return", ylim=(-0.08, 0.95))
-        if name in ("cross", "return", "constant", "reuse"):
-            axes[name].set_xscale("log")
-    axes["reuse"].set_xticks(N_REUSE, N_REUSE)
-    axes["reuse"].minorticks_off()
-
-
-# %% Table and command line, the same in all five scripts
-
-def print_table(rows):
-    table = [("claim", "expected", "measured", "ok")]
-    table += [(*row[:3], "yes" if row[3] else "NO") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print(" | ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
-
-
-def progress(text):
-    if sys.stderr.isatty():                         # nothing when piped
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+    with_random = optimal_values(maze, GAMMA, EPSILON)[1][maze.start]
+    full = learning(maze, seeds)
+    no_search = learning(maze, seeds, max_depth=1)
+    no_values = learning(maze, seeds, values=False)
+    draw_learning(axes[1, 2], full, no_search, no_values,
+                  {"optimum": optimum, "10 % random": with_random})
+    for name, runs in [("all", full), ("no search", no_search), ("no values", no_values)]:
+        row(f"together, {name}: return of episodes 11 to {EPISODES}", runs[:, 10:].mean(),
+            f"{with_random:.4f} best possible with random actions")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, metavar="N", help="independent runs (default 16)")
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="base seed (default 0)")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: 5 runs")
-    parser.add_argument("--save", type=Path, metavar="PATH", help="write the figure: png, pdf, svg")
-    args = parser.parse_args()
-    n_runs = args.runs if args.runs is not None else 5 if args.quick else 16
-    if n_runs < 1 or args.seed < 0:
+    parser.add_argument("--runs", type=int, default=15, help="independent runs (default 15)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
+    parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
+    # In a notebook's cell the command line belongs to the kernel, not to this script.
+    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
-
-    import matplotlib.pyplot as plt                 # here: using the functions needs only NumPy
-    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-                         "svg.hashsalt": "same seed, same file"})
-    fig = plt.figure(figsize=(12.8, 7.2), layout="constrained")
-    has_window = fig.canvas.required_interactive_framework is not None
-    path = args.save or (None if has_window else Path(Path(__file__).stem + ".png"))
-    if path:                                        # refuse what cannot be written before any work
-        kind, part = path.suffix[1:].lower(), path.with_name(path.name + ".part")
-        if kind not in ("png", "pdf", "svg") or path.is_dir():
-            parser.error(f"--save needs a file name ending in .png, .pdf or .svg, not {path.name}")
-        try:
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            parser.error(f"cannot write {path}: {error.strerror}; --save PATH chooses a place")
-
-    results = run_experiments(n_runs, args.seed, progress)
-    progress("drawing")
-    draw_figure(fig, **results)
-    if path:
-        try:                                        # only a complete picture replaces an old one
-            fig.savefig(part, format=kind, dpi=150,
-                        metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    progress("")
-    print_table(check_claims(**results))
-    if path:
-        print(f"figure: {path}")
-    sys.stdout.flush()                              # notice here, not at exit, a reader that left
-    if has_window and not args.save:
+    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
+    fig, axes = plt.subplots(2, 3, figsize=(12.8, 7.6), layout="constrained")
+    if args.save is None and plt.get_backend().lower() == "agg":        # there is no display
+        args.save = "mcts.png"
+    try:
+        if args.save:               # a file that cannot be written is refused before any work
+            fig.savefig(args.save)
+    except (OSError, ValueError) as error:
+        parser.error(f"cannot write {args.save}: {error}")
+    run_all(axes, args.runs, args.seed)
+    if args.save:
+        fig.savefig(args.save, dpi=150)
+        print("figure:", args.save)
+    else:
         plt.show()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:                         # our output went to a program that closed early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    main()
