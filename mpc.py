@@ -1,50 +1,46 @@
-"""Model predictive control: plan with a learned model, watch it fail, collect its mistakes, replan.
+"""Model predictive control: plan with a learned model, execute a little, look, and plan again.
 
-The slides, and where they are here
-    How to build a model? (I)-(III)             NeuralDynamics: a network on D = {(s, a, s')}
-    Planning v0.5                               planning_v05
-    Planning v0.5 - Fail; "works well in        draw_plan's two panels; one_step_error, error_map;
-        system identification"                  PhysicalModel
-    Planning v1.0                               planning_v10
-    Planning v1.0 - can we do better            panel "v1.5: replanned at every step"
-    Planning v1.5 or Model Predictive Control   planning_v15, with cem (or random_shooting, which
-                                                shooting adapts: it has no use for the last plan)
-    "the more you replan", "shorter horizons",  compare_replanning
-        "even random sampling"
+The slides, and where they are in this file
+    How to build a model? (II)              NeuralDynamics, fitted to D = {(s, a, s')}
+    Planning v0.5, and its fail             planning_v05, cem, draw_paths
+    "works well in system identification"   planning_v05 with PhysicalModel
+    Planning v1.0 - can we do better        planning_v10
+    Planning v1.5 or MPC                    planning_v15, draw_curves
+    "the more you replan", "shorter horizons", "even random sampling"    compare_replanning
 
-model        minimize over xi  sum_i |p_xi(s_i, a_i) - s'_i|^2,  p_xi(s, a) = s + network(s, a)
-plan         maximize over a_1 .. a_H  sum_t r(s_t, a_t, s_t+1),  s_t+1 = p_xi(s_t, a_t)
-open loop    execute a_1 .. a_T as planned;  closed loop: execute a_1, observe s', plan again
+The equations
+    model    minimize sum_i |p(s_i, a_i) - s'_i|^2 over the weights of the model p
+    plan     maximize R_1 + ... + R_H over the actions a_0 .. a_H-1, where s_t+1 = p(s_t, a_t)
+    open loop: execute the plan blindly; closed loop: execute its start, look, plan again
 
-Run it: python mpc.py (about 15 s; --quick 5 s; --help for more). To expect, mean +- standard error
-of 5 runs (an episode's return is minus the distance to the goal, summed over 30 steps):
-    base policy -138; v0.5 -86 +- 6, with 300 or 630 transitions: more of the same data is no help;
-    v1.0 -40.7 +- 1.2 and v1.5 -27.5 +- 0.2 (median of the last 5 rounds); MPC with the true
-    dynamics -27.1 +- 0.2: v1.5 is within 5 % of it (1.3 +- 0.7 %);
-    open loop with the true dynamics -36.3 +- 0.5, and the same for v0.5 with system identification,
-    which finds the 3 parameters from the same data to 1e-6;
-    v0.5's model errs by 0.094 +- 0.005 per step where the base policy goes, by 0.64 +- 0.08 where
-    its plan goes, v1.5's by 0.015 +- 0.001 where v1.5 goes: the mismatch, and its cure;
-    horizon 8, replanned every step -27.4 +- 0.2, every 5 steps -33.4 +- 0.8; horizon 30, every step
-    -41.4 +- 1.3, never -68 +- 3: the more replanning the better, and shorter horizons do;
-    random shooting replanned every step -50 +- 4, against -76 +- 3 of CEM that never replans, with
-    as many sequences imagined per plan (mean over 30, 100, 300 and 1000 of them).
-The last lines printed check each of these sentences on the run you just made.
+Run it: python mpc.py (9 seconds). What you will see, and why
+    v0.5 fails: its plan leads to where the base policy has never been, and there its model guesses.
+    System identification works: physics has three unknown numbers, and they hold everywhere.
+    v1.0 learns from its failures: they are data from the very places to which it plans to go.
+    v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
+    If you replan at every step, a short horizon is better, and even random plans are not bad.
+
+Try: three changes of one line, and the question that each answers
+    N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
+    horizon=3 in REPLAN             Can a horizon be too short?
+    n_candidates=5000 in OPEN_LOOP  Why does v0.5 lose to v1.5 even with the true dynamics?
 
 Notation
-    s, a, s2       state (x, y, vx, vy), force (fx, fy), next state; states (N, ds), actions (N, da)
-    pi_0           the base policy: forces drawn uniformly
-    p_xi, xi       the model and its weights;  predict: function (states, actions) -> next states
-    D              list of transitions (s, a, s'), the slide's data set
-    T, H           steps of an episode (30), horizon of a plan; sequences (N, H, da), a plan (H, da)
+    s, a, s'        state (x, y, vx, vy), action (fx, fy), next state
+    N, H, ds, da    how many at once, horizon; numbers in a state (4) and in an action (2)
+    states, actions, next_states    arrays (N, ds), (N, da), (N, ds)
+    plan            a sequence of actions (H, da); sequences are N of them (N, H, da)
+    D               the slides' data, a list of (s, a, s')
+    pi_0, p         base policy, model; predict is p as a function: states, actions -> next_states
 
-Left out on purpose: a learned reward (r is known, as on the recipes' slides), stochastic models
-(expectation_model.py), a value at the horizon's end, policies learned from the plans. The world is
-deterministic: what replanning repairs here is the model's error and the planner's, not noise.
+Left out on purpose
+    Learning the reward: it is known here, as in the recipes. Only the dynamics are learned.
+    Noise: what replanning repairs here are the errors of the model and of the planner.
 
-Rubinstein & Kroese, The Cross-Entropy Method (2004). Nagabandi et al., Neural Network Dynamics for
-Model-Based Deep RL (2018): recipe v1.5 with random shooting. Chua et al., PETS (2018): with CEM.
-Kingma & Ba, Adam (2015). Ross & Bagnell, Agnostic System Identification (2012): why to refit.
+References
+    Rubinstein & Kroese (2004), The Cross-Entropy Method: cem. Nagabandi et al. (2018), Neural
+    Network Dynamics: v1.5 with random shooting. Chua et al. (2018), PETS: v1.5 with cem.
+    Kingma & Ba (2015), Adam. Ross & Bagnell (2012), Agnostic System Identification: why v1.0.
 """
 # /// script
 # requires-python = ">=3.10"
@@ -54,714 +50,745 @@ Kingma & Ba, Adam (2015). Ross & Bagnell, Agnostic System Identification (2012):
 
 import argparse
 import math
-import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
 
-N_BASE = (10, 15, 21)           # episodes of the base policy; v0.5 is also given more of them
-N_ROUNDS = 12                   # v1.0 and v1.5: episodes after the first 10, a refit before each
-HIDDEN, N_EPOCHS = 32, 150      # units per layer of the network, passes over D in every fit
-OPEN_LOOP = dict(horizon=30, n_candidates=500, n_elites=50, n_iterations=10)    # 150,000 steps
-REPLAN = dict(horizon=8, n_candidates=100, n_elites=10, n_iterations=3)         # 30 x 2,400
-HORIZONS, INTERVALS = (3, 5, 8, 15, 30), (1, 2, 5, 10, 30)      # 30 is the whole episode: never
-N_SEQUENCES = (30, 100, 300, 1000)                              # random shooting against CEM
-MAP = np.linspace(-3, 3.25, 51), np.linspace(-2, 1.75, 31)      # x and y of the drawn maps
+# Episodes of the base policy: enough to know the surroundings of the start well.
+N_BASE = 10
+# Further episodes of v1.0 and v1.5, with a fit before each: v1.5 does not improve any more then.
+N_ROUNDS = 8
+# Units in a layer of the network: enough for one hill.
+HIDDEN = 32
+# v0.5 and v1.0 plan once for the whole episode of 30 steps. They may think long: 10 iterations.
+OPEN_LOOP = dict(horizon=30, n_candidates=500, n_elites=50, n_iterations=10)
+# v1.5 plans at each of the 30 steps, so a plan must be cheap. 8 steps lead from the start
+# to below the hill, far enough to see that this way is good.
+REPLAN = dict(horizon=8, n_candidates=100, n_elites=10, n_iterations=3)
+# Steps between two plans of v1.5. After 30 the episode is over: then it has planned only once.
+INTERVALS = (1, 2, 4, 8, 15, 30)
 
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # colour-blind safe
+# Colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 
 
 # %% Environment: a point mass, and a hill between start and goal
 
 class PointMass:
-    """A mass in the plane, in Gymnasium's interface: get to the goal, around a hill that repels.
+    """A mass in the plane, to be pushed to a goal, around a hill that repels it. No chance.
 
-    state   (x, y, vx, vy) in m and m/s;  action: the force (fx, fy), each within [-1, 1]
-    theta   (gain, drag, hill), the physical parameters that system identification has to find
+    State (x, y, vx, vy) in m and m/s; action: the force (fx, fy), each within [-1, 1].
+    theta = (gain, drag, hill): the three numbers that system identification has to find.
+        v' = v + dt (gain force - drag v + hill push),  push = d exp(-|d|^2 / 2)
+        position' = position + dt v',  d = (position - hill's centre) / hill's width
+    Reward: minus the distance from position' to the goal. Truncated after n_steps.
+    The interface is Gymnasium's; dynamics and reward are pure functions of N states at once.
 
-        p = (x, y), v = (vx, vy), f = (fx, fy)
-        v' = v + dt (gain f - drag v + hill d exp(-|d|^2 / 2)),  d = (p - hill's centre) / 0.7 m
-        p' = p + dt v',  reward -|p' - goal|,  dt = 0.25 s
-
-    The hill pushes with up to 4.9, the force with 3 per axis: the way is around. An episode is
-    truncated after n_steps; nothing is random. `dynamics` and `reward` are pure and vectorised.
+    >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
+    array([[ 0.19, -0.24,  0.75, -0.97]])
     """
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
-        self.theta, self.n_steps, self.dt = np.array(theta, float), n_steps, 0.25
-        self.start, self.goal = np.array([-2.0, 0, 0, 0]), np.array([2.0, 0])
-        self.hill = np.array([0, 0.4])
+        self.theta = theta
+        self.n_steps = n_steps
+        self.dt = 0.25
+        self.start = np.array([-2.0, 0.0, 0.0, 0.0])
+        self.goal = np.array([2.0, 0.0])
+        # The hill pushes with up to 4.9 (8 times 0.61, where |d| = 1), our force with 3 along each
+        # axis. So the straight way is blocked, and below the hill is the shorter way around.
+        self.hill = np.array([0.0, 0.4])
+        self.width = 0.7
         self.observation_space = SimpleNamespace(shape=(4,))
-        self.action_space = SimpleNamespace(low=np.full(2, -1.0), high=np.full(2, 1.0), shape=(2,))
-        self.reset()
+        self.action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
-    def terms(self, states, actions):
-        """What theta weighs in v': force, minus velocity, push of the hill (3, N, 2)."""
-        d = (states[:, :2] - self.hill) / 0.7
-        push = d * np.exp(-0.5 * (d * d).sum(axis=1, keepdims=True))
-        return np.stack([np.clip(actions, -1, 1), -states[:, 2:], push])
+    def influences(self, states, actions):
+        """What theta multiplies in v': force, brake and push, each (N, 2)."""
+        # d points from the hill's centre to the mass, and so does the push.
+        d = (states[:, :2] - self.hill) / self.width
+        push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
+        return np.clip(actions, -1, 1), -states[:, 2:], push
 
-    def dynamics(self, states, actions, theta=None):
+    def dynamics(self, states, actions):
         """Next states (N, 4) of states (N, 4) and actions (N, 2)."""
-        gain, drag, hill = self.theta if theta is None else theta
-        force, brake, push = self.terms(states, actions)
+        gain, drag, hill = self.theta
+        force, brake, push = self.influences(states, actions)
         velocities = states[:, 2:] + self.dt * (gain * force + drag * brake + hill * push)
-        return np.concatenate([states[:, :2] + self.dt * velocities, velocities], axis=1)
+        positions = states[:, :2] + self.dt * velocities
+        return np.concatenate([positions, velocities], axis=1)
 
     def reward(self, states, actions, next_states):
         """Minus the distance to the goal (N,)."""
-        d = next_states[:, :2] - self.goal
-        return -np.hypot(d[:, 0], d[:, 1])
+        return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
-        self.t, self.state = 0, self.start.copy()
-        return self.state, {}
+        self.t = 0
+        self.state = self.start
+        return self.state.copy(), {}
 
     def step(self, action):
-        state, action = self.state[None], np.asarray(action, float)[None]
+        # The pure functions take N states and actions; here N = 1.
+        state = self.state[None]
+        action = np.array([action], float)
         next_state = self.dynamics(state, action)
-        self.t, self.state = self.t + 1, next_state[0]
-        reward = float(self.reward(state, action, next_state)[0])
-        return self.state, reward, False, self.t >= self.n_steps, {}
+        reward = self.reward(state, action, next_state)
+        self.t += 1
+        self.state = next_state[0]
+        return self.state.copy(), float(reward[0]), False, self.t >= self.n_steps, {}
 
 
-# %% Algorithm: two models
+# %% Algorithm, step (2) of the recipes: learn the dynamics model
 
 class NeuralDynamics:
-    """A network with two hidden layers for s' = p_xi(s, a): slides "How to build a model?".
+    """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
-        h1 = tanh(x W1 + b1)    h2 = tanh(h1 W2 + b2)    y = h2 W3 + b3    xi = (W1, b1, ..., b3)
+        h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3,  x = (s, a),  y = s' - s
 
-    x is (s, a) and y the change s' - s, not s' itself, because s' is almost s: the network would
-    spend itself on copying. Both are standardised over D, so that all units count alike.
-    dtype: float32 halves the matrix products' time and more than halves tanh's; its rounding (1e-7)
-    is far below the model's error (1e-2).
+    y is the CHANGE of state, because s' is almost s. A network that has to output s' spends
+    itself on copying its input; this one says "nothing changes" by an output of 0.
 
-    fit(states (N, ds), actions (N, da), next_states (N, ds)) can be called again, with the old data
-    and the new: the weights go on from where they are. predict(states (N, ds), actions (N, da))
-    gives next states (N, ds). ValueError: other shapes, data not finite, predict before fit.
+    fit(states (N, ds), actions (N, da), next_states (N, ds)) may be called again, with the old
+    data and the new. predict(states, actions) gives next states (N, ds).
+    ValueError if the data are empty, not finite or of other shapes. Copy along: scale.
+
+    >>> s, a = np.random.default_rng(0).normal(size=(2, 500, 1))
+    >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + 3 * a)
+    >>> model.predict(np.array([[1.0]]), np.array([[0.5]])).round(1)    # 1 + 3 * 0.5
+    array([[2.5]])
     """
 
-    def __init__(self, state_dim, action_dim, hidden=64, seed=0, dtype=np.float32):
+    def __init__(self, state_dim, action_dim, hidden=64, seed=0):
         self.rng = np.random.default_rng(seed)
-        self.state_dim, self.action_dim, self.scaled = state_dim, action_dim, None
-        shapes = [(state_dim + action_dim, hidden), (hidden,), (hidden, hidden), (hidden,),
-                  (hidden, state_dim), (state_dim,)]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        self.xi = np.zeros(ends[-1], dtype)         # one flat vector; W1, b1, ... are views of it
-        self.weights = [part.reshape(shape) for part, shape in zip(np.split(self.xi, ends), shapes)]
-        for W in self.weights[::2]:                 # so that units start with a variance of about 1
-            W[:] = self.rng.normal(0, 1 / math.sqrt(len(W)), W.shape)
+        self.weights = []
+        sizes = [state_dim + action_dim, hidden, hidden, state_dim]
+        for n_in, n_out in zip(sizes, sizes[1:]):
+            # A sum of n inputs of size 1 with weights of size 1 / sqrt(n) has size 1 again. Larger
+            # weights would push tanh to -1 or 1, where its slope is 0: nothing could be learned.
+            W = self.rng.normal(0, n_in**-0.5, (n_in, n_out))
+            # float32 takes half the time of float64. It rounds at the 7th digit; the model's own
+            # error is in the 2nd.
+            self.weights.append(W.astype(np.float32))
+            self.weights.append(np.zeros(n_out, np.float32))
+        self.x_mean = None      # known after the first fit
 
-    def forward(self, x, W1, b1, W2, b2, W3, b3):
-        h1 = x @ W1                         # then in place: a new array costs more than its sum
+    def forward(self, x):
+        """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
+        W1, b1, W2, b2, W3, b3 = self.weights
+        # The same as h1 = np.tanh(x @ W1 + b1), but in one array in place of three: with
+        # 1,000 sequences a plan takes a fifth longer if the two others have to be made.
+        h1 = x @ W1
         h1 += b1
         np.tanh(h1, out=h1)
         h2 = h1 @ W2
         h2 += b2
         np.tanh(h2, out=h2)
-        y = h2 @ W3
-        y += b3
-        return h1, h2, y
+        return h1, h2, h2 @ W3 + b3
 
-    def gradient(self, x, target):
-        """Loss 1/N sum_i |y_i - target_i|^2 and its gradient by xi: the chain rule, from y back."""
-        _, _, W2, _, W3, _ = self.weights
-        h1, h2, y = self.forward(x, *self.weights)
-        error = y - target
-        # dL/dy = 2 (y - target) / N;  dL/dh = dL/dy W^T;  before the tanh: dL/dh (1 - h^2)
-        d3 = error * (2 / len(x))
-        d2 = d3 @ W3.T
-        d2 *= 1 - h2 * h2
-        d1 = d2 @ W2.T
-        d1 *= 1 - h1 * h1
-        # dL/dW = input^T d,  dL/db = sum_i d_i, in the order of xi
-        parts = x.T @ d1, d1.sum(axis=0), h1.T @ d2, d2.sum(axis=0), h2.T @ d3, d3.sum(axis=0)
-        return np.vdot(error, error) / len(x), np.concatenate([part.ravel() for part in parts])
+    def gradients(self, x, target):
+        """Backpropagation: derivatives of 1/N sum_i |y_i - target_i|^2 by each of the weights."""
+        W1, b1, W2, b2, W3, b3 = self.weights
+        h1, h2, y = self.forward(x)
+        # A delta says how the loss changes with the sums in a layer, before any tanh. We know it
+        # for the last layer, and go back from there. The derivative of (y - target)^2 is twice
+        # the difference.
+        delta3 = 2 * (y - target) / len(x)                  # (N, ds)
+        # Unit j of layer 2 acts on all outputs, through row j of W3, so it collects their deltas
+        # with these weights: that is the product with W3.T. Then back through tanh, whose slope
+        # at an output of h is 1 - h^2.
+        delta2 = delta3 @ W3.T * (1 - h2**2)                # (N, hidden)
+        # The same once more, from layer 2 to layer 1.
+        delta1 = delta2 @ W2.T * (1 - h1**2)                # (N, hidden)
+        # A weight's derivative is (what came in) times (delta), summed over the N examples; a
+        # bias always has a 1 coming in.
+        return [x.T @ delta1, delta1.sum(axis=0),
+                h1.T @ delta2, delta2.sum(axis=0),
+                h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128, learning_rate=5e-3):
-        states, actions, next_states = (np.asarray(a, float)
-                                        for a in (states, actions, next_states))
-        N, shapes = len(states), [a.shape for a in (states, actions, next_states)]
-        if N < 1 or shapes != [(N, self.state_dim), (N, self.action_dim), (N, self.state_dim)]:
-            raise ValueError(f"states, actions, next_states must be (N, {self.state_dim}), (N, "
-                             f"{self.action_dim}), (N, {self.state_dim}), not {shapes}")
-        x, y = np.concatenate([states, actions], axis=1), next_states - states
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
-            raise ValueError("the data to fit must be finite, but holds NaN or inf")
-        x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-        x_std, y_std = (np.where((std := a.std(axis=0)) > 1e-9 * abs(a).max(axis=0), std, 1)
-                        for a in (x, y))            # 1 for a column that never changes
-        x, y = (a.astype(self.xi.dtype) for a in ((x - x_mean) / x_std, (y - y_mean) / y_std))
-        m, v = np.zeros_like(self.xi), np.zeros_like(self.xi)
-        k, n_updates = 0, n_epochs * math.ceil(N / batch_size)
+        x = np.concatenate([states, actions], axis=1)
+        y = np.subtract(next_states, states)
+        finite = np.isfinite(x).all() and np.isfinite(y).all()
+        if len(x) == 0 or np.shape(states) != np.shape(next_states) or not finite:
+            raise ValueError("fit needs finite states (N, ds), actions (N, da), "
+                             "next_states (N, ds), and N at least 1")
+        # Standardize: subtract the mean of each column, divide by its standard deviation. Else a
+        # speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss a
+        # change of 100 would drown one of 0.1.
+        # A second fit computes the means anew, as new data may lie far outside the old range. The
+        # old weights then stand for a somewhat different function. That does no harm: they are
+        # only where the new fit starts, closer to the answer than random ones, and it mends them.
+        self.x_mean, self.x_std = scale(x)
+        self.y_mean, self.y_std = scale(y)
+        x = ((x - self.x_mean) / self.x_std).astype(np.float32)
+        y = ((y - self.y_mean) / self.y_std).astype(np.float32)
+        # Adam keeps two running means for each weight: m of its gradients g, v of their squares.
+        m = [np.zeros_like(weight) for weight in self.weights]
+        v = [np.zeros_like(weight) for weight in self.weights]
+        n_updates = n_epochs * math.ceil(len(x) / batch_size)
+        k = 0
         for _ in range(n_epochs):
-            order = self.rng.permutation(N)
-            x, y = x[order], y[order]
-            for i in range(0, N, batch_size):
-                _, g = self.gradient(x[i:i + batch_size], y[i:i + batch_size])
-                # Adam: m, v are running means of g, g^2, corrected for their start at 0;
-                # xi <- xi - alpha m / sqrt(v), where alpha falls to 0, which ends the jitter
-                m += 0.1 * (g - m)
-                v += 0.001 * (g * g - v)
-                alpha = learning_rate * (1 - k / n_updates)
+            # One epoch: all the data once, in a new order, in small batches.
+            order = self.rng.permutation(len(x))
+            for first in range(0, len(x), batch_size):
+                batch = order[first:first + batch_size]
+                # The steps shrink to 0 during the fit, or the weights would tremble to the end.
+                step_size = learning_rate * (1 - k / n_updates)
                 k += 1
-                alpha *= math.sqrt(1 - 0.999 ** k) / (1 - 0.9 ** k)
-                self.xi -= alpha * m / (np.sqrt(v) + 1e-8)
-        # the scales go into copies of the outer layers: that saves predict four passes over arrays
-        W1, b1, W2, b2, W3, b3 = self.weights
-        scaled = (W1 / x_std[:, None], b1 - x_mean / x_std @ W1, W2, b2,
-                  W3 * y_std, b3 * y_std + y_mean)
-        self.scaled = [a.astype(self.xi.dtype) for a in scaled]
+                for i, g in enumerate(self.gradients(x[batch], y[batch])):
+                    # m and v move a small part of the way to what is new: 10 %, 0.1 %.
+                    m[i] += 0.1 * (g - m[i])
+                    v[i] += 0.001 * (g**2 - v[i])
+                    # Both start at 0, so at first they are too small: after one update m is 0.1 g
+                    # and v is 0.001 g^2. Dividing by 1 - 0.9^k and 1 - 0.999^k (0.1 and 0.001 for
+                    # k = 1) makes up for it; later these are nearly 1.
+                    m_hat = m[i] / (1 - 0.9**k)
+                    v_hat = v[i] / (1 - 0.999**k)
+                    # A step against the gradient. Dividing by its usual size gives each weight
+                    # steps of about step_size, whether its gradients are large or small.
+                    self.weights[i] -= step_size * m_hat / (np.sqrt(v_hat) + 1e-8)
         return self
 
     def predict(self, states, actions):
-        if self.scaled is None:
-            raise ValueError("call fit before predict")
-        N, shapes = len(states), [np.shape(states), np.shape(actions)]
-        if shapes != [(N, self.state_dim), (N, self.action_dim)]:
-            raise ValueError(f"states and actions must be (N, {self.state_dim}) and (N, "
-                             f"{self.action_dim}), not {shapes}")
-        x = np.concatenate([states, actions], axis=1, dtype=self.xi.dtype, casting="same_kind")
-        return states + self.forward(x, *self.scaled)[2]
+        if self.x_mean is None or np.ndim(states) != 2:
+            raise ValueError("call fit first; then predict takes states (N, ds) and actions "
+                             "(N, da): a single state is (1, ds)")
+        # Into the network's units, through it, and back into ours.
+        x = np.concatenate([states, actions], axis=1)
+        x = ((x - self.x_mean) / self.x_std).astype(np.float32)
+        h1, h2, y = self.forward(x)
+        return states + self.y_mean + self.y_std * y
+
+
+def scale(x):
+    """Mean and standard deviation of each column."""
+    mean = x.mean(axis=0)
+    std = x.std(axis=0)
+    # A column that never changes has nothing to scale, and 0 to divide by.
+    std[std <= 1e-9 * np.abs(mean)] = 1.0
+    return mean, std
 
 
 class PhysicalModel:
-    """System identification: the point mass's known form, its parameters theta by least squares.
+    """System identification: the form of PointMass is known, its three numbers theta are fitted.
 
-    min_theta sum_i |theta . terms(s_i, a_i) - (v'_i - v_i) / dt|^2
+    Slide "Planning v0.5". Least squares: minimize sum_i |theta . influences_i - acceleration_i|^2.
+
+    >>> env = PointMass(theta=(2.0, 1.0, 5.0))
+    >>> states, actions = np.random.default_rng(0).normal(size=(2, 20, 4))
+    >>> next_states = env.dynamics(states, actions[:, :2])
+    >>> PhysicalModel(env).fit(states, actions[:, :2], next_states).theta.round(3)
+    array([2., 1., 5.])
     """
 
     def __init__(self, env):
         self.env = env
 
     def fit(self, states, actions, next_states, n_epochs=None):
-        terms = self.env.terms(states, actions)                         # (3, N, 2)
-        accelerations = (next_states - states)[:, 2:] / self.env.dt     # (N, 2)
-        self.theta = np.linalg.lstsq(terms.reshape(3, -1).T, accelerations.ravel(), rcond=None)[0]
+        """Solved at once: n_epochs is only there because a network needs it."""
+        # Each transition gives two equations, one for x and one for y, of the same form:
+        #     gain force + drag brake + hill push = (v' - v) / dt
+        # These are 2N equations for 3 unknowns, each of which has a column of the matrix (2N, 3).
+        force, brake, push = self.env.influences(states, actions)
+        columns = np.stack([force.ravel(), brake.ravel(), push.ravel()], axis=1)
+        acceleration = (next_states - states)[:, 2:] / self.env.dt
+        self.theta = np.linalg.lstsq(columns, acceleration.ravel(), rcond=None)[0]
         return self
 
     def predict(self, states, actions):
-        return self.env.dynamics(states, actions, self.theta)
+        return PointMass(self.theta).dynamics(states, actions)
 
 
-# %% Algorithm: two planners
+# %% Algorithm, step (3) of the recipes: plan through the model
 
-def random_shooting(predict, reward, state, horizon, low, high, n_candidates=1000, rng=None):
-    """Draw action sequences uniformly, imagine each with the model, return the best one.
-
-    max over a_1..a_H of  sum_t r(s_t, a_t, s_t+1),  s_t+1 = predict(s_t, a_t)
-
-    predict    function of states (N, ds), actions (N, da): next states (N, ds)
-    reward     function of states, actions, next states: (N,)
-    state      where to plan from (ds,);  low, high: bounds, (da,) or numbers (da = 1)
-    rng        Generator or seed
-
-    Returns actions (horizon, da). A NaN or -inf return loses. ValueError for shapes that would
-    broadcast, bounds out of order, a count below 1, or if all returns are NaN or -inf.
-    """
-    state, rng = np.asarray(state, float), np.random.default_rng(rng)
-    low, high = np.broadcast_arrays(np.atleast_1d(low), high)
-    in_order = np.isfinite([low, high]).all() and (low <= high).all()
-    if state.ndim != 1 or low.ndim != 1 or not in_order:
-        raise ValueError(f"need one state (ds,) and finite low <= high, each a number or (da,); "
-                         f"got a state of shape {state.shape}, {low=}, {high=}")
-    if horizon < 1 or n_candidates < 1:
-        raise ValueError(f"need horizon, n_candidates >= 1; got {horizon=}, {n_candidates=}")
-    sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))       # (N, H, da)
-    states, returns = np.tile(state, (n_candidates, 1)), np.zeros(n_candidates)
-    for actions in sequences.swapaxes(0, 1):            # (N, da) of each step
+def imagined_returns(predict, reward, state, sequences):
+    """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
+    n_sequences, horizon, _ = sequences.shape
+    # All N walk side by side: H calls of the model in place of N times H. Each starts at the real
+    # state, in a row of its own (a copy, so that no model can change the state itself).
+    states = np.tile(state, (n_sequences, 1))
+    returns = np.zeros(n_sequences)
+    for t in range(horizon):
+        actions = sequences[:, t]
+        # s_t+1 = p(s_t, a_t) is learned, R_t+1 = r(s_t, a_t, s_t+1) is known.
         next_states = predict(states, actions)
-        if (np.shape(next_states) != states.shape
-                or np.shape(rewards := reward(states, actions, next_states)) != returns.shape):
-            raise ValueError(f"predict must return {states.shape}, reward {returns.shape}")
+        rewards = reward(states, actions, next_states)
+        if np.shape(rewards) != (n_sequences,):
+            raise ValueError(f"reward must return one number per state, shape ({n_sequences},)")
         returns += rewards
         states = next_states
-    returns[np.isnan(returns)] = -np.inf        # not 0, which would win among negative returns
+    # A model may diverge, to infinity or NaN. Such a sequence must lose. Careful: NaN set to 0
+    # would win wherever rewards are negative, and argmax takes NaN for the largest number.
+    returns[~np.isfinite(returns)] = -np.inf
     if returns.max() == -np.inf:
-        raise ValueError("every candidate's return is NaN or -inf: check predict and reward")
-    return sequences[returns.argmax()].copy()
+        raise ValueError("no sequence has a finite return: check predict, reward and the bounds")
+    return returns
+
+
+def float_bounds(low, high):
+    """The bounds of an action as arrays of floats (da,)."""
+    # Floats, because the bounds may be int8. The middle of 100 and 120 is -18 there: the sum is
+    # too large for a small integer and starts again from below.
+    low, high = np.broadcast_arrays(np.atleast_1d(low), high)
+    low = low.astype(float)
+    high = high.astype(float)
+    if not np.all((low <= high) & np.isfinite(high - low)):
+        raise ValueError("the bounds of an action must be finite, low <= high")
+    return low, high
+
+
+def random_shooting(predict, reward, state, horizon, low, high, n_candidates=1000, mean=None,
+                    rng=None):
+    """Draw N random sequences of actions, imagine each with the model, return the best (H, da).
+
+    Slide "Planning v1.5": "even random sampling can often work well".
+    predict(states, actions) and reward(states, actions, next_states) take N states at once. The
+    state (ds,) is where the plan starts. low, high: (da,) or numbers. rng: Generator or seed.
+    mean is what cem uses; here it has no use, but so a recipe can have either as its planner.
+    ValueError if the horizon is below 1, the bounds are wrong or all returns NaN or infinite.
+    Copy along: imagined_returns, float_bounds.
+
+    >>> def move(states, actions): return states + actions
+    >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
+    >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
+    array([[1.]])
+    """
+    rng = np.random.default_rng(rng)
+    low, high = float_bounds(low, high)
+    if horizon < 1:
+        raise ValueError("the horizon must be at least 1")
+    sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
+    returns = imagined_returns(predict, reward, state, sequences)
+    return sequences[returns.argmax()]
 
 
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method: random shooting, repeated around the best sequences of the last time.
 
-    repeat   a ~ N(mean, spread^2) within the bounds;  mean, spread <- those of the n_elites best
+        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
 
-    Arguments, result and errors as in random_shooting; further:
-    mean       where to start the search (horizon, da), e.g. the rest of the last plan; or mid-range
+    Arguments as random_shooting's, and mean (H, da): where the search starts, or mid-range.
+    Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
+    spread is 0) or more than n_candidates. Copy along: imagined_returns, float_bounds.
 
-    Returns the last elites' mean (horizon, da).
+    >>> def move(states, actions): return states + actions
+    >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
+    >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
+    array([[1.]])
     """
-    state, rng = np.asarray(state, float), np.random.default_rng(rng)
-    shape = np.broadcast_shapes((1,), np.shape(low), np.shape(high), np.shape(mean)[1:])
-    low, high = np.broadcast_to(low, shape), np.broadcast_to(high, shape)
-    in_order = np.isfinite([low, high]).all() and (low <= high).all()
-    if state.ndim != 1 or len(shape) > 1 or not in_order:
-        raise ValueError(f"need one state (ds,) and finite low <= high, each a number or (da,); "
-                         f"got a state of shape {state.shape}, {low=}, {high=}")
-    if horizon < 1 or n_iterations < 1 or not 1 <= n_elites <= n_candidates:
-        raise ValueError(f"need horizon, n_iterations >= 1 and 1 <= n_elites <= n_candidates; got "
-                         f"{horizon=}, {n_iterations=}, {n_elites=}, {n_candidates=}")
-    low, high = np.tile(low, (horizon, 1)), np.tile(high, (horizon, 1))         # (H, da)
-    mean, spread = (low + high) / 2 if mean is None else np.asarray(mean, float), (high - low) / 2
-    if mean.shape != low.shape:
-        raise ValueError(f"mean must be (horizon, da) = {low.shape}, not {mean.shape}")
+    rng = np.random.default_rng(rng)
+    low, high = float_bounds(low, high)
+    if horizon < 1 or n_iterations < 1 or not 2 <= n_elites <= n_candidates:
+        raise ValueError("need horizon, n_iterations >= 1 and 2 <= n_elites <= n_candidates")
+    if mean is None:
+        mean = np.tile((low + high) / 2, (horizon, 1))
+    # A start outside the bounds would be hopeless: nearly all candidates would be cut to one and
+    # the same bound, be equally good, and the search would have nothing to choose from.
+    mean = np.clip(mean, low, high)
+    spread = np.tile((high - low) / 2, (horizon, 1))
     for _ in range(n_iterations):
-        noise = rng.standard_normal((n_candidates, *low.shape))                 # (N, H, da)
-        sequences = np.clip(mean + spread * noise, low, high)
-        # subtle: every iteration starts from the real state again, in an array of its own
-        states, returns = np.tile(state, (n_candidates, 1)), np.zeros(n_candidates)
-        for actions in sequences.swapaxes(0, 1):        # (N, da) of each step
-            next_states = predict(states, actions)
-            if (np.shape(next_states) != states.shape
-                    or np.shape(rewards := reward(states, actions, next_states)) != returns.shape):
-                raise ValueError(f"predict must return {states.shape}, reward {returns.shape}")
-            returns += rewards
-            states = next_states
-        returns[np.isnan(returns)] = -np.inf    # not 0, which would win among negative returns
+        noise = rng.standard_normal((n_candidates, *spread.shape))
+        sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
+        returns = imagined_returns(predict, reward, state, sequences)
+        # The elites: the n_elites best, or fewer if the others' returns are not even finite.
         best = np.argsort(-returns)[:n_elites]
-        best = best[returns[best] > -np.inf]            # fewer elites rather than worthless ones
-        if len(best) == 0:
-            raise ValueError("every candidate's return is NaN or -inf: check predict and reward")
-        mean, spread = sequences[best].mean(axis=0), sequences[best].std(axis=0)
-    return np.clip(mean, low, high)                 # a mean of equal numbers may round past them
+        best = best[returns[best] > -np.inf]
+        # Not only the mean moves to the elites, the spread too is theirs. Where they agree (say, on
+        # the first action) the next search is fine, where they differ it stays wide. With the
+        # spread of the start, the last search would be as coarse as the first.
+        mean = sequences[best].mean(axis=0)
+        spread = sequences[best].std(axis=0)
+    return np.clip(mean, low, high)     # rounding can put a mean of equal numbers beyond them
 
 
-# %% Algorithm: the three recipes. What a recipe adds to the one before is marked "new"
+# %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
 
-def run_base_policy(env, n_episodes, rng):
-    """The base policy pi_0: forces drawn uniformly. Returns D, a list of (s, a, s')."""
+def reset(env, seed=None):
+    """The first state of an episode, copied (see execute)."""
+    observation, info = env.reset(seed=seed)
+    return np.array(observation, float)
+
+
+def execute(env, state, actions, D):
+    """Take the actions, from `state` on, until the episode ends; append each (s, a, s') to D.
+
+    Returns the sum of rewards, the state reached and whether the episode is over.
+    """
+    total = 0.0
+    over = False
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action.copy())
+        # A copy, because some environments hand out one array and overwrite it at each step. D
+        # would then hold the last state, many times over.
+        next_state = np.array(observation, float)
+        reward = float(reward)
+        if not (np.isfinite(reward) and np.isfinite(next_state).all()):
+            raise ValueError("the environment returned a reward or state that is NaN or infinite")
+        D.append((state, action.copy(), next_state))
+        total += reward
+        state = next_state
+        # For a sum of rewards the two ends are the same: nothing more can be executed.
+        over = terminated or truncated
+        if over:
+            break
+    return total, state, over
+
+
+def run_base_policy(env, n_episodes, seed):
+    """(1) Run the base policy pi_0, here: actions drawn uniformly. Returns D, and what any planner
+    has to be given besides: low, high, and a Generator of its own.
+    """
+    # Three separate streams of random numbers: for the environment, the base policy, the planner.
+    # With one for all, a planner that draws more numbers would also change the luck of the rest,
+    # and two planners could not be compared.
+    env_seed, base_seed, plan_seed = np.random.default_rng(seed).integers(2**31, size=3).tolist()
+    base_rng = np.random.default_rng(base_seed)
+    low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
+    # Seeded once: with the same seed in each reset, all episodes would have the same luck.
+    reset(env, env_seed)
     for _ in range(n_episodes):
-        state, _ = env.reset()
+        state = reset(env)
         over = False
         while not over:
-            action = rng.uniform(env.action_space.low, env.action_space.high)
-            next_state, _, terminated, truncated, _ = env.step(action)
-            D.append((state, action, next_state))
-            state, over = next_state, terminated or truncated
-    return D
+            total, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
+    return D, dict(low=low, high=high, rng=np.random.default_rng(plan_seed))
 
 
-def planning_v05(env, model, n_base, seed=0, n_epochs=N_EPOCHS, plan=cem, **settings):
-    """Slide "Planning v0.5": fit once, plan once, execute blindly. Returns return, plan (T, da)."""
-    acting, planning = np.random.default_rng(seed).spawn(2)
-    low, high = env.action_space.low, env.action_space.high
+def columns(D):
+    """The list of transitions as three arrays: states, actions, next states."""
+    states = np.array([transition[0] for transition in D])
+    actions = np.array([transition[1] for transition in D])
+    next_states = np.array([transition[2] for transition in D])
+    return states, actions, next_states
+
+
+def planning_v05(env, model, reward, n_base, seed=0, plan=cem, n_epochs=150, **settings):
+    """Slide "Planning v0.5": learn once, plan once, execute blindly. Returns return, plan (H, da).
+
+    env       a Gymnasium environment whose actions are a Box
+    model     has fit and predict as NeuralDynamics has
+    reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
+    n_base    episodes of the base policy
+    plan      cem or random_shooting; settings go there: horizon (as long as the episode), ...
+    ValueError as the planner's; also for NaN from the environment. Copy along, for all three
+    recipes: cem, imagined_returns, float_bounds, reset, execute, run_base_policy, columns.
+
+    >>> env = PointMass()
+    >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
+    >>> actions.shape, total > -60                              # doing nothing: -130
+    ((30, 2), True)
+    """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
-    D = run_base_policy(env, n_base, acting)
-    # (2) learn the dynamics model p_xi(s'|s, a) to minimize sum_i |p_xi(s'|s, a) - s'_i|^2
-    model.fit(*map(np.array, zip(*D)), n_epochs=n_epochs)
-    # (3) plan through p_xi(s'|s, a) to choose actions (the slide writes pi_0)
-    state, _ = env.reset()
-    actions = plan(model.predict, env.reward, state, low=low, high=high, rng=planning, **settings)
-    total = 0.0
-    for action in actions:                              # the horizon should cover the episode
-        _, reward, terminated, truncated, _ = env.step(action)
-        total += reward
-        if terminated or truncated:
-            break
+    D, given = run_base_policy(env, n_base, seed)
+    # (2) learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2
+    model.fit(*columns(D), n_epochs=n_epochs)
+    # (3) plan through the model to choose actions (the slide says: through pi_0).
+    # The planner takes what has the best return in the model. So it leaves the data: rewards beyond
+    # are high, and it prefers the very places where the model is wrong in its favour.
+    state = reset(env)
+    actions = plan(model.predict, reward, state, **given, **settings)
+    # Then execute them. v0.5 learns nothing from it: the transitions go into a list of no use.
+    total, state, over = execute(env, state, actions, [])
     return total, actions
 
 
-def planning_v10(env, model, n_base, n_rounds, seed=0, n_epochs=N_EPOCHS, plan=cem, **settings):
-    """Slide "Planning v1.0": v0.5, and refit with what was executed. Returns all returns, and D."""
-    acting, planning = np.random.default_rng(seed).spawn(2)
-    low, high = env.action_space.low, env.action_space.high
+def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, n_epochs=150, **settings):
+    """Slide "Planning v1.0": v0.5, again and again, with what was executed as further data.
+
+    Arguments as planning_v05's. Returns the returns (n_rounds,) and D.
+
+    >>> env = PointMass(n_steps=5)
+    >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
+    >>> returns.shape, len(D)                                   # (2 + 3) episodes of 5 steps
+    ((3,), 25)
+    """
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
-    D = run_base_policy(env, n_base, acting)
+    D, given = run_base_policy(env, n_base, seed)
     for i in range(n_rounds):
-        # (2) learn the dynamics model p_xi(s'|s, a) to minimize sum_i |p_xi(s'|s, a) - s'_i|^2
-        model.fit(*map(np.array, zip(*D)), n_epochs=n_epochs)
-        # (3) plan through p_xi(s'|s, a) to choose actions
-        state, _ = env.reset()
-        actions = plan(model.predict, env.reward, state, low=low, high=high, rng=planning,
-                       **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D
-        for action in actions:
-            next_state, reward, terminated, truncated, _ = env.step(action)
-            D.append((state, action, next_state))
-            returns[i] += reward
-            state = next_state
-            if terminated or truncated:
-                break
+        # (2) learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2
+        model.fit(*columns(D), n_epochs=n_epochs)
+        # (3) plan through the model to choose actions
+        state = reset(env)
+        actions = plan(model.predict, reward, state, **given, **settings)
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. Where the
+        # model was wrong in the plan's favour, it now sees what really happens there.
+        returns[i], state, over = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
 
 
-def planning_v15(env, model, n_base, n_rounds, replan_every=1, seed=0, n_epochs=N_EPOCHS, plan=cem,
-                 **settings):
+def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, plan=cem,
+                 n_epochs=150, **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
 
-    Returns the rounds' returns, D, and the last episode's plans, a list of (state, actions).
-    ValueError if replan_every or n_rounds is below 1.
+    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (of a
+    shorter plan all). Returns the returns (n_rounds,), D, and the plans of the last episode: a
+    list of (state, actions). ValueError if replan_every or n_rounds
+    is below 1.
+
+    >>> env = PointMass(n_steps=5)
+    >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)
+    >>> len(D), len(plans)                                      # a plan at each of the 5 steps
+    (25, 5)
     """
     if replan_every < 1 or n_rounds < 1:
-        raise ValueError(f"need replan_every, n_rounds >= 1; got {replan_every=}, {n_rounds=}")
-    acting, planning = np.random.default_rng(seed).spawn(2)
-    low, high = env.action_space.low, env.action_space.high
+        raise ValueError("need replan_every >= 1 (or nothing is ever executed) and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
-    D = run_base_policy(env, n_base, acting)
+    D, given = run_base_policy(env, n_base, seed)
     for i in range(n_rounds):
-        # (2) learn the dynamics model p_xi(s'|s, a) to minimize sum_i |p_xi(s'|s, a) - s'_i|^2
-        model.fit(*map(np.array, zip(*D)), n_epochs=n_epochs)
-        state, _ = env.reset()
-        plans, mean, over = [], None, False
+        # (2) learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2
+        model.fit(*columns(D), n_epochs=n_epochs)
+        state = reset(env)
+        plans = []
+        mean = None
+        over = False
         while not over:
-            # (3) plan through p_xi(s'|s, a) to choose actions; new: from the state reached
-            actions = plan(model.predict, env.reward, state, low=low, high=high, rng=planning,
-                           mean=mean, **settings)
+            # (3) plan through the model to choose actions; new: from the state really reached
+            actions = plan(model.predict, reward, state, mean=mean, **given, **settings)
             plans.append((state, actions))
             # (4) new: execute the first planned actions, observe s'
-            for action in actions[:replan_every]:
-                next_state, reward, terminated, truncated, _ = env.step(action)
-                # (5) append {(s, a, s')_i} to D
-                D.append((state, action, next_state))
-                returns[i] += reward
-                state, over = next_state, terminated or truncated
-                if over:
-                    break
-            # (6) new: go to (3), starting that search from the rest of this plan; or, at the end
-            #     of the episode (every N = T steps), to (2)
-            mean = np.zeros_like(actions)
-            mean[:-replan_every] = actions[replan_every:]
+            # (5) append {(s, a, s')_i} to D
+            total, state, over = execute(env, state, actions[:replan_every], D)
+            returns[i] += total
+            # (6) new: go to (3), or at the end of the episode to (2).
+            # The next search starts from the rest of this plan, because most of it is still right:
+            # so a few candidates are enough. The plan is shifted, as its first actions are done.
+            # Unshifted, each action would come a step too late. What is missing at the end becomes
+            # mid-range, from where the search reaches all actions equally well. (Not 0: that need
+            # not even be allowed.)
+            rest = actions[replan_every:]
+            missing = np.tile((given["low"] + given["high"]) / 2, (len(actions) - len(rest), 1))
+            mean = np.concatenate([rest, missing])
     return returns, D, plans
 
 
-# %% Exact answers: the same planners with the true dynamics
+# %% Exact answers
 
-def frozen(predict):
-    """A model that needs no fitting: the true dynamics, or a network fitted before."""
-    return SimpleNamespace(fit=lambda *D, **_: None, predict=predict)
-
-
-def true_returns(env, seed):
-    """Returns, with the true dynamics, of open-loop planning and MPC; of the base policy (3,)."""
-    truth = frozen(env.dynamics)
-    open_loop, _ = planning_v05(env, truth, 1, seed, **OPEN_LOOP)
-    closed_loop, _, _ = planning_v15(env, truth, 1, 3, seed=seed, **REPLAN)
-    D = run_base_policy(env, 20, np.random.default_rng(seed))
-    return open_loop, closed_loop.mean(), env.reward(*map(np.array, zip(*D))).sum() / 20
+# There is no function for them. PhysicalModel finds theta exactly (a printed line says so), so a
+# recipe that uses it plans with the true dynamics. What it still loses is the planner's fault.
 
 
-# %% Experiments: arrays with a leading axis of runs; nothing is drawn or printed
+# %% What all experiments and panels below use
+
+def run_seeds(n_runs, seed):
+    """One seed per run. All methods get the same ones, so that they meet the same luck."""
+    return np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
+
+
+def networks(seeds):
+    """A new network for each run."""
+    return [NeuralDynamics(4, 2, HIDDEN, seed) for seed in seeds]
+
+
+def play(recipe, env, models, seeds, **settings):
+    """A recipe once per run. Its returns, first axis runs; and all it gave in the first run."""
+    results = []
+    for model, seed in zip(models, seeds):
+        results.append(recipe(env, model, env.reward, seed=seed, **settings))
+    return np.array([result[0] for result in results]), results[0]
+
 
 def imagine(predict, state, actions):
-    """The states (T + 1, 4) a model goes through, from one state, under one plan."""
-    states = [state[None]]
+    """The states (H + 1, ds) that a model, or the truth, goes through under one plan."""
+    states = [state]
     for action in actions:
-        states.append(predict(states[-1], action[None]))
-    return np.concatenate(states)
+        states.append(predict(states[-1][None], action[None])[0])
+    return np.array(states)
 
 
-def one_step_error(env, predict, states, actions):
-    """|p_xi(s, a) - s'| in each of N states (N,)."""
-    return np.linalg.norm(predict(states, actions) - env.dynamics(states, actions), axis=1)
+def mean_error(env, model, states, actions):
+    """How wrong one predicted step is: the mean of |p(s, a) - s'| over N pairs (s, a)."""
+    errors = model.predict(states, actions) - env.dynamics(states, actions)
+    return np.linalg.norm(errors, axis=1).mean()
 
 
-def error_map(env, predict, n_draws=20):
-    """One-step error at each position of the map, mean over velocities and forces (ny, nx)."""
-    x, y = np.meshgrid(*MAP)
-    rng = np.random.default_rng(0)                      # the same draws for every map
-    states = np.repeat(np.stack([x, y, 0 * x, 0 * x], axis=-1).reshape(-1, 4), n_draws, axis=0)
-    states[:, 2:] = rng.uniform(-1.5, 1.5, (len(states), 2))
-    errors = one_step_error(env, predict, states, rng.uniform(-1, 1, (len(states), 2)))
-    return errors.reshape(*x.shape, n_draws).mean(axis=-1)
-
-
-def compare_recipes(env, seed):
-    """Slides v0.5, v1.0 and v1.5, one run: a dict of arrays, and v1.5's model."""
-    nets = [NeuralDynamics(4, 2, HIDDEN, seed) for _ in range(len(N_BASE) + 2)]
-    physical = PhysicalModel(env)
-    v05, plans = zip(*(planning_v05(env, net, n, seed, **OPEN_LOOP)
-                       for net, n in zip(nets, N_BASE)))
-    sysid, sysid_plan = planning_v05(env, physical, N_BASE[0], seed, **OPEN_LOOP)
-    v10, _ = planning_v10(env, nets[-2], N_BASE[0], N_ROUNDS, seed, **OPEN_LOOP)
-    v15, D, tails = planning_v15(env, nets[-1], N_BASE[0], N_ROUNDS, seed=seed, **REPLAN)
-    before, after = nets[0].predict, nets[-1].predict
-    paths = [[imagine(predict, env.start, plan) for predict in (model.predict, env.dynamics)]
-             for model, plan in ((nets[0], plans[0]), (physical, sysid_plan))]
-    states, actions, _ = map(np.array, zip(*D))
-    base_policy = run_base_policy(env, 10, np.random.default_rng(seed))
-    fresh_states, fresh_actions, _ = map(np.array, zip(*base_policy))
-    # on the base policy's states, those of v0.5's plan, v1.5's last episode (not yet learned from)
-    errors = [one_step_error(env, before, fresh_states, fresh_actions).mean(),
-              one_step_error(env, before, paths[0][0][:-1], plans[0]).mean(),
-              one_step_error(env, after, states[-env.n_steps:], actions[-env.n_steps:]).mean()]
-    return dict(v05=v05, v10=v10, v15=v15, sysid=sysid, theta=physical.theta, paths=paths,
-                errors=errors, true=true_returns(env, seed), visited=states,
-                maps=[error_map(env, predict) for predict in (before, after)],
-                tails=[imagine(after, *tail) for tail in tails]), nets[-1]
-
-
-def shooting(*args, mean, n_candidates, n_elites, n_iterations, **kwargs):
-    """random_shooting with as many model calls as cem, and no memory of the last plan."""
-    return random_shooting(*args, n_candidates=n_candidates * n_iterations, **kwargs)
-
-
-def compare_replanning(env, model, seed):
-    """Slide "The more you replan...": returns with v1.5's model, which learns no more.
-
-    grid      by horizon and interval, NaN where the interval exceeds the horizon
-    planners  (every step or never, CEM or random shooting, sequences imagined per plan)
-    """
-    def play(interval, **settings):
-        return planning_v15(env, frozen(model.predict), 1, 1, interval, seed, **settings)[0][0]
-
-    grid = [[play(k, **{**REPLAN, "horizon": h}) if k <= h else math.nan for k in INTERVALS]
-            for h in HORIZONS]
-    planners = [[[play(k, plan=plan, horizon=h, n_iterations=3, n_candidates=n // 3,
-                       n_elites=max(n // 30, 2)) for n in N_SEQUENCES]
-                 for plan in (cem, shooting)] for k, h in ((1, 8), (30, 30))]
-    return dict(grid=grid, planners=planners)
-
-
-def run_experiments(n_runs, seed, progress):
-    runs = []
-    for i, run_seed in enumerate(np.random.SeedSequence(seed).generate_state(n_runs).tolist()):
-        progress(f"run {i + 1} of {n_runs}: v0.5, v1.0, v1.5")
-        env = PointMass()
-        recipes, model = compare_recipes(env, run_seed)
-        progress(f"run {i + 1} of {n_runs}: horizons and planners")
-        runs.append({**recipes, **compare_replanning(env, model, run_seed)})
-    return {key: np.array([run[key] for run in runs]) for key in runs[0]}
-
-
-# %% Claims: what the docstring says, checked on this very run
-
-def near(claim, expected, tolerance, measured):
-    return (claim, f"{expected:g} ± {tolerance:.3g}", f"{measured:.4g}",
-            abs(measured - expected) <= tolerance)
-
-
-def check_claims(v05, v10, v15, sysid, theta, errors, true, grid, planners, **_):
-    """Rows (claim, expected, measured, ok).
-
-    A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 60 other runs; twice these for v1.0, for horizon 30 and for plans kept
-    5 steps or more, where rare runs are far off.
-    """
-    n_runs = len(v05)
-    finals = v05.mean(axis=1), np.median(v10[:, -5:], axis=1), np.median(v15[:, -5:], axis=1)
-    bands = [(x.mean(), 2 * x.std() / math.sqrt(max(n_runs - 1, 1))) for x in finals]
-    apart = all(bool(low + e < high - e2) for (low, e), (high, e2) in zip(bands, bands[1:]))
-    wrong = np.abs(theta / PointMass().theta - 1).max()
-    by_sampling = planners.mean(axis=-1)                # (runs, every step or never, CEM or random)
-    at = {(h, k): grid[:, i, j] for i, h in enumerate(HORIZONS) for j, k in enumerate(INTERVALS)}
-    quantities = [
-        ("base policy: return", -138.4, 3.7, true[:, 2]),
-        ("v0.5: return", -86.4, 14, finals[0]),
-        ("v0.5: return with 630 transitions, minus that with 300", -3, 16,
-         v05[:, -1] - v05[:, 0]),
-        ("v1.0: return, median of the last 5 rounds", -40.7, 5, finals[1]),
-        ("v1.5: return, median of the last 5 rounds", -27.5, 0.31, finals[2]),
-        ("v1.5 below MPC with the true dynamics, %", 1.3, 1.5, 100 * (finals[2] / true[:, 1] - 1)),
-        ("open loop with the true dynamics: return", -36.3, 0.96, true[:, 0]),
-        ("MPC with the true dynamics: return", -27.1, 0.28, true[:, 1]),
-        ("system identification: return, minus that with the truth", 0, 0.1, sysid - true[:, 0]),
-        ("error of v0.5's model where the base policy goes", 0.094, 0.011, errors[:, 0]),
-        ("error of v0.5's model along the path its plan imagines", 0.64, 0.17, errors[:, 1]),
-        ("error of v1.5's model where v1.5 goes", 0.015, 0.0029, errors[:, 2]),
-        ("horizon 8, replanned every step: return", -27.4, 0.41, at[8, 1]),
-        ("horizon 8, every 5 steps", -33.4, 3.5, at[8, 5]),
-        ("horizon 30, every step", -41.4, 5.8, at[30, 1]),
-        ("horizon 30, never", -68.3, 12, at[30, 30]),
-        ("CEM, never: return, mean of the four budgets", -76, 11.8, by_sampling[:, 1, 0]),
-        ("random shooting, every step", -50, 7.6, by_sampling[:, 0, 1]),
-        ("random shooting, never", -98.6, 6.8, by_sampling[:, 1, 1])]
-    rows = [near(claim, expected, 4 * sd / math.sqrt(n_runs), values.mean())
-            for claim, expected, sd, values in quantities]
-    ranked = sum((finals[0] < finals[1]) & (finals[1] < finals[2]))
-    if n_runs >= 5:                                          # the band of a few runs says nothing
-        rows.append(("v0.5 < v1.0 < v1.5, 95 % bands apart", "yes", "yes" if apart else "no",
-                     apart))
-    return rows + [
-        ("v0.5 < v1.0 < v1.5, in runs", f"{n_runs}", f"{ranked}", bool(ranked == n_runs)),
-        ("system identification: largest relative error of a parameter", "< 1e-06", f"{wrong:.0e}",
-         bool(wrong < 1e-6))]
-
-
-# %% Figure: one panel per slide
-
-def draw_band(ax, x, runs, color, label, at, shift, ha="left", **style):
-    """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""
-    mean, error = runs.mean(axis=0), runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
+def draw_band(ax, x, runs, color, style, label):
+    """The mean of the runs (first axis), with a band of two standard errors: about 95 %."""
+    mean = runs.mean(axis=0)
+    error = runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
-    ax.plot(x, mean, color=color, linewidth=1.8, **style)
-    ax.annotate(label, (x[at], mean[at]), shift, textcoords="offset points", color=color, ha=ha)
+    ax.plot(x, mean, style, color=color, label=label)
 
 
-def draw_map(ax, errors=None):
-    """The plane from above: S, G and the hill; and, if given, the model's error as a shade."""
-    env, (x, y) = PointMass(), MAP
-    mesh = None
-    if errors is None:
-        X, Y = np.meshgrid(x, y)
-        d = np.hypot(X - env.hill[0], Y - env.hill[1]) / 0.7
-        ax.contourf(X, Y, d * np.exp(-0.5 * d * d), levels=8, cmap="Greys", vmin=0, vmax=1.5)
-    else:
-        mesh = ax.pcolormesh(x, y, errors, cmap="YlOrBr", norm="log", vmin=0.01, vmax=2,
-                             rasterized=True)
-    for (px, py), text in ((env.start[:2], "S"), (env.goal, "G")):
-        ax.text(px, py, text, ha="center", va="center", fontweight="bold", color="black", zorder=4)
-    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), aspect="equal", xlabel="x (m)", ylabel="y (m)")
-    return mesh
+def draw_paths(ax, env, title, data, executed, imagined):
+    """The plane from above: states learned from, a path, and what the model imagined (a list)."""
+    ax.plot(data[:, 0], data[:, 1], ".", color=GREY, markersize=3, label="data")
+    ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3, label="executed")
+    for path in imagined:
+        ax.plot(path[:, 0], path[:, 1], "--", color=BLUE)
+    ax.plot([], [], "--", color=BLUE, label="imagined")     # for the legend: one entry, not thirty
+    # The hill. At the edge of the inner circle it pushes most.
+    for radius in (env.width, 2 * env.width):
+        ax.add_patch(plt.Circle(env.hill, radius, color=GREY, alpha=0.2, linewidth=0))
+    for name, place in [("hill", env.hill), ("start", env.start[:2]), ("goal", env.goal)]:
+        ax.annotate(name, place, (0, 8), textcoords="offset points", ha="center",
+                    backgroundcolor="#ffffffb0")
+    # All panels show the same part of the plane, although some data and paths leave it.
+    size = 0.9 * (env.goal[0] - env.start[0])
+    ax.set(title=title, xlabel="x (m)", ylabel="y (m)", aspect="equal",
+           xlim=(-size, size), ylim=(-0.8 * size, 0.6 * size))
+    ax.legend(loc="lower center", ncols=3, fontsize=9)
 
 
-def draw_plan(ax, imagined, executed):
-    """One plan: where the model saw it lead, and where it led; (T + 1, 4) each."""
-    draw_map(ax)
-    ax.plot(*executed[:, :2].T, color=RED, linewidth=1.8, label="executed")
-    ax.plot(*imagined[:, :2].T, "--", color=BLUE, linewidth=1.8, label="imagined")
-    ax.legend(frameon=False, fontsize="small", loc="upper right")
+# %% Slides "Planning v0.5", "Planning v0.5 - Fail" and "works well in system identification"
+
+def run_v05(env, models, seeds):
+    """Returns (runs,); of the first run the plan, its path as imagined and as executed."""
+    returns, result = play(planning_v05, env, models, seeds, n_base=N_BASE, **OPEN_LOOP)
+    plan = result[1]
+    imagined = imagine(models[0].predict, env.start, plan)
+    return returns, plan, imagined, imagine(env.dynamics, env.start, plan)
 
 
-def draw_curves(ax, v05, v10, v15, true):
-    step = PointMass().n_steps
-    x = step * (N_BASE[0] + np.arange(N_ROUNDS))
-    draw_band(ax, step * np.array(N_BASE), v05, RED, "v0.5: fit once, plan once", 1, (0, -22),
-              "center")
-    draw_band(ax, x, v10, GREEN, "v1.0: add data, refit", -1, (0, -44), "right")
-    draw_band(ax, x, v15, BLUE, "v1.5: replan at every step", -1, (0, 19), "right")
-    names = "open loop, true dynamics", "MPC, true dynamics", "base policy"
-    for line, name in zip(true.mean(axis=0), names):
-        ax.axhline(line, color=GREY, linewidth=1, linestyle="--")
-        ax.text(x[-1], line + 0.7, f"{name} {line:.1f}", color=GREY, ha="right")
-    ax.set(xlabel="real transitions", ylabel="return of the episode", xlim=(x[0], x[-1]),
-           ylim=(-148, -8))
+# %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
+
+def draw_curves(ax, v05, v10, v15, open_loop, closed_loop):
+    """Returns of v1.0 and v1.5 (runs, rounds), the others (runs,)."""
+    rounds = np.arange(1, v10.shape[1] + 1)
+    draw_band(ax, rounds, v10, GREEN, "--", "v1.0: add data, fit again")
+    draw_band(ax, rounds, v15, BLUE, "-", "v1.5: and replan at every step")
+    for name, runs in [("v0.5", v05), ("v0.5, true dynamics", open_loop),
+                       ("v1.5, true dynamics", closed_loop)]:
+        ax.axhline(runs.mean(), color=GREY, linewidth=0.8)
+        ax.text(rounds[-1], runs.mean(), f"{name}: {runs.mean():.1f}", color=GREY, ha="right",
+                va="bottom")
+    ax.set(title="v1.0 learns; v1.5 learns faster", ylabel="return of the episode",
+           xlabel="episodes after those of the base policy", ylim=(1.5 * v05.mean(), 0))
+    ax.legend(loc="lower right")
 
 
-def draw_grid(ax, grid):
-    """Return over horizon and replanning interval, mean over runs."""
-    mean = grid.mean(axis=0)
-    ax.imshow(mean, cmap="Blues_r", vmin=-100, vmax=-25, aspect="auto")
-    for (i, j), value in np.ndenumerate(mean):
-        if not math.isnan(value):
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center",
-                    color="black" if value > -55 else "white")
-    ax.set_xticks(range(len(INTERVALS)), [*INTERVALS[:-1], "never"])
-    ax.set_yticks(range(len(HORIZONS)), HORIZONS)
-    ax.set(xlabel="steps between plans", ylabel="horizon")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
+# %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
+
+def compare_replanning(env, models, seeds):
+    """Returns (4 planners, intervals, runs) of v1.5; NaN where the interval exceeds the horizon."""
+    # With the true dynamics: all that replanning can repair here are the planner's own errors.
+    # Why does even an exact model lose if it plans only once? A plan of the whole episode has 60
+    # numbers: too many for a few hundred sequences, and nothing mends the plan afterwards. With
+    # replanning only its first actions count, and the next search goes on improving the rest.
+    # Why is a shorter horizon better? A plan of 8 steps has 16 numbers, which as many sequences
+    # search more finely. (For CEM at every step, ten times as many sequences make up for nearly
+    # half of what the long horizon loses.) A learned model's errors would also add up for longer.
+    returns = np.full((4, len(INTERVALS), len(seeds)), np.nan)
+    # Random shooting draws as many sequences as CEM does in all its iterations.
+    random = dict(plan=random_shooting, horizon=REPLAN["horizon"],
+                  n_candidates=REPLAN["n_candidates"] * REPLAN["n_iterations"])
+    whole = env.n_steps
+    planners = [REPLAN, random, dict(REPLAN, horizon=whole), dict(random, horizon=whole)]
+    for i, settings in enumerate(planners):
+        for j, interval in enumerate(INTERVALS):
+            if interval <= settings["horizon"]:
+                totals, _ = play(planning_v15, env, models, seeds, n_base=1, n_rounds=1,
+                                 replan_every=interval, **settings)
+                returns[i, j] = totals[:, 0]
+    return returns
 
 
-def draw_planners(ax, planners):
-    labels = [[("CEM, every step", 1, (0, 7), "center"),
-               ("random, every step", 3, (0, 4), "right")],
-              [("CEM, never", 3, (0, 7), "right"), ("random, never", 3, (0, -30), "right")]]
-    for i, style in enumerate("-:"):
-        for j, color in enumerate((BLUE, RED)):
-            draw_band(ax, N_SEQUENCES, planners[:, i, j], color, *labels[i][j], linestyle=style)
-    ax.set(xscale="log", xticks=N_SEQUENCES, xticklabels=N_SEQUENCES, ylabel="return",
-           xlabel="sequences imagined per plan", ylim=(-125, -15))
+def draw_replanning(ax, returns):
+    draw_band(ax, INTERVALS, returns[0].T, BLUE, "o-", "CEM, short horizon")
+    draw_band(ax, INTERVALS, returns[2].T, BLUE, "o:", "CEM, whole episode")
+    draw_band(ax, INTERVALS, returns[1].T, RED, "s-", "random, short horizon")
+    draw_band(ax, INTERVALS, returns[3].T, RED, "s:", "random, whole episode")
+    # Long random plans gain nothing from replanning more often than every 4 steps (in 30
+    # runs). The lower limit makes room for the legend.
+    ax.set(title="v1.5: replanning, short plans help", xscale="log", ylabel="return",
+           xlabel="steps between plans (last: never again)", ylim=(1.6 * np.nanmin(returns), None))
+    ax.set_xticks(INTERVALS, INTERVALS)
     ax.minorticks_off()
+    ax.legend(loc="lower left", fontsize=9)
 
 
-def draw_figure(fig, v05, v10, v15, true, paths, visited, maps, tails, grid, planners, **_):
-    axes = fig.subplot_mosaic([["curve", "network", "before"], ["curve", "physics", "after"],
-                               ["grid", "planners", "tails"]], width_ratios=[6, 5, 6])
-    run = np.argsort(v05[:, 0], kind="stable")[len(v05) // 2]       # the run whose paths are drawn
-    step, first = PointMass().n_steps, N_BASE[0] * PointMass().n_steps
-    draw_curves(axes["curve"], v05, v10, v15, true)
-    draw_plan(axes["network"], *paths[run, 0])
-    draw_plan(axes["physics"], *paths[run, 1])
-    for name, errors, data in (("before", maps[run, 0], visited[run, :first]),
-                               ("after", maps[run, 1], visited[run, first:])):
-        mesh = draw_map(axes[name], errors)
-        axes[name].plot(*data[:, :2].T, ".", color="black", markersize=2)
-    fig.colorbar(mesh, ax=[axes["before"], axes["after"]], label="error of one step")
-    axes["before"].plot(*paths[run, 0, 0, :, :2].T, "--", color=BLUE, linewidth=1.8)
-    draw_map(axes["tails"])
-    axes["tails"].plot(*tails[run, :, :, :2].T, "--", color=BLUE, linewidth=0.8)
-    axes["tails"].plot(*visited[run, -step:, :2].T, color=RED, linewidth=1.8)
-    draw_grid(axes["grid"], grid)
-    draw_planners(axes["planners"], planners)
-    for name, title in {
-            "curve": f"the recipes learn ({len(v05)} runs, 95 % band)",
-            "network": "v0.5 with a network: fails",
-            "physics": "v0.5, system identification: works",
-            "before": "v0.5: error where no data (dots) is",
-            "after": "v1.5: data where the plans lead",
-            "grid": "v1.5: return by horizon",
-            "planners": "v1.5: even random sampling works",
-            "tails": "v1.5: replanned at every step"}.items():
-        axes[name].set_title(title, loc="left", fontsize="medium")
+# %% The run: what is printed, and main
+
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near, and why."""
+    print(f"{what:50} | {measured:8.4g} | {compare}")
 
 
-# %% Table and command line, the same in all five scripts
+def run_all(axes, n_runs, seed):
+    """All experiments, panels and printed lines. The pictures of paths show the first run."""
+    print(f"{'what':50} | measured | compare")
+    env = PointMass()
+    seeds = run_seeds(n_runs, seed)
+    physics = [PhysicalModel(env)] * n_runs
+    # Three networks per run, one for each recipe, with the same random weights at first.
+    nets05, nets10, nets15 = networks(seeds), networks(seeds), networks(seeds)
+    rounds = dict(n_base=N_BASE, n_rounds=N_ROUNDS)
+    v15, result15 = play(planning_v15, env, nets15, seeds, **rounds, **REPLAN)
+    states, actions, _ = columns(result15[1])
+    # D begins with the base policy's episodes, the same for all recipes, and ends with the last.
+    T = env.n_steps
+    base, base_actions = states[:N_BASE * T], actions[:N_BASE * T]
 
-def print_table(rows):
-    table = [("claim", "expected", "measured", "ok")]
-    table += [(*row[:3], "yes" if row[3] else "NO") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print(" | ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    v05, plan, imagined, executed = run_v05(env, nets05, seeds)
+    draw_paths(axes[0, 0], env, "v0.5: the plan leaves the data, and fails",
+               base, executed, [imagined])
+    row("v0.5: return", v05.mean(), "-86 in many runs")
+    row("v0.5's model: error of a step in its data",
+        mean_error(env, nets05[0], base, base_actions), "small: it was fitted to them")
+    row("v0.5's model: error along the path it imagined",
+        mean_error(env, nets05[0], imagined[:-1], plan), "large: the mismatch")
+    row("v1.5's model: error where v1.5 went last",
+        mean_error(env, nets15[0], states[-T:], actions[-T:]), "small: there are data now")
 
+    open_loop, plan, imagined, executed = run_v05(env, physics, seeds)
+    draw_paths(axes[0, 1], env, "v0.5, system identification: works",
+               base, executed, [imagined])
+    row("system identification: largest error of theta",
+        np.abs(physics[0].theta - env.theta).max(), "0: exact, up to rounding")
+    row("v0.5, system identification: return", open_loop.mean(), "-36 with the true dynamics")
 
-def progress(text):
-    if sys.stderr.isatty():                         # nothing when piped
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+    v10, result = play(planning_v10, env, nets10, seeds, **rounds, **OPEN_LOOP)
+    states10, actions10, _ = columns(result[1])
+    imagined = imagine(nets10[0].predict, env.start, actions10[-T:])
+    draw_paths(axes[0, 2], env, "v1.0: its failures have become data", states10,
+               states10[-T:], [imagined])
+    tails = [imagine(nets15[0].predict, state, tail) for state, tail in result15[2]]
+    draw_paths(axes[1, 0], env, "v1.5: a new plan at every step", states, states[-T:], tails)
+    closed_loop, _ = play(planning_v15, env, physics, seeds, n_base=1, n_rounds=1, **REPLAN)
+    draw_curves(axes[1, 1], v05, v10, v15, open_loop, closed_loop)
+    row("v1.0: return of the last episode", v10[:, -1].mean(),
+        f"{open_loop.mean():.1f}, v0.5 with the true dynamics")
+    row("v1.5: return of the last episode", v15[:, -1].mean(),
+        f"{closed_loop.mean():.1f}, v1.5 with the true dynamics")
+
+    returns = compare_replanning(env, physics, seeds)
+    draw_replanning(axes[1, 2], returns)
+    for i, name in enumerate(["CEM", "random shooting"]):
+        row(f"{name}: a short plan at every step", returns[i, 0].mean(), "much more than ...")
+        row(f"{name}: one plan of the whole episode", returns[i + 2, -1].mean(), "... this")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, metavar="N", help="independent runs (default 5)")
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="base seed (default 0)")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: 1 run")
-    parser.add_argument("--save", type=Path, metavar="PATH", help="write the figure: png, pdf, svg")
-    args = parser.parse_args()
-    n_runs = args.runs if args.runs is not None else 1 if args.quick else 5
-    if n_runs < 1 or args.seed < 0:
+    parser.add_argument("--runs", type=int, default=5, help="independent runs (default 5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
+    # In a notebook's cell the command line belongs to the kernel, not to this script.
+    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
-
-    import matplotlib.pyplot as plt                 # here: using the functions needs only NumPy
-    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-                         "svg.hashsalt": "same seed, same file"})
-    fig = plt.figure(figsize=(12.8, 8), layout="constrained")
-    has_window = fig.canvas.required_interactive_framework is not None
-    path = args.save or (None if has_window else Path(Path(__file__).stem + ".png"))
-    if path:                                        # refuse what cannot be written before any work
-        kind, part = path.suffix[1:].lower(), path.with_name(path.name + ".part")
-        if kind not in ("png", "pdf", "svg") or path.is_dir():
-            parser.error(f"--save needs a file name ending in .png, .pdf or .svg, not {path.name}")
+    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
+    fig, axes = plt.subplots(2, 3, figsize=(12.8, 7.6), layout="constrained")
+    if args.save is None and plt.get_backend().lower() == "agg":        # there is no display
+        args.save = "mpc.png"
+    if args.save:
         try:
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            parser.error(f"cannot write {path}: {error.strerror}; --save PATH chooses a place")
-
-    results = run_experiments(n_runs, args.seed, progress)
-    progress("drawing")
-    draw_figure(fig, **results)
-    if path:
-        try:                                        # only a complete picture replaces an old one
-            fig.savefig(part, format=kind, dpi=150,
-                        metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    progress("")
-    print_table(check_claims(**results))
-    if path:
-        print(f"figure: {path}")
-    sys.stdout.flush()                              # notice here, not at exit, a reader that left
-    if has_window and not args.save:
+            fig.savefig(args.save)      # refuse a bad file name now, not after the work
+        except (OSError, ValueError) as error:
+            parser.error(f"cannot write {args.save}: {error}")
+    run_all(axes, args.runs, args.seed)
+    if args.save:
+        fig.savefig(args.save, dpi=150)
+        print("figure:", args.save)
+    else:
         plt.show()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:                         # our output went to a program that closed early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    main()
