@@ -1,45 +1,45 @@
-"""Plan by looking ahead: exactly, with a search tree, or by sampling, with simulated episodes.
+"""Choose an action by looking ahead in a model: with a whole search tree, or with sampled episodes.
 
-The slides, and where they are here
-    Forward search                 forward_search: "build a search tree ..."
-      "expensive"                  count_nodes, search_trees
-      "errors ... cumulative"      learn, plan_with_learned_models
-    Simulation-based search        rollout_search, search_at_start, plan_everywhere
+Slides and functions
+    Forward search           forward_search; "expensive": count_nodes;
+                             "errors ... cumulative": errors_of_learned_models
+    Simulation-based search  rollout_search; search_everywhere: its errors, and acting on it
 
-Lookahead    Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'),    V_d(s) = max_a Q_d(s,a),
-             V_0 = leaf values; a terminal state is worth 0
-Rollouts     Q(S,A) = 1/K sum_k G^k -> Q^pi(S,A): A first, then the base policy pi chooses
-             V(S)   = 1/K sum_k G^k -> V^pi(S) = sum_a pi(a|S) Q^pi(S,a)
+Equations
+    Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
+                     V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
+    Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
+                     V(S)     = sum_a pi(a|S) Q(S,a)
 
-Run it: python rollout_search.py (about 8 s; --quick 3 s; --help for more). To expect, mean +-
-standard error of 30 runs:
-    forward search equals dynamic programming to 1e-9; up to depth 5 it takes the small treasure,
-    from 6 on it crosses the bridge; that tree has 209,596 nodes, 9 times more with every further
-    step, while 100 rollouts per action over 6 steps cost less than 2,400;
-    rollouts are unbiased, their mean squared error is the exact Var(G)/K, 95 % intervals cover;
-    sensible policy: worth 0.415 at S; acting on K = 1 rollouts of it 0.31 +- 0.005 (worse!), on
-    K = 300 0.519 +- 0.001, on its exact Q^pi 0.540, the optimum, in no state worse;
-    random policy: 0.139, then 0.337 +- 0.002, 0.3537, 0.354: more rollouts are only more sure of
-    the small treasure (97 +- 1 % of searches with K = 3, all with 1000), since Q^pi is not Q*;
-    learned models: V_10 is 6.3 +- 0.1 times as wrong as V_1; looking 30 steps ahead instead of 1
-    loses 1.3 +- 0.1 and 0.2 +- 0.1 after 5 and 10 trajectories, wins 0.5 +- 0.1 and 0.8 +- 0.1
-    after 20 and 50; the best planning discounts are about 0.3 to 0.4, 0.5, 0.7, 0.8.
-The last lines printed check each of these sentences on the run you just made.
+Run it: python rollout_search.py (6 s). What you will see, and why
+    Forward search takes the near, small treasure until it looks far enough to see the big one.
+    Its tree multiplies with every further step, where rollouts only add one step each.
+    In a learned model the error of the values grows with depth, since every step asks the model
+    again; it levels off at a depth where most episodes are over.
+    Rollouts are right on average. Their error falls as 1/sqrt(K): a tenth for 100 times the work.
+    Acting on rollouts improves the policy that they simulate, but need not make it the best. After
+    its first action a random walker falls off the bridge, so its rollouts advise against the
+    bridge, and more of them are only more sure. With few rollouts even a good policy gets worse.
+
+Try (each is a change of one line in the settings)
+    SLIP = 0.0        Without slipping, is there anything left to gain on the sensible policy?
+    HORIZON = 5       Can more rollouts make up for rollouts that are cut too early?
+    "g": 0.1          With a smaller small treasure, do rollouts of the random policy suffice?
 
 Notation
-    s, a, r, s2     S, A, R, S' of the slides: ints 0..S-1 and 0..A-1, a float, an int
-    P[s, a, s2]     p(s2 | s, a);  R[s, a]: expected reward of the pair, what every step of it pays
-    G, V            return of one episode, discounted from the root; values (S,) of the states
-    Q[a]            value of action a in the root state;  policy[s, a]: probability of a in s
-    K = n_rollouts  episodes per action;  depth, horizon: steps looked ahead;  gamma: discount
+    s, a, r, s2   S, A, R, S' of the slides; states and actions are whole numbers    8, 1, 0.0, 9
+    P[s, a, s2]   p(s2 | s, a), shape (S, A, S)                        P[8, 1, 9] = 0.8
+    R[s, a]       expected reward of the pair, shape (S, A)            R[8, 3] = 0.32
+    policy[s, a]  pi(a | s), shape (S, A)                              policy[8] = [0, 1, 0, 0]
+    Q[a], V[s]    values of the actions in one state, of states        Q = [0, 0.2, 0.1, 0.3]
+    G             return: discounted sum of an episode's rewards       0.98**5 * 1 = 0.90
+    K             number of rollouts (simulated episodes) per action   300
 
-Left out on purpose: growing the tree only where it matters (mcts.py), pruning, caching of equal
-states, rewards that vary for one (s, a).
+Left out on purpose: growing the tree only where it pays (mcts.py), pruning, storing known states.
 
-Jiang, Kulesza, Singh & Lewis (2015), The dependence of effective planning horizon on model
-accuracy: random MDPs like those behind our learned models; best discounts 0.4, 0.6, 0.7, 0.9.
-Tesauro & Galperin (1996), On-line policy improvement using Monte-Carlo search. Sutton & Barto,
-Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10.
+References
+    Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10: both ideas.
+    Tesauro & Galperin (1996), On-line policy improvement using Monte-Carlo search: the last panel.
 """
 # /// script
 # requires-python = ">=3.10"
@@ -49,620 +49,526 @@ Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10.
 
 import argparse
 import math
-import os
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
 
-BRIDGE = ["#xxx###",            # 'S' start, 'g' small treasure, 'G' big one, 'x' drop, '#' wall
+# S start, g small treasure, G big treasure, x drop, # wall. The way to G is a narrow bridge.
+BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
+# The sensible policy: the shortest way to G if nothing slipped. Change it together with BRIDGE.
+SENSIBLE = ["#xxx###",
+            "g>>vxx#",
+            "#>>>>>G",
+            "####xx#"]
+# The small treasure pays a bit less than the best policy earns by crossing the bridge: 0.54.
 TREASURES = {"g": 0.4, "G": 1.0}
-SLIP, GAMMA = 0.2, 0.98
-SMALL = 3                                           # the action at S that takes the small treasure
+# One step in five goes sideways: enough to make the edge of the drop a bad place to walk.
+SLIP = 0.2
+# Close to 1, so that a treasure 6 steps away still counts (0.98**5 = 0.90).
+GAMMA = 0.98
 
-DEPTH_TREE, DEPTH_EXACT = 6, 15                     # trees are built to depth 6; formulas go on
-HORIZON = 100                                       # of rollouts; nearly all have ended long before
-K_ROLLOUTS = (1, 3, 10, 30, 100, 300, 1000)
-N_SEARCHES = 10                                     # searches from S per run and K
-K_PLANS, N_PLANS = (1, 3, 10, 30, 100, 300), 30     # searches per state of the world, run and K
+# The tree of depth 6 has 209,596 nodes (half a second); one of depth 7 would have two million.
+TREE_DEPTH = 6
+# Exact answers do not need the tree. They go on to 30 steps, when nearly all episodes are over.
+LAST_DEPTH = 30
+# How often each pair (s, a) was tried before its row of the model was counted.
+N_SAMPLES = (3, 10, 100)
+# About equal steps on a logarithmic axis, from one rollout to many.
+K_ROLLOUTS = (1, 3, 10, 30, 100, 300)
+# A rollout is cut after so many steps. Nearly all have ended by then.
+HORIZON = 100
+# Searches in each cell: enough to see that searches of the same cell differ, few enough for 6 s.
+N_SEARCHES = 5
 
-N_MDPS, N_STATES, N_ACTIONS = 30, 10, 2             # random MDPs per run, after Jiang et al.
-TRAJECTORIES, LENGTH = (5, 10, 20, 50), 10          # the data behind a learned model
-DISCOUNTS = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])     # for planning
-PAPER = (0.4, 0.6, 0.7, 0.9)                        # the best of them in the paper, for its data
-GAMMA_MDP, DEPTHS = 0.99, np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 30])
-
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # colour-blind safe
-ORANGE = "#E69F00"
+BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # for colour-blind eyes too
 
 
 # %% Environment: a slippery world with a bridge
 
 def bridge_model(rows, slip):
-    """The world as a TabularModel: entering a treasure pays and ends, entering the drop ends.
-
-    States are numbered row by row from the top left; actions: 0 up, 1 right, 2 down, 3 left. With
-    probability slip a step goes to one of its two sides instead. Walls and the border stop a step.
-    """
-    text, width = "".join(rows), len(rows[0])
-    S, moves = len(text), [(-1, 0), (0, 1), (1, 0), (0, -1)]
+    """The world of a text as a TabularModel (see below); actions 0 to 3: up, right, down, left."""
+    text = "".join(rows)
+    width = len(rows[0])
+    S = len(text)                                   # states are numbered row by row
+    moves = [(-1, 0), (0, 1), (1, 0), (0, -1)]      # (rows down, columns right) of each action
     P = np.zeros((S, 4, S))
+    R = np.zeros((S, 4))
     for s in range(S):
+        # Nobody acts inside a wall or after the end. These rows stay 0.
+        if text[s] not in "S.":
+            continue
         for a in range(4):
-            for move, p in ((a, 1 - slip), ((a + 1) % 4, slip / 2), ((a - 1) % 4, slip / 2)):
-                y, x = s // width + moves[move][0], s % width + moves[move][1]
-                inside = 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#"
-                P[s, a, y * width + x if inside else s] += p
-    R = P @ [TREASURES.get(cell, 0.0) for cell in text]
+            # The actions go round clockwise: one further and three further are the sides of a.
+            for turn, p in ((0, 1 - slip), (1, slip / 2), (3, slip / 2)):
+                down, right = moves[(a + turn) % 4]
+                y, x = s // width + down, s % width + right
+                # A wall or the border stops the step: S' = S.
+                inside = 0 <= y < len(rows) and 0 <= x < width
+                s2 = y * width + x if inside and rows[y][x] != "#" else s
+                # += because two directions can lead to the same S', for example in a corner.
+                P[s, a, s2] += p
+                R[s, a] += p * TREASURES.get(text[s2], 0.0)
     return TabularModel(P, R, [cell in "gGx" for cell in text])
 
 
-# %% Algorithm: lookahead, exactly and by rollouts
+# %% Algorithm: a model in tables, forward search, rollouts
+
+def draw(cumulative, rows, rng):
+    """Draw a column number for each of `rows`; each row of `cumulative` holds summed probabilities.
+
+    Inverse transform sampling. Probabilities .1 .1 .8 have the sums .1 .2 1.0. Draw u, uniform in
+    [0, 1), and count the sums that are not above it: u = .15 passes one of them, so column 1 is
+    drawn. That happens for u from .1 to .2: with probability .1, as it should.
+    """
+    u = rng.random(len(rows))
+    count = np.zeros(len(rows), int)
+    # In one line: (u[:, None] >= cumulative[rows]).sum(axis=1). Column by column is 4 times faster.
+    for column in cumulative.T:
+        count += u >= column[rows]
+    return count
+
 
 class TabularModel:
-    """A known or learned model p(s'|s,a), R(s,a) as a table; pure: all its luck comes from `rng`.
+    """A model p(s'|s,a), R(s,a) in tables, known or learned. All its luck comes from the rng.
 
-    P         (S, A, S) probabilities of the next state
-    R         (S, A) expected reward of the pair; each step from (s, a) pays exactly this
-    terminal  (S,) bool: entering such a state ends the episode; it stays put then and pays nothing,
-              whatever its rows of P and R say (those of some Gymnasium tables go on)
+    P         (S, A, S) probabilities of the next state. A row may sum to less than 1: with the
+              probability that is missing, the episode ends (learned tables say ends this way)
+    R         (S, A) expected reward; every step from (s, a) pays exactly this
+    terminal  (S,) bool, default none: the episode ends when such a state is entered
 
-    ValueError if the shapes disagree or a row of P is no probability distribution.
+    ValueError for other shapes, NaN, or rows that are no probabilities. Copy draw along with it.
+
+    One state; action 0 pays 1 and ends the episode, action 1 pays nothing and stays:
+
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
+    >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
+    >>> rewards.tolist(), terminated.tolist()
+    ([1.0, 0.0], [True, False])
     """
 
-    def __init__(self, P, R, terminal):
-        P, R, terminal = np.array(P, float), np.array(R, float), np.array(terminal, bool)
-        if P.ndim != 3 or P.shape != (*R.shape, len(P)) or terminal.shape != P.shape[:1]:
-            raise ValueError(f"need P (S, A, S), R (S, A), terminal (S,); got shapes {P.shape}, "
-                             f"{R.shape}, {terminal.shape}")
-        P[terminal], R[terminal] = np.eye(len(P))[terminal][:, None], 0.0
-        if not (P.min() >= 0 and np.allclose(P.sum(axis=2), 1, rtol=0, atol=1e-6)):
-            raise ValueError("each row P[s, a] must be probabilities (at least 0) that sum to 1")
+    def __init__(self, P, R, terminal=None):
+        # np.array copies: the caller's tables stay as they are.
+        P = np.array(P, float)
+        R = np.array(R, float)
+        terminal = np.zeros(len(P), bool) if terminal is None else np.array(terminal, bool)
+        good = P.shape == (*R.shape, len(P)) and terminal.shape == (len(P),) and R.ndim == 2
+        if good:
+            # Some tables go on behind the end: CliffWalking's goal pays -1 for ever. Clear these
+            # rows, or else a search would add up rewards that no episode can earn.
+            P[terminal] = 0.0
+            R[terminal] = 0.0
+            # NaN >= 0 is False, so this refuses NaN too. Rounding may lift a sum a bit above 1.
+            good = np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()
+        if not good:
+            raise ValueError("need P (S, A, S) with rows of probabilities that sum to at most 1, "
+                             "R (S, A) without NaN, and terminal (S,)")
         self.P, self.R, self.terminal = P, R, terminal
-        # Compact table: per (s, a) the n possible successors first, and their cumulative
-        # probabilities without the last, which is 1 (divided by itself: exactly 1).
-        self.n = int((P > 0).sum(axis=2).max())
-        successors = np.argsort(P <= 0, axis=2, kind="stable")[:, :, :self.n]
-        cumulative = np.cumsum(np.take_along_axis(P, successors, axis=2), axis=2)
-        cumulative = (cumulative / cumulative[:, :, -1:]).reshape(-1, self.n)
-        self.successors = successors.ravel()                            # (S A n,)
-        self.cumulative = np.ascontiguousarray(cumulative[:, :-1].T)    # (n - 1, S A)
-        # The same as lists, for search trees: one number at a time is faster without NumPy.
-        self.table = [[(r, [(p, s2) for s2, p in enumerate(row) if p]) for r, row in zip(*pair)]
-                      for pair in zip(R.tolist(), P.tolist())]
+
+        # For sampling. Rows of P are mostly zeros: keep only the n most likely next states, where n
+        # is the number of possible ones, and add up their probabilities. With n = 3 the row
+        #     P            0  .1  .8   0  .1      (states 0 to 4)      becomes
+        #     successors  [1, 4, 2, s]            sorted by probability; why s, see step
+        #     cumulative  [.1, .2, 1.0]           .1, .1 + .1, .1 + .1 + .8
+        # Both tables have one row for each pair: pair (s, a) has number s * A + a.
+        S, A = R.shape
+        rows = P.reshape(S * A, S)
+        n = (rows > 0).sum(axis=1).max()
+        self.cumulative = np.sort(rows, axis=1)[:, -n:].cumsum(axis=1)          # (S A, n)
+        # "stable" keeps equal probabilities in order, so that every machine draws the same states.
+        successors = rows.argsort(axis=1, kind="stable")[:, -n:]
+        itself = np.repeat(np.arange(S), A)         # the s of each pair: 0 0 0 0 1 1 1 1 2 ...
+        self.successors = np.column_stack([successors, itself])                 # (S A, n + 1)
 
     def step(self, states, actions, rng):
-        """S', R ~ model for arrays of K pairs: next_states, rewards, terminated, each (K,)."""
-        pairs = np.asarray(states) * self.R.shape[1] + actions
-        # One uniform number each: as many cumulative probabilities below it, so many successors on.
-        # (take, int16 and np.add.at rather than [], int64 and += make rollouts a quarter faster.)
-        below = rng.random(len(pairs)) >= self.cumulative.take(pairs, axis=1)
-        i = below.sum(axis=0, dtype=np.int16)
-        next_states = self.successors.take(pairs * self.n + i)
-        return next_states, self.R.take(pairs), self.terminal.take(next_states)
+        """R, S' ~ model for K pairs at once: next_states, rewards, terminated, each (K,).
 
-    def outcomes(self, s, a):
-        """Node (s, a) of a search tree: its reward and its successors [(probability, s2), ...]."""
-        return self.table[s][a]
+        rng is a Generator or a seed. A row's missing probability ends the episode: S' = S then.
+        """
+        A = self.R.shape[1]
+        pairs = np.asarray(states) * A + np.asarray(actions)
+        i = draw(self.cumulative, pairs, np.random.default_rng(rng))
+        # If u passed all n of them, it fell into the missing probability: the episode has ended,
+        # and as "next state" the state itself, the last of the row, does no harm.
+        ended = i == self.cumulative.shape[1]
+        next_states = self.successors[pairs, i]
+        return next_states, self.R.ravel()[pairs], ended | self.terminal[next_states]
 
 
 def forward_search(model, state, depth, gamma, leaf_values=None):
-    """Exact lookahead from `state`: Q (A,) of the best behaviour over `depth` steps.
+    """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
-    Slide "Forward search". Where the tree is cut, non-terminal states count leaf_values (S,), by
-    default 0. Costs about (A times successors)^depth nodes, each asked of model.outcomes.
-    ValueError for an unknown state, depth < 1, gamma outside [0, 1], leaf_values of another shape.
+    Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut:
+    0 by default. Needs model.P, model.R, model.terminal as TabularModel has them.
+    ValueError for an unknown state, a depth below 1, gamma outside [0, 1], other leaf_values.
+
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
+    >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
+    [1.0, 0.9]
     """
     S, A = model.R.shape
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
-    if not (0 <= state < S and 1 <= depth == int(depth) and 0 <= gamma <= 1
+    # A depth of 1.5 would never count down to 0: the search would not end.
+    if not (0 <= state < S and depth >= 1 and depth == int(depth) and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
-        raise ValueError(f"need a state in 0..{S - 1}, a whole depth >= 1, gamma in [0, 1] and "
-                         f"leaf_values ({S},); got {state}, {depth}, {gamma}, {leaf_values.shape}")
+        raise ValueError("need a state in 0..S-1, a whole depth of at least 1, gamma in [0, 1] "
+                         "and leaf_values (S,)")
 
-    def action_values(s, d):
-        return [action_value(*model.outcomes(s, a), d) for a in range(A)]
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
+    def Q(s, a, d):
+        future = 0.0
+        # Only the possible next states become branches of the tree.
+        for s2 in np.flatnonzero(model.P[s, a]):
+            future += model.P[s, a, s2] * V(s2, d - 1)
+        return model.R[s, a] + gamma * future
 
-    def action_value(r, successors, d):
-        # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
-        return r + gamma * sum(p * value(s2, d - 1) for p, s2 in successors)
-
-    def value(s, d):
+    # V_d(s) = max_a Q_d(s,a): whoever gets here will choose the best action.
+    def V(s, d):
         if model.terminal[s]:
-            return 0.0                              # the episode is over: nothing to expand
-        # V_d(s) = max_a Q_d(s,a)
-        return max(action_values(s, d)) if d else leaf_values[s]
+            return 0.0                              # the episode is over, nothing can be earned
+        if d == 0:
+            return leaf_values[s]                   # a leaf: here the tree is cut
+        return max([Q(s, a, d) for a in range(A)])
 
-    return np.array(action_values(state, depth))
+    return np.array([Q(state, a, depth) for a in range(A)])
 
 
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
-    """Monte-Carlo values of every action in `state`, by n_rollouts simulated episodes per action.
+    """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    Slide "Simulation-based search". Each episode takes its action first; then policy (S, A), the
-    probabilities of the base policy pi, chooses. Episodes end in terminal states or after `horizon`
-    steps; rewards are discounted from `state` on. A (B,) array of states is searched in one go.
-    rng is a numpy Generator, or a seed for one.
+    Slide "Simulation-based search", with K = n_rollouts. policy (S, A) is pi(a|s), the base policy.
+    Episodes are cut after `horizon` steps. rng is a Generator or a seed; it goes to model.step.
+    Returns Q (A,) and its standard error (A,), inf for a single rollout. V(S) is policy[state] @ Q.
+    Needs model.step and model.R as TabularModel has them. Copy draw along with it.
+    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
+    policy whose rows are no probabilities.
 
-    Returns Q (A,) and its standard error (A,), which is inf for one rollout; (B, A) each for (B,)
-    states. V(S) is policy[S] @ Q. ValueError for an unknown state, n_rollouts or horizon < 1, gamma
-    outside [0, 1], or a policy whose rows are no probability distributions.
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
+    >>> Q, standard_error = rollout_search(model, 0, [[0.5, 0.5]], 10_000, 50, gamma=0.9, rng=0)
+    >>> Q.round(2).tolist()         # waiting: 0.9 (0.5 + 0.5 * 0.9 * (0.5 + ...)) = 0.82
+    [1.0, 0.82]
     """
     S, A = model.R.shape
-    state, policy, rng = np.asarray(state), np.asarray(policy, float), np.random.default_rng(rng)
-    if not (((0 <= state) & (state < S)).all() and n_rollouts >= 1 and horizon >= 1
-            and 0 <= gamma <= 1):
-        raise ValueError(f"need a state in 0..{S - 1}, n_rollouts and horizon >= 1, gamma in "
-                         f"[0, 1]; got {state}, {n_rollouts}, {horizon}, {gamma}")
-    if not (policy.shape == (S, A) and policy.min() >= 0 and np.allclose(policy.sum(axis=1), 1)):
-        raise ValueError(f"policy must be ({S}, {A}), each row probabilities (>= 0) that sum to 1")
+    policy = np.array(policy, float)
+    if not (0 <= state < S and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
+            and policy.shape == (S, A) and (policy >= 0).all()
+            and np.allclose(policy.sum(axis=1), 1)):
+        raise ValueError("need a state in 0..S-1, n_rollouts and horizon of at least 1, gamma in "
+                         "[0, 1] and a policy (S, A) whose rows are probabilities that sum to 1")
+    rng = np.random.default_rng(rng)                # a Generator comes back as it is
     cumulative = policy.cumsum(axis=1)
-    cumulative = np.ascontiguousarray((cumulative / cumulative[:, -1:])[:, :-1].T)      # (A - 1, S)
+    # Rounding may leave .9999999 at the end of a row: make it exactly 1. Then no u ever passes the
+    # last sum, and draw needs only the columns before it.
+    cumulative = (cumulative / cumulative[:, -1:])[:, :-1]
 
-    shape = (*state.shape, A, n_rollouts)           # all episodes in lockstep, one call per step
-    states = np.broadcast_to(state[..., None, None], shape).ravel()
-    actions = np.broadcast_to(np.arange(A)[:, None], shape).ravel()     # the asked action is first
-    G, running = np.zeros(states.size), np.arange(states.size)
+    # All A * K episodes walk side by side, one entry of each array for one episode. Each time step
+    # is then one call of the model for all of them, which in NumPy costs little more than one for
+    # a single episode. One after the other, in a Python loop, takes over ten times as long.
+    n_episodes = A * n_rollouts
+    states = np.full(n_episodes, state)
+    # The asked action comes first, and pi chooses only afterwards: that makes it Q^pi(S,A).
+    # If pi chose here too, every episode would estimate V^pi(S), whatever the action.
+    actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
+    G = np.zeros(n_episodes)
+    running = np.arange(n_episodes)                 # the numbers of the episodes still under way
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
-        # G^k = R_1 + gamma R_2 + gamma^2 R_3 + ..., counted from the root
-        np.add.at(G, running, gamma**t * rewards)
-        running, states = running[~terminated], states[~terminated]     # the ended cost no more
-        if not len(running):
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... is counted from the root, so that a reward after
+        # t further steps weighs gamma^t. Counted from where it is paid, far treasures look near.
+        G[running] += gamma**t * rewards
+        # Episodes that are over leave the arrays: they earn no more, and cost no more.
+        running = running[~terminated]
+        states = states[~terminated]
+        if len(running) == 0:
             break
-        # A ~ pi(.|S): the action is the number of cumulative probabilities below one uniform number
-        below = rng.random(len(states)) >= cumulative.take(states, axis=1)
-        actions = below.sum(axis=0, dtype=np.int16)
-    G = G.reshape(shape)
-    # Q(S,A) = 1/K sum_k G^k; its standard error is the episodes' standard deviation / sqrt(K)
+        actions = draw(cumulative, states, rng)     # A ~ pi(.|S)
+
+    G = G.reshape(A, n_rollouts)
+    # Q(S,A) = 1/K sum_k G^k. What it tends to is Q^pi, not Q*: behind the first action, the
+    # episodes did what pi does, and not what would be best.
+    Q = G.mean(axis=1)
+    # The variance of a sum of K independent returns is K Var(G), that of their mean Var(G) / K:
+    # its error is the spread of a single return / sqrt(K). One return alone shows no spread.
+    # ddof=1 divides by K - 1: around their own mean, K numbers spread a little too little.
     if n_rollouts == 1:
-        return G[..., 0], np.full(shape[:-1], np.inf)               # one episode shows no spread
-    return G.mean(axis=-1), G.std(axis=-1) / math.sqrt(n_rollouts - 1)
+        return Q, np.full(A, np.inf)
+    return Q, G.std(axis=1, ddof=1) / math.sqrt(n_rollouts)
 
 
 # %% Exact answers
 
-def dynamic_programming(model, gamma, depth, leaf_values=0.0):
-    """What forward_search must find, for all states at once: Q_depth (S, A), by depth sweeps."""
-    V = np.where(model.terminal, 0, leaf_values)
-    for _ in range(depth):
-        Q = model.R + gamma * model.P @ V
-        V = Q.max(axis=1)
-    return Q
+MODEL = bridge_model(BRIDGE, SLIP)
+START = "".join(BRIDGE).index("S")
+CELLS = [s for s, cell in enumerate("".join(BRIDGE)) if cell in "S."]       # where one can act
+
+
+def lookahead_values(model, gamma, depth):
+    """V_0, V_1, ..., V_depth of all states (depth + 1, S), by dynamic programming.
+
+    The same numbers as forward_search, without a tree: each V_d is computed once for each state
+    and kept, whereas the tree computes it again wherever the state turns up.
+    """
+    V = np.zeros((depth + 1, len(model.P)))
+    # Rows of terminal states are 0 in TabularModel, so their V stays 0 without any further care.
+    for d in range(1, depth + 1):
+        V[d] = (model.R + gamma * (model.P @ V[d - 1])).max(axis=1)
+    return V
 
 
 def count_nodes(model, state, depth):
-    """The number of nodes (s, a) in the tree of forward_search, without building it."""
-    n = np.zeros(len(model.terminal))
+    """How many nodes (s, a) the tree of forward_search has, without building it."""
+    nodes = np.zeros(len(model.P))
     for _ in range(depth):
-        n = np.where(model.terminal, 0, (1 + (model.P > 0) @ n).sum(axis=1))
-    return int(n[state])
+        # Below s hang A nodes (s, a), and below each of these the trees of its possible S'.
+        nodes = (1 + (model.P > 0) @ nodes).sum(axis=1)
+        nodes[model.terminal] = 0                   # nothing hangs below the end of an episode
+    return int(nodes[state])
 
 
-def evaluate(model, policy, gamma):
-    """Exact Q^pi (S, A), and the variance of one rollout's return (S, A), by linear solves."""
-    running = ~model.terminal
-    P_pi = np.einsum("sa,sat->st", policy, model.P) * running[:, None]
-    V = np.linalg.solve(np.eye(len(P_pi)) - gamma * P_pi, (policy * model.R).sum(axis=1))
-    ahead = gamma * model.P @ V
-    # E G^2 = R^2 + 2 R gamma E V(S') + gamma^2 E G'^2, again a linear equation
-    now = model.R**2 + 2 * model.R * ahead
-    square = np.linalg.solve(np.eye(len(P_pi)) - gamma**2 * P_pi, (policy * now).sum(axis=1))
-    return model.R + ahead, now + gamma**2 * model.P @ square - (model.R + ahead)**2
+def exact_returns(model, policy, gamma):
+    """Mean Q^pi (S, A) and variance (S, A) of the return of a and then pi; nothing is sampled."""
+    # One step of pi leads from s to s2 with probability P_pi[s, s2], and pays R_pi[s].
+    P_pi = (policy[:, :, None] * model.P).sum(axis=1)
+    R_pi = (policy * model.R).sum(axis=1)
+    # V = R_pi + gamma P_pi V are S linear equations for S numbers: (I - gamma P_pi) V = R_pi.
+    I = np.eye(len(R_pi))
+    V = np.linalg.solve(I - gamma * P_pi, R_pi)
+    future = gamma * (model.P @ V)
+    Q = model.R + future
+    # The return is G = R + gamma G', where G' is the return from S' on. Take the square, and then
+    # the mean:   E[G^2] = R^2 + 2 R gamma E[G'] + gamma^2 E[G'^2].
+    # The first two terms are known. The last one is like V above: linear equations, with gamma^2.
+    known = model.R**2 + 2 * model.R * future
+    square = np.linalg.solve(I - gamma**2 * P_pi, (policy * known).sum(axis=1))
+    return Q, known + gamma**2 * (model.P @ square) - Q**2      # Var(G) = E[G^2] - E[G]^2
 
 
-def greedy(Q):
-    """The policy (..., S, A) that takes the best action, equally good ones equally often."""
-    best = Q >= Q.max(axis=-1, keepdims=True) - 1e-12
-    return best / best.sum(axis=-1, keepdims=True)
+def value_at_start(policy):
+    """The slide's V(S) = sum_a pi(a|S) Q(S,a), exactly."""
+    Q, _ = exact_returns(MODEL, policy, GAMMA)
+    return policy[START] @ Q[START]
 
 
-def exact_answers():
-    """The world, its two base policies and everything about them that needs no sampling."""
-    model, start = bridge_model(BRIDGE, SLIP), "".join(BRIDGE).index("S")
-    S, A = model.R.shape
-    # The sensible policy: the shortest way to G if nothing slipped, ties by the action's number.
-    to_big = [row.replace("g", "#") for row in BRIDGE]
-    sure = dynamic_programming(bridge_model(to_big, 0.0), GAMMA, S)
-    policies = np.array([np.full((S, A), 1 / A), np.eye(A)[sure.round(9).argmax(axis=1)]])
-    Q, variance = map(np.array, zip(*(evaluate(model, policy, GAMMA) for policy in policies)))
-    value = lambda policy: (policy * evaluate(model, policy, GAMMA)[0]).sum(axis=1)
-    optimum = dynamic_programming(model, GAMMA, 1000)
-    return SimpleNamespace(
-        model=model, start=start, policies=policies, Q=Q, variance=variance,
-        base=np.array([value(policy) for policy in policies]),
-        limit=np.array([value(greedy(q)) for q in Q]), optimum=optimum.max(axis=1))
-
-
-# %% Experiments: arrays with a leading axis of runs; nothing is drawn or printed
-
-def streams(n_runs, seed, experiment):
-    """One generator per run; every experiment has its own, so that none disturbs another."""
-    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(experiment, run)))
-            for run in range(n_runs)]
-
-
-def search_trees(exact, seed):
-    """Q of forward_search at S for depths 1, 2, ... (D, A), and what was asked of the model (D, 2):
-    nodes of the tree, and steps simulated by 100 rollouts per action cut at the same depth."""
-    model, costs, Q = bridge_model(BRIDGE, SLIP), np.zeros((DEPTH_TREE, 2), int), []
-    outcomes, step = model.outcomes, model.step
-
-    def counting_outcomes(s, a):
-        costs[depth - 1, 0] += 1
-        return outcomes(s, a)
-
-    def counting_step(states, actions, rng):
-        costs[depth - 1, 1] += len(states)
-        return step(states, actions, rng)
-
-    model.outcomes, model.step = counting_outcomes, counting_step
-    for depth in range(1, DEPTH_TREE + 1):
-        Q.append(forward_search(model, exact.start, depth, GAMMA))
-        rng, = streams(1, seed, 0)
-        rollout_search(model, exact.start, exact.policies[0], 100, depth, GAMMA, rng)
-    return np.array(Q), costs
-
-
-def search_at_start(exact, n_runs, seed):
-    """Q and standard error (runs, 2 base policies, K, searches, A) of rollout_search at S."""
-    at = np.full(N_SEARCHES, exact.start)
-    results = [[[rollout_search(exact.model, at, policy, K, HORIZON, GAMMA, rng)
-                 for K in K_ROLLOUTS]
-                for policy in exact.policies]
-               for rng in streams(n_runs, seed, 1)]
-    return np.moveaxis(np.array(results), 3, 0)
-
-
-def plan_everywhere(exact, n_runs, seed):
-    """Value at S (runs, 2, K) of searching anew at every step and taking the best action found.
-
-    In each state, 30 searches show how often each action is chosen; the value of choosing so is
-    then solved exactly. (A few episodes played would mostly show their own luck.)
-    """
-    model, start = exact.model, exact.start
-    cells = np.array([s for s, cell in enumerate("".join(BRIDGE)) if cell in "S."] * N_PLANS)
-    values = np.empty((n_runs, 2, len(K_PLANS)))
-    for run, rng in enumerate(streams(n_runs, seed, 2)):
-        for i, policy in enumerate(exact.policies):
-            for k, K in enumerate(K_PLANS):
-                Q, _ = rollout_search(model, cells, policy, K, HORIZON, GAMMA, rng)
-                plan = policy.copy()
-                plan[cells] = 0
-                np.add.at(plan, cells, greedy(Q) / N_PLANS)
-                values[run, i, k] = plan[start] @ evaluate(model, plan, GAMMA)[0][start]
-    return values
-
-
-def random_mdps(rng):
-    """P (MDPs, S, A, S), R (MDPs, S, A): five random successors per pair, rewards in [0, 1]."""
-    shape = (N_MDPS, N_STATES, N_ACTIONS, N_STATES)
-    P = rng.random(shape) * (rng.random(shape).argsort(axis=-1) < 5)
-    return P / P.sum(axis=-1, keepdims=True), rng.random(shape[:-1])
-
-
-def learn(P, R, rng):
-    """Models learned by counting (T, MDPs, ...), from the first 5, 10, 20, 50 random trajectories.
-
-    Rewards are seen with noise of standard deviation 0.1. A pair without data is taken to lead
-    anywhere and to pay 0.5.
-    """
-    mdp = np.arange(N_MDPS)[:, None]
-    P_hat, R_hat = np.zeros((len(TRAJECTORIES), *P.shape)), np.zeros((len(TRAJECTORIES), *R.shape))
-    s = rng.integers(N_STATES, size=(N_MDPS, max(TRAJECTORIES)))
-    for _ in range(LENGTH):
-        a = rng.integers(N_ACTIONS, size=s.shape)
-        below = rng.random(s.shape)[..., None] >= P.cumsum(axis=-1)[mdp, s, a, :-1]
-        s2, r = below.sum(axis=-1), R[mdp, s, a] + 0.1 * rng.standard_normal(s.shape)
-        for i, n in enumerate(TRAJECTORIES):
-            np.add.at(P_hat[i], (mdp, s[:, :n], a[:, :n], s2[:, :n]), 1)
-            np.add.at(R_hat[i], (mdp, s[:, :n], a[:, :n]), r[:, :n])
-        s = s2
-    N = P_hat.sum(axis=-1)
-    seen = np.maximum(N, 1)
-    return (np.where(N[..., None] > 0, P_hat / seen[..., None], 1 / N_STATES),
-            np.where(N > 0, R_hat / seen, 0.5))
-
-
-def sweep(P, R, V, gamma):
-    """Q(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V(s'), for many models at once."""
-    return R + gamma * (P @ V[..., None, :, None])[..., 0]
-
-
-def value_of(P, R, gamma, actions):
-    """Exact V (..., S) of always taking actions (..., S), for many models at once."""
-    P = np.take_along_axis(P, actions[..., None, None], axis=-2)[..., 0, :]
-    R = np.take_along_axis(R, actions[..., None], axis=-1)
-    return np.linalg.solve(np.eye(N_STATES) - gamma * P, R)[..., 0]
-
-
-def optimal(P, R, gamma):
-    """The best actions (..., S), by policy iteration (ten rounds are plenty for ten states)."""
-    actions = R.argmax(axis=-1)
-    for _ in range(10):
-        actions = sweep(P, R, value_of(P, R, gamma, actions), gamma).argmax(axis=-1)
-    return actions
-
-
-def plan_with_learned_models(n_runs, seed):
-    """Per run, amount of data and depth (or planning discount): the value lost in the true MDP by
-    lookahead in the learned one, the same for optimal planning with a smaller discount, and the
-    lookahead's own error, the root mean squared difference between V_d learned and V_d true."""
-    data = [(*(mdp := random_mdps(rng)), *learn(*mdp, rng)) for rng in streams(n_runs, seed, 3)]
-    P, R, P_hat, R_hat = map(np.array, zip(*data))
-    P, R = np.broadcast_to(P[:, None], P_hat.shape), np.broadcast_to(R[:, None], R_hat.shape)
-    best = value_of(P, R, GAMMA_MDP, optimal(P, R, GAMMA_MDP))
-    loss = lambda actions: (best - value_of(P, R, GAMMA_MDP, actions)).mean(axis=(2, 3))
-    V, V_hat, by_depth, error = np.zeros(best.shape), np.zeros(best.shape), [], []
-    for depth in range(1, max(DEPTHS) + 1):
-        V = sweep(P, R, V, GAMMA_MDP).max(axis=-1)
-        Q_hat = sweep(P_hat, R_hat, V_hat, GAMMA_MDP)
-        V_hat = Q_hat.max(axis=-1)
-        if depth in DEPTHS:
-            by_depth.append(loss(Q_hat.argmax(axis=-1)))
-            error.append(np.sqrt(((V_hat - V)**2).mean(axis=(2, 3))))
-    by_discount = [loss(optimal(P_hat, R_hat, gamma)) for gamma in DISCOUNTS]
-    return tuple(np.stack(values, axis=-1) for values in (by_depth, by_discount, error))
-
-
-def run_experiments(n_runs, seed, progress):
-    exact = exact_answers()
-    progress("forward search")
-    trees = search_trees(exact, seed)
-    progress("rollouts from the start")
-    searches = search_at_start(exact, n_runs, seed)
-    progress("rollouts from everywhere")
-    plans = plan_everywhere(exact, n_runs, seed)
-    progress("learned models")
-    return dict(exact=exact, trees=trees, searches=searches, plans=plans,
-                learned=plan_with_learned_models(n_runs, seed))
-
-
-# %% Claims: what the docstring says, checked on this very run
-
-def near(claim, expected, tolerance, measured):
-    return (claim, f"{expected:g} ± {tolerance:.3g}", f"{measured:.4g}",
-            abs(measured - expected) <= tolerance)
-
-
-def check_claims(exact, trees, searches, plans, learned):
-    """Rows (claim, expected, measured, ok).
-
-    A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 300 other runs; that of the place of a minimum shrinks more slowly.
-    """
-    n_runs, start, K = len(plans), exact.start, np.array(K_ROLLOUTS)[:, None, None]
-    se4 = 4 / math.sqrt(n_runs)
-    (Q_tree, costs), (Q, error), (by_depth, by_discount, rms) = trees, searches, learned
-    Q_exact = [dynamic_programming(exact.model, GAMMA, d)[start] for d in range(1, DEPTH_TREE + 1)]
-    crossing = next(d for d, q in enumerate(Q_tree, 1) if q.argmax() != SMALL)
-    nodes = count_nodes(exact.model, start, DEPTH_TREE)
-    worse = (exact.limit < exact.base - 1e-12).sum()
-    misses = Q - exact.Q[:, None, None, start]
-    z = misses / np.sqrt(exact.variance[:, None, None, start] / K)
-    small = greedy(Q)[..., SMALL].mean(axis=(0, 3))                     # (2 base policies, K)
-    rows = [
-        near("forward search - dynamic programming, at most", 0, 1e-9, abs(Q_tree - Q_exact).max()),
-        near("depth at which forward search gives up the small treasure", 6, 0, crossing),
-        (f"nodes in the tree of depth {DEPTH_TREE}", "209596", str(costs[-1, 0]),
-         costs[-1, 0] == nodes == 209596),
-        near("times more nodes than one step less deep", 9.35, 0.005, costs[-1, 0] / costs[-2, 0]),
-        (f"steps of 100 rollouts per action over {DEPTH_TREE} steps", "at most 2400",
-         str(costs[-1, 1]), costs[-1, 1] <= 2400),
-        near("rollouts: mean error, in exact standard errors", 0, 0.041 * se4, z.mean()),
-        near("rollouts: squared error, in exact variances / K (K >= 30)", 1, 0.084 * se4,
-             (z[:, :, 3:]**2).mean()),
-        near("rollouts: share of 95 % intervals that cover Q^pi", 0.945, 0.026 * se4,
-             (abs(misses) <= 1.96 * error)[:, :, -1].mean()),
-        near("states in which greedy on Q^pi is worse than pi", 0, 0, worse),
-        near("optimum from S", 0.540, 5e-4, exact.optimum[start])]
-    for i, (base, value, limit, few, many) in enumerate((
-            ("random", 0.139, 0.354, (0.337, 0.0086), (0.3537, 3e-4)),
-            ("sensible", 0.415, 0.540, (0.311, 0.023), (0.519, 0.0047)))):
-        one, most = plans[:, i, 0].mean(), plans[:, i, -1].mean()
-        rows += [near(f"{base} policy itself", value, 5e-4, exact.base[i, start]),
-                 near(f"{base}, acting on K = 1 rollouts", few[0], few[1] * se4, one),
-                 near(f"{base}, acting on K = {K_PLANS[-1]}", many[0], many[1] * se4, most),
-                 near(f"{base}, acting on its exact Q^pi", limit, 5e-4, exact.limit[i, start])]
-    for i, (base, few, sd, many) in enumerate((("random", 0.972, 0.052, 1),
-                                               ("sensible", 0.218, 0.131, 0))):
-        rows += [near(f"{base}: prefers the small treasure, K = 3", few, sd * se4, small[i, 1]),
-                 near(f"{base}: prefers the small treasure, K = 1000", many, 0, small[i, -1])]
-    rows.append(near("learned model: error of V_10 / error of V_1", 6.3, 0.66 * se4,
-                     (rms[:, :, DEPTHS == 10] / rms[:, :, DEPTHS == 1]).mean()))
-    deep = (by_depth[:, :, -1] - by_depth[:, :, 0]).mean(axis=0)
-    best, wide = DISCOUNTS[by_discount.mean(axis=0).argmin(axis=-1)], 0.6 / n_runs**(1/3)
-    for i, (loss, sd, discount) in enumerate(((1.33, 0.68, 0.35), (0.19, 0.42, 0.5),
-                                              (-0.49, 0.34, 0.7), (-0.82, 0.29, 0.8))):
-        data = f"{TRAJECTORIES[i]} trajectories"
-        rows += [near(f"{data}: lost by depth 30 instead of 1", loss, sd * se4, deep[i]),
-                 near(f"{data}: best discount (paper: {PAPER[i]})", discount, wide, best[i])]
-    return rows
-
-
-# %% Figure: above forward search, below rollouts, on the right imprecise models
-
-def draw_band(ax, x, runs, color, label, at, shift, ha="left"):
-    """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""
-    mean, error = runs.mean(axis=0), runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
+def draw_band(ax, x, runs, color, style, label):
+    """The mean of the runs (first axis), and a band of two standard errors: about 95 %."""
+    mean = runs.mean(axis=0)
+    error = runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
-    ax.plot(x, mean, color=color, linewidth=1.8)
-    ax.annotate(label, (x[at], mean[at]), shift, textcoords="offset points", color=color, ha=ha)
+    ax.plot(x, mean, style, color=color, label=label)
 
 
-def draw_exact(ax, y, label="", x=0.0, shift=3, ha="left"):
-    ax.axhline(y, color=GREY, linewidth=1, linestyle="--", zorder=1)
-    ax.annotate(label, (x, y), (0, shift), textcoords="offset points", color=GREY, ha=ha,
-                fontsize="small")
+def draw_reference(ax, x, y, side, label):
+    """A line at the exact answer y, with its label at x, to the right or left of it."""
+    # Grey and dotted in every panel, so that exact answers look alike.
+    ax.axhline(y, color=GREY, linestyle=":")
+    ax.text(x, y, f"{label} {y:.3f}", color=GREY, fontsize=9, ha=side, va="bottom")
 
+
+# %% Slide "Forward search": select the best action by lookahead
 
 def draw_world(ax):
-    width = len(BRIDGE[0])
-    ax.imshow([[".x#".find(cell) if cell in "x#" else 0 for cell in row] for row in BRIDGE],
-              cmap="Greys", vmax=3.4)
-    for s, cell in enumerate("".join(BRIDGE)):
-        ax.text(s % width, s // width, cell.strip(".#"), ha="center", va="center", fontsize="small")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
+    # The text of the settings: whoever changes the world there sees it here.
+    text = "\n".join(BRIDGE + ["", "S start   x drop   # wall", "treasures: g small, G big",
+                               "", "the sensible policy:"] + SENSIBLE)
+    ax.text(0.5, 0.5, text, family="monospace", ha="center", va="center")
+    ax.set_title("a bridge between two drops")
+    ax.axis("off")
 
 
-def draw_forward_search(ax_value, ax_nodes, exact, trees):
-    """Dots: the tree was built; dotted: the same by formula."""
-    start, built, (Q, costs) = exact.start, np.arange(1, DEPTH_TREE + 1), trees
-    depths = np.arange(1, DEPTH_EXACT + 1)
-    values = [dynamic_programming(exact.model, GAMMA, d)[start].max() for d in depths]
-    ax_value.plot(depths, values, ":", color=BLUE)
-    ax_value.plot(built, Q.max(axis=1), "o-", color=BLUE, markersize=4)
-    draw_exact(ax_value, exact.optimum[start], f"optimum {exact.optimum[start]:.3f}", 1)
-    ax_value.set(xlabel="depth", ylabel="value of the best action at S", ylim=(0, 0.62))
-    draw_world(ax_value.inset_axes([0.3, 0.03, 0.7, 0.42]))
-    ax_nodes.plot(depths, [count_nodes(exact.model, start, d) for d in depths], ":", color=BLUE)
-    ax_nodes.plot(built, costs[:, 0], "o-", color=BLUE, markersize=4)
-    ax_nodes.plot(built, costs[:, 1], "o-", color=GREEN, markersize=4)
-    ax_nodes.text(8, 1e9, "search tree", color=BLUE, ha="right")
-    ax_nodes.text(6.6, 500, "100 rollouts\nper action", color=GREEN)
-    ax_nodes.set(xlabel="depth", ylabel="steps asked of the model", yscale="log")
+def search_trees():
+    """Q of the actions at S, from search trees of depth 1, 2, ...: (TREE_DEPTH, A)."""
+    return np.array([forward_search(MODEL, START, d + 1, GAMMA) for d in range(TREE_DEPTH)])
 
 
-def draw_rollouts(ax_error, ax_value, ax_small, exact, Q, plans):
-    start, K = exact.start, np.array(K_ROLLOUTS)
-    squares = ((Q - exact.Q[:, None, None, start])**2).mean(axis=(0, 3, 4))             # (2, K)
-    small = greedy(Q)[..., SMALL].mean(axis=3)
-    for i, (name, color, up, ha) in enumerate((("random policy", RED, -16, "right"),
-                                               ("sensible policy", GREEN, 8, "left"))):
-        ax_error.plot(K, np.sqrt(exact.variance[i, start].mean() / K), "--", color=GREY,
-                      linewidth=1)
-        ax_error.plot(K, np.sqrt(squares[i]), "o", color=color, markersize=4)
-        at = 4 - i
-        ax_error.annotate(name, (K[at], np.sqrt(squares[i, at])), (up / 2, up / 2), color=color,
-                          textcoords="offset points", ha=ha, va="top" if up < 0 else "bottom")
-        draw_band(ax_value, K_PLANS, plans[:, i], color, "", -1, (0, 0))
-        draw_band(ax_small, K, small[:, i], color, name, -1, (0, up), "right")
-    ax_value.text(1, 0.265, "random", color=RED)
-    ax_value.text(1, 0.45, "sensible", color=GREEN)
-    ax_error.text(1.2, squares[0, -1]**0.5, "dashed: exact", color=GREY, fontsize="small")
-    for y, label, shift in ((exact.optimum[start], "sensible, exact Q: optimum", 3),
-                            (exact.base[1, start], "sensible itself", -12),
-                            (exact.limit[0, start], "random, exact Q", -12),
-                            (exact.base[0, start], "random itself", 3)):
-        draw_exact(ax_value, y, f"{label} {y:.3f}", K_PLANS[-1], shift, "right")
-    draw_exact(ax_small, 0)
-    draw_exact(ax_small, 1)
-    ax_error.set(yscale="log", ylabel="RMS error of Q at S")
-    ax_value.set(ylabel="value at S", ylim=(0, 0.62))
-    ax_small.set(ylabel="share of searches")
-    for ax in (ax_error, ax_value, ax_small):
-        ax.set(xscale="log", xlabel="K rollouts per action")
+def draw_depth(ax, Q):
+    # After 1000 steps, more of them change nothing: gamma^1000 is 0.000000002.
+    V = lookahead_values(MODEL, GAMMA, 1000)[:, START]
+    ax.plot(range(LAST_DEPTH + 1), V[:LAST_DEPTH + 1], color=BLUE, label="dynamic programming")
+    # The tree is built for the first few depths only; it finds the same values.
+    ax.plot(range(1, TREE_DEPTH + 1), Q.max(axis=1), "o", color=RED, label="search tree")
+    draw_reference(ax, 0, V[-1], "left", "optimum")
+    ax.set(title="the deeper, the nearer to the optimum", xlabel="depth: steps looked ahead",
+           ylabel="value of the best action at S", ylim=(0, 1.2 * V[-1]))
+    ax.legend()
 
 
-def draw_learned(ax_error, ax_depth, ax_discount, by_depth, by_discount, rms):
-    for i, (n, color) in enumerate(zip(TRAJECTORIES, (RED, ORANGE, GREEN, BLUE))):
-        for ax, x, runs in ((ax_error, DEPTHS, rms[:, i]), (ax_depth, DEPTHS, by_depth[:, i]),
-                            (ax_discount, DISCOUNTS, by_discount[:, i])):
-            draw_band(ax, x, runs, color, str(n), -1, (5, -4))
-            mean = runs.mean(axis=0)
-            if ax != ax_error:
-                ax.plot(x[mean.argmin()], mean.min(), "o", color=color, markersize=6)
-        ax_discount.plot(PAPER[i], mean[DISCOUNTS == PAPER[i]], "|", color=GREY, markersize=16)
-    ax_error.text(1, 1, "data: 5, 10, 20, 50\ntrajectories", color=GREY, fontsize="small")
-    ax_error.set(yscale="log", ylabel="RMS error of V")
-    for ax in (ax_error, ax_depth):
-        ticks = [1, 2, 3, 5, 10, 30]
-        ax.set(xscale="log", xlabel="depth", xticks=ticks, xticklabels=ticks)
-        ax.minorticks_off()
-    ax_depth.set(ylabel="value lost (dot: least)", ylim=0)
-    ticks = [0, 0.2, 0.4, 0.6, 0.8, 0.99]
-    ax_discount.set(xlabel="planning discount (bar: paper)", xticks=ticks, xticklabels=ticks,
-                    ylabel="value lost (dot: least)", ylim=0)
+# %% Slide "Forward search": expensive
+
+def draw_nodes(ax):
+    depths = np.arange(1, 2 * TREE_DEPTH + 1)
+    nodes = [count_nodes(MODEL, START, d) for d in depths]
+    # A rollout has one step for each step ahead, however many branches there are.
+    n_rollouts = 4 * K_ROLLOUTS[-1]
+    # Only a logarithmic axis has room for both: 4 nodes at depth 1, 10^11 at depth 12.
+    ax.plot(depths, nodes, "o-", color=RED, label="nodes of the search tree")
+    ax.plot(depths, n_rollouts * depths, "--", color=GREEN, label=f"steps of {n_rollouts} rollouts")
+    ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
+           ylabel="questions to the model", yscale="log")
+    ax.legend()
 
 
-def draw_figure(fig, exact, trees, searches, plans, learned):
-    axes = fig.subplot_mosaic([["value", "nodes", "accumulate", "depth"],
-                               ["error", "improvement", "small", "discount"]])
-    draw_forward_search(axes["value"], axes["nodes"], exact, trees)
-    draw_rollouts(axes["error"], axes["improvement"], axes["small"], exact, searches[0], plans)
-    draw_learned(axes["accumulate"], axes["depth"], axes["discount"], *learned)
-    for name, title in {
-            "value": "forward search: exact", "nodes": "forward search: expensive",
-            "accumulate": "learned model: errors add up", "depth": "learned model: best depth",
-            "error": f"rollouts: error ~ 1/√K ({len(plans)} runs)",
-            "improvement": "acting on rollouts", "small": "prefers the small treasure",
-            "discount": "learned model: best discount"}.items():
-        axes[name].set_title(title, loc="left", fontsize="medium")
+# %% Slide "Forward search": errors have a tendency to be cumulative
+
+def errors_of_learned_models(n_runs, seed):
+    """RMS error over the cells of V_d, for d = 1, 2, ...: (n_runs, len(N_SAMPLES), LAST_DEPTH)."""
+    # What entering each state pays; 0 for all but the treasures.
+    pays = np.array([TREASURES.get(cell, 0.0) for cell in "".join(BRIDGE)])
+    V = lookahead_values(MODEL, GAMMA, LAST_DEPTH)
+    errors = np.zeros((n_runs, len(N_SAMPLES), LAST_DEPTH))
+    for run in range(n_runs):
+        # A stream for each run of each experiment: run 3 is the same however many runs there are.
+        rng = np.random.default_rng([seed, 1, run])
+        for i, n in enumerate(N_SAMPLES):
+            # Learn by counting. multinomial draws how often n tries of each (s, a) led to each s2,
+            # for example 7 2 1 of n = 10; the shares .7 .2 .1 are the learned p(s'|s,a).
+            # (Rows of walls and ends come out as nonsense, but no episode ever asks for them.)
+            P = rng.multinomial(n, MODEL.P) / n
+            # P @ pays is the mean reward of these tries: shares times what entering s2 pays.
+            learned = TabularModel(P, P @ pays, MODEL.terminal)
+            # How wrong a lookahead is that trusts this model. V_0 is 0 in both, so it is left out.
+            error = lookahead_values(learned, GAMMA, LAST_DEPTH) - V
+            errors[run, i] = np.sqrt((error[1:, CELLS]**2).mean(axis=1))
+    return errors
 
 
-# %% Table and command line, the same in all five scripts
+def draw_learned(ax, errors):
+    # Three line styles, so that nobody needs the colours to tell the curves apart.
+    for i, n in enumerate(N_SAMPLES):
+        draw_band(ax, range(1, LAST_DEPTH + 1), errors[:, i], (RED, BLUE, GREEN)[i],
+                  ("-", "--", "-.")[i], f"{n} samples of each pair")
+    ax.axhline(0, color=GREY, linestyle=":", label="true model: no error")
+    ax.set(title="learned model: errors accumulate", xlabel="depth: steps looked ahead",
+           ylabel="RMS error of V over all cells", ylim=(None, 2 * errors.mean(axis=0).max()))
+    ax.legend()
 
-def print_table(rows):
-    table = [("claim", "expected", "measured", "ok")]
-    table += [(*row[:3], "yes" if row[3] else "NO") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print(" | ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+# %% Slide "Simulation-based search": the mean of K returns, and acting on it
+
+def sensible_policy():
+    """The arrows of SENSIBLE as probabilities (S, 4)."""
+    # Every row must be probabilities, also those of walls and ends, where nobody ever acts.
+    policy = np.full((len(MODEL.P), 4), 0.25)
+    for s, cell in enumerate("".join(SENSIBLE)):
+        if cell in "^>v<":
+            policy[s] = np.eye(4)["^>v<".index(cell)]       # up is 1 0 0 0, right 0 1 0 0, ...
+    return policy
 
 
-def progress(text):
-    if sys.stderr.isatty():                         # nothing when piped
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+def search_everywhere(policy, n_runs, seed):
+    """Rollouts of `policy` in all cells: Q at S (n_runs, Ks, N_SEARCHES, A), and the value at S of
+    always taking the action with the best Q (n_runs, Ks)."""
+    Q_start = np.zeros((n_runs, len(K_ROLLOUTS), N_SEARCHES, 4))
+    values = np.zeros((n_runs, len(K_ROLLOUTS)))
+    for run in range(n_runs):
+        rng = np.random.default_rng([seed, 2, run])
+        for k, K in enumerate(K_ROLLOUTS):
+            # An agent that searches anew in every step does not always do the same: its searches
+            # differ. The share of searches in which an action wins is its probability.
+            plan = np.zeros_like(policy)
+            for s in CELLS:
+                for i in range(N_SEARCHES):
+                    Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
+                    # Ties at random. With K = 1 often all four returns are 0, and argmax would
+                    # take "up" each time: into the wall, and never out of there.
+                    plan[s, rng.choice(np.flatnonzero(Q == Q.max()))] += 1 / N_SEARCHES
+                    if s == START:
+                        Q_start[run, k, i] = Q
+            # Solved exactly: a few episodes played would mostly show their own luck.
+            values[run, k] = value_at_start(plan)
+    return Q_start, values
+
+
+def draw_errors(ax, name, policy, Q_start, color, style, marker):
+    Q_pi, variance = exact_returns(MODEL, policy, GAMMA)
+    # Standard error of a mean: spread of one return / sqrt(K), here from the exact variance.
+    exact = np.sqrt(variance[START].mean() / np.array(K_ROLLOUTS))
+    ax.plot(K_ROLLOUTS, exact, style, color=color, label=f"{name} policy, exact")
+    # Root of the mean square: errors of opposite signs would cancel in a plain mean.
+    rms = np.sqrt(((Q_start - Q_pi[START])**2).mean(axis=(0, 2, 3)))
+    ax.plot(K_ROLLOUTS, rms, marker, color=color, label=f"{name} policy, measured")
+    ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
+           ylabel="RMS error of Q at S", xscale="log", yscale="log")
+    ax.legend(loc="lower left")
+
+
+def draw_acting(ax, name, policy, values, color, style):
+    draw_band(ax, K_ROLLOUTS, values, color, style, f"acting on rollouts of the {name} policy")
+    draw_reference(ax, 1, value_at_start(policy), "left", f"{name} policy itself")
+    # More and more rollouts tend to Q^pi: the end of this road is its best action everywhere.
+    Q_pi, _ = exact_returns(MODEL, policy, GAMMA)
+    limit = value_at_start(np.eye(4)[Q_pi.argmax(axis=1)])
+    draw_reference(ax, K_ROLLOUTS[-1], limit, "right", f"{name}, exact Q")
+    ax.set(title="acting on rollouts improves a policy", xlabel="K rollouts per action",
+           ylabel="value at S", xscale="log", ylim=(0, 0.8))
+    ax.legend()
+
+
+# %% The run: what is printed, and main
+
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near, and why."""
+    print(f"{what:46} | {measured:9.6g} | {compare}")
+
+
+def run_all(axes, n_runs, seed):
+    print(f"{'what':46} |  measured | compare")
+    # In the order of the slides: above forward search, below learned models and rollouts.
+    draw_world(axes[0, 0])
+    Q = search_trees()
+    draw_depth(axes[0, 1], Q)
+    V = lookahead_values(MODEL, GAMMA, TREE_DEPTH)[-1, START]
+    row(f"value at S, search tree of depth {TREE_DEPTH}", Q[-1].max(), f"{V:.6f}: without a tree")
+    draw_nodes(axes[0, 2])
+    one_less = count_nodes(MODEL, START, TREE_DEPTH - 1)
+    row("nodes of that tree", count_nodes(MODEL, START, TREE_DEPTH), f"{one_less}: one step less")
+    errors = errors_of_learned_models(n_runs, seed)
+    draw_learned(axes[1, 0], errors)
+    for i, n in enumerate(N_SAMPLES):
+        mean = errors[:, i].mean(axis=0)
+        row(f"RMS error of V_{LAST_DEPTH}, {n} samples of a pair", mean[-1], f"{mean[0]:.4f}: V_1")
+    random = np.full((len(MODEL.P), 4), 0.25)
+    # Both policies with the same seed: neither is luckier.
+    for name, policy, color, style, marker in (("random", random, RED, "--", "s"),
+                                               ("sensible", sensible_policy(), BLUE, "-", "o")):
+        Q_start, values = search_everywhere(policy, n_runs, seed)
+        draw_errors(axes[1, 1], name, policy, Q_start, color, style, marker)
+        draw_acting(axes[1, 2], name, policy, values, color, style)
+        for k in (0, -1):
+            row(f"acting on K = {K_ROLLOUTS[k]} rollouts, {name} policy", values[:, k].mean(),
+                f"{value_at_start(policy):.4g}: that policy itself")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, metavar="N", help="independent runs (default 30)")
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="base seed (default 0)")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: 8 runs")
-    parser.add_argument("--save", type=Path, metavar="PATH", help="write the figure: png, pdf, svg")
-    args = parser.parse_args()
-    n_runs = args.runs if args.runs is not None else 8 if args.quick else 30
-    if n_runs < 1 or args.seed < 0:
+    parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
+    parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
+    # In a notebook's cell the command line belongs to the kernel, not to this script.
+    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
-
-    import matplotlib.pyplot as plt                 # here: using the functions needs only NumPy
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-                         "svg.hashsalt": "same seed, same file"})
-    fig = plt.figure(figsize=(12.8, 7.2), layout="constrained")
-    has_window = fig.canvas.required_interactive_framework is not None
-    path = args.save or (None if has_window else Path(Path(__file__).stem + ".png"))
-    if path:                                        # refuse what cannot be written before any work
-        kind, part = path.suffix[1:].lower(), path.with_name(path.name + ".part")
-        if kind not in ("png", "pdf", "svg") or path.is_dir():
-            parser.error(f"--save needs a file name ending in .png, .pdf or .svg, not {path.name}")
+                         "legend.frameon": False, "legend.fontsize": 9})
+    fig, axes = plt.subplots(2, 3, figsize=(12.8, 7.6), layout="constrained")
+    if args.save is None and plt.get_backend().lower() == "agg":        # there is no display
+        args.save = "rollout_search.png"
+    if args.save:
         try:
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            parser.error(f"cannot write {path}: {error.strerror}; --save PATH chooses a place")
-
-    results = run_experiments(n_runs, args.seed, progress)
-    progress("drawing")
-    draw_figure(fig, **results)
-    if path:
-        try:                                        # only a complete picture replaces an old one
-            fig.savefig(part, format=kind, dpi=150,
-                        metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    progress("")
-    print_table(check_claims(**results))
-    if path:
-        print(f"figure: {path}")
-    sys.stdout.flush()                              # notice here, not at exit, a reader that left
-    if has_window and not args.save:
+            fig.savefig(args.save)      # a file that cannot be written is refused before any work
+        except (OSError, ValueError) as error:
+            parser.error(f"cannot write {args.save}: {error}")
+    run_all(axes, args.runs, args.seed)
+    if args.save:
+        fig.savefig(args.save, dpi=150)
+        print("figure:", args.save)
+    else:
         plt.show()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:                         # our output went to a program that closed early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    main()
