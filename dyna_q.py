@@ -47,6 +47,7 @@ Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
     the mazes, and alpha, gamma, epsilon of the comparison.
 """
+# For "uv run", which reads here what to install:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -359,10 +360,11 @@ def run_seeds(n_runs, seed):
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors around it."""
+    """The mean of runs (n_runs, T), and where the mean of many more runs would be (95 %)."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    error = runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
+    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+    error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
@@ -493,20 +495,23 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
+    # SUPPRESS keeps an error message to one sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook's cell the command line belongs to the kernel, not to this script.
+    # In a notebook the command line is the one that started the notebook: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    if args.save is None and plt.get_backend().lower() == "agg":        # there is no display
+    # Without a display, matplotlib falls back to "agg", which can only write files.
+    if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:
+        # An empty figure first, so that a bad file name is refused before all the work.
         try:
-            fig.savefig(args.save)      # refuse a bad file name now, not after the work
+            fig.savefig(args.save)
         except (OSError, ValueError) as error:
             parser.error(f"cannot write {args.save}: {error}")
     run_all(axes, args.runs, args.seed)
