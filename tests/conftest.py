@@ -1,11 +1,13 @@
-"""What all tests share: loading a script, from here or from somebody else's folder, and seeds.
+"""What all tests share: loading a script, from here or from somebody else's folder, seeds, time limits.
 
-    pytest --scripts DIR    run the same tests against the scripts in DIR
-    pytest --base-seed N    other random numbers in every statistical test (default 0)
+    pytest --scripts DIR     grade the scripts in DIR: same tests, but for those of our own figures
+    pytest --base-seed N     other random numbers; only the tests that draw any are run
 """
+import _thread
 import importlib.util
 import os
 import sys
+import threading
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"                    # no window may open, here or in a subprocess
@@ -15,25 +17,85 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SCRIPTS = ("dyna_q", "expectation_model", "mpc", "rollout_search", "mcts")
+CONTRACT = {                                        # the public names of each script
+    "dyna_q": ["Maze", "dyna_q", "replay_q"],
+    "expectation_model": ["LookupModel", "LinearModel", "NeuralModel", "MixtureModel", "value_iteration"],
+    "mpc": ["PointMass", "NeuralDynamics", "random_shooting", "cem", "planning_v05", "planning_v10",
+            "planning_v15"],
+    "rollout_search": ["TabularModel", "forward_search", "rollout_search"],
+    "mcts": ["GridWorld", "mcts", "CountModel"],
+}
+SCRIPTS = tuple(CONTRACT)
+SECONDS = 30                                        # longer than any test of NumPy loops takes
+
+
+def require(condition, sentence):
+    """Fail with one sentence and no traceback: a student reads what is wrong, not how we found it."""
+    if not condition:
+        pytest.fail(sentence, pytrace=False)
+
+
+def require_names(script):
+    """The first test of each file: one failure for all names of the contract that are missing."""
+    missing = script._missing()
+    require(not missing, f"{script._path.name} does not define {', '.join(missing)}")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--scripts", type=Path, metavar="DIR", help="test the scripts in DIR instead")
-    parser.addoption("--base-seed", type=int, default=0, metavar="N", help="seed of all statistics")
+    parser.addoption("--scripts", type=Path, metavar="DIR", help="grade the scripts in DIR instead")
+    parser.addoption("--base-seed", type=int, metavar="N", help="other random numbers in all statistics")
+
+
+def pytest_configure(config):
+    if config.getoption("scripts"):
+        config.option.tbstyle = "short"
+
+
+def pytest_collection_modifyitems(config, items):
+    """With a base seed, only what depends on it is worth running again."""
+    if config.getoption("base_seed") is not None:
+        items[:] = [item for item in items if "base_seed" in item.fixturenames]
+
+
+def limited():
+    """Run a part of a test; an endless loop ends in a failure with one sentence."""
+    expired = threading.Event()
+
+    def interrupt():
+        expired.set()
+        _thread.interrupt_main()
+    timer = threading.Timer(SECONDS, interrupt)
+    timer.start()
+    outcome = yield
+    timer.cancel()
+    if expired.is_set():
+        sentence = f"this took more than {SECONDS} seconds: is there a loop that never ends?"
+        outcome.force_exception(pytest.fail.Exception(sentence, pytrace=False))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    yield from limited()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    yield from limited()
 
 
 class Script:
-    """A script's public names; a missing one fails the test with one sentence."""
+    """A script's public names. Each test asks for those that it needs; where one is missing the test
+    is skipped, and require_names fails once for all of them."""
 
     def __init__(self, name, folder):
         self._path = folder / f"{name}.py"
         self._module = None
+        self._tested = set()
 
-    def __getattr__(self, name):
+    def _load(self):
         if self._module is None:
             if not self._path.is_file():
-                pytest.fail(f"there is no {self._path.name} in {self._path.parent}", pytrace=False)
+                pytest.skip(f"there is no {self._path.name} in {self._path.parent}")
             spec = importlib.util.spec_from_file_location(self._path.stem, self._path)
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module
@@ -42,15 +104,27 @@ class Script:
             except Exception as error:
                 pytest.fail(f"{self._path.name} cannot be imported: {error!r}", pytrace=False)
             self._module = module
-        if not hasattr(self._module, name):
-            pytest.fail(f"{self._path.name} defines no {name!r}, which this test needs", pytrace=False)
+        return self._module
+
+    def _missing(self):
+        module = self._load()
+        return [name for name in CONTRACT[self._path.stem] if not hasattr(module, name)]
+
+    def __getattr__(self, name):
+        if not hasattr(self._load(), name):
+            pytest.skip(f"{self._path.name} defines no {name}")
+        self._tested.add(name)
         return getattr(self._module, name)
+
+
+LOADED = {}
 
 
 def script_fixture(name):
     @pytest.fixture(scope="session", name=name)
     def script(pytestconfig):
-        return Script(name, (pytestconfig.getoption("scripts") or REPOSITORY).resolve())
+        folder = (pytestconfig.getoption("scripts") or REPOSITORY).resolve()
+        return LOADED.setdefault(name, Script(name, folder))
     return script
 
 
@@ -59,12 +133,26 @@ dyna_q, expectation_model, mpc, rollout_search, mcts = map(script_fixture, SCRIP
 
 @pytest.fixture(scope="session")
 def base_seed(pytestconfig):
-    return pytestconfig.getoption("base_seed")
+    return pytestconfig.getoption("base_seed") or 0
 
 
 @pytest.fixture
 def ours(pytestconfig):
-    """For tests of what only our own scripts have: the figure, the table, the command line."""
+    """For tests of what only our own scripts have: experiments, figure, command line."""
     if pytestconfig.getoption("scripts"):
         pytest.skip("only for this repository's own scripts")
     return REPOSITORY
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """The last lines of a graded run: how much of the contract was there to be tested."""
+    if config.getoption("scripts"):
+        for name, script in LOADED.items():
+            names = CONTRACT[name]
+            if script._module is None:
+                terminalreporter.write_line(f"{name}.py: not there, nothing of it was tested")
+            else:
+                tested = [n for n in names if n in script._tested]
+                missing = ", ".join(script._missing()) or "none"
+                terminalreporter.write_line(f"{name}.py: {len(tested)} of the {len(names)} names of the "
+                                            f"contract tested; missing: {missing}")
