@@ -1,48 +1,55 @@
-"""Building a model from experience, what it is good for, and where an expectation is not enough.
+"""Build a model of the world from experience; see what an expectation is good for, and what not.
 
-The slides, and where they are here
-    How to build a model? (I), (II)   data set D: collect; the squared error: fit_all
-    How to build a model? (III)       LookupModel, LinearModel, NeuralModel
-    Models can be stochastic too      MixtureModel; samples_at_the_fork, v_of_expectation
-    Examples of planning? 1.          value_iteration; plan_on_model
-    Challenges of learned models      k_step_error; plan_on_model
-    Why Model-Based RL? uncertainty   NeuralModel.spread; where_it_knows
+The slides, and where they are in this file
+    How to build a model? (I), (II)        collect (the data set D), squared_error
+    How to build a model? (III)            LookupModel, LinearModel, NeuralModel; convergence
+    Models can be stochastic too           MixtureModel; leap_samples, values_of_the_leap
+    Examples of planning? 1.               value_iteration; plan_on_the_table
+    Challenges of learned models           plan_on_the_table, errors_compound
+    Why Model-Based RL? uncertainty        NeuralModel.spread; what_it_knows
 
-model          R^, S^' = p^_xi(r, s' | S, A): what comes back when A is done in S, learned from D
-expectation    minimising the squared error to the labels R, S' gives S^' = E[S' | s, a]
-stochastic     R^, S^' ~ p^_xi(r, s' | S, A, epsilon): minimise -log p^ instead, and draw
-use            V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]: the slide's backup for
-               the best policy, max_a in place of sum_a pi(a|s)
+The equations (^ marks what a model says, in place of what is true)
+    model          R^, S'^ = p^(r, s' | S, A): what we expect to follow when A is done in S
+    expectation    make the sum of (S'^ - S')^2 over D small. Then S'^ comes near E[S' | s, a]
+    stochastic     R^, S'^ ~ p^(r, s' | S, A, epsilon): make -log p^ of D small, then draw
+    planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
+                   (the slide's backup, for the best action in place of the policy's average)
 
-Run it: python expectation_model.py (about 15 s; --quick 5 s; --help for more). To expect,
-mean +- standard error of 8 runs:
-    RMSE of E[S'|s,a] with 100 and 30,000 transitions: table 0.88 and 0.04 (falling as N^-1/2),
-        linear 0.43 and 0.354 (its bias: there it stays), network 0.52 and 0.22;
-    the leap over the pit lands above or below it, never beside; of a Gaussian's samples 38 % fall
-        between, of a mixture's 4 +- 1 %, of the table's none;
-    E[v(S')] = v(E[S']) for a linear v; for V*, the leap counts 0 instead of 0.819, so one walks
-        around and loses 0.048 there;
-    planning on 300 transitions promises 0.64 +- 0.02 and achieves 0.38 +- 0.05, V* being 0.592;
-    20 steps ahead the table is 0.014 worse than the exact distribution (1.31), the linear model and
-        the network, fed with their own predictions, are 0.6 worse;
-    5 networks disagree at least 3 times as much where they saw nothing (about 10 times); the
-        correlation with their error is 0.89 +- 0.03;
-    the linear model's value is LSTD's, and with one-hot features it is the table (to 1e-8).
-The last lines printed check each of these sentences on the run you just made.
+Run it: python expectation_model.py (10 seconds). What you will see, and why
+    With more data, a table comes as close to E[S' | s, a] as you like. A linear model does not,
+    because the truth is no plane: at the border one stops. With few data the network is better
+    than the table: it also learns from what happened in the cells nearby.
+    From the cell F a leap lands above or below a pit. Its expectation is the pit itself, where
+    nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
+    A plan made with few data promises more than it achieves: it picks what looks good by luck.
+    Models fed with their own predictions go astray: the errors compound. Least so the table,
+    which predicts probabilities of all cells, and not one position.
+    Networks that learn from the same data agree where these were, and disagree elsewhere.
+
+Try: three changes of one line, and the question that each answers
+    size=1 in place of size=K                  What if the components of a mixture start alike?
+    np.array([0.03] + [0.03] * n_features)     Why do rewards need a larger floor than features?
+    WIND = [0] * 7                             Is it the wind that no plane can follow?
 
 Notation
-    states, actions, next_states      s, a, s': ints 0..S-1 and 0..A-1, each (N,);  rewards (N,)
-    x, x_next      features of s and s': floats (N, d); here d = 2, column and row: [[2., 2.], ...]
-    P, R           P[s, a, s'] probabilities (S, A, S);  R[s, a] expected reward (S, A)
-    V, Q           values (S,), (S, A);  gamma: discount;  M members, K components, H hidden units
+    states, actions, next_states    s, a, s' of N transitions: whole numbers (N,), for example [16]
+    rewards, terminated             numbers (N,); did the episode end? True or False (N,)
+    x, x_next       features phi(s), phi(s'): (N, d). Here d = 2, column and row: [[2.0, 2.0]]
+    P, R            P[s, a, s'] probabilities (S, A, S), R[s, a] expected reward (S, A)
+    V, Q            V[s] (S,) and Q[s, a] (S, A): values
+    S, A            how many states and actions there are: 35, 5
+    K, D            components of a mixture: 5; numbers that it predicts, reward and features: 3
 
-Left out on purpose: features learned by the model (Dreamer, MuZero: here the model predicts what it
-is given), recurrence (World Models' M carries a memory), validation and early stopping.
+Left out on purpose
+    features that the model learns itself (MuZero, Dreamer), memory of earlier states (the
+    recurrent part of World Models), validation data and early stopping.
 
-Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 3.4 (ended episodes as states that
-absorb), 4.4, 6.3, 8.1. Bishop, Mixture density networks (1994). Ha & Schmidhuber, World models
-(2018). Parr et al., An analysis of linear models ... (ICML 2008). Wan et al., Planning with
-expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017).
+References
+    Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1: planning.
+    Bishop, Mixture density networks (1994), and Ha & Schmidhuber, World models (2018): mixtures.
+    Wan et al., Planning with expectation models (IJCAI 2019): when an expectation is enough.
+    Lakshminarayanan et al., Deep ensembles (NeurIPS 2017): disagreement as uncertainty.
+    Kingma & Ba, Adam (ICLR 2015): the optimiser.
 """
 # /// script
 # requires-python = ">=3.10"
@@ -52,464 +59,648 @@ expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIP
 
 import argparse
 import math
-import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
 
-GRID = [".......",                  # 'S' start, 'F' in front of the fork, 'P' pit: -1, 'G' goal: 1;
-        ".......",                  # both end the episode: once in, nothing moves or pays any more
+# S start, F the cell in front of the pit, P pit, G goal. Pit and goal end the episode.
+GRID = [".......",
+        ".......",
         "S.F.P.G",
         ".......",
         "......."]
-WIND = (0.1, 0.1, 0.1, 0.4, 0.4, 0.4, 0.4)      # P(a gust blows one cell back left), by column
-MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)],      # up, right, down, left, and leap:
-         [(2, -1), (2, 1)]]                             # two cells on, one up or one down: a fork
-LEAP, GAMMA = 4, 0.9
+# The probability that a gust blows the walker one cell back to the left, for each column.
+# Later on, networks will see the left columns only: then nothing tells them of the strong wind.
+WIND = [0.1, 0.1, 0.1, 0.4, 0.4, 0.4, 0.4]
+# What an action adds to (column, row): up, right, down, left. Each is a list of landings ...
+MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)]]
+# ... because action 4, the leap, has two: by a coin, it ends one row higher or one row lower.
+LEAP = 4
+MOVES.append([(2, -1), (2, 1)])
 
-SIZES = (100, 300, 1000, 3000, 10000, 30000)            # transitions in D
-N_SOME, N_STEPS_AHEAD = 3000, 20                        # D of the lower right panels; k ahead
-SMALL = dict(hidden=32)                                 # networks for so small a world: half the
-SHORT = dict(n_steps=1000, batch_size=64)               # default width, number of steps and batch
+# Discount: a goal that is reached in four steps counts 0.9^3 = 0.73.
+GAMMA = 0.9
+# Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
+SIZES = [100, 400, 1600, 6400, 25600]
+# Where one size is enough: about ten transitions for each state and action, a fair model.
+N_SOME = 1600
+# Look ahead for longer than it takes to cross the grid.
+N_AHEAD = 20
+# For so small a world, a small network and a short fit are enough. The defaults, which suit
+# Gymnasium's Pendulum, take 8 times as long.
+SMALL = dict(hidden=32)
+SHORT = dict(n_steps=500, batch_size=64)
 
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"     # colour-blind safe
+# Colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
+# The three expectation models look the same in all panels.
+LOOKS = [("table", BLUE, "o-"), ("linear", RED, "s--"), ("network", GREEN, "^:")]
 
 
-# %% Environment: a windy gridworld with a fork
+# %% Environment: a windy grid with a fork
 
 def make_world():
-    """P (S,A,S), R (S,A), reward of arriving in each state (S,), coordinates x (S,2), letters.
+    """P (S,A,S), R (S,A), reward of arriving (S,), terminal (S,), coordinates x (S,2), cells.
 
-    States are numbered row by row from the top left. The step is taken, the gust blows, the border
-    holds: S' = clip(x(s) + move + gust).
+    States are numbered row by row from the top left. A step is the move, then perhaps a gust;
+    at the border one stays inside. Arriving at the goal pays 1, arriving in the pit -1.
     """
-    text, width, height = "".join(GRID), len(GRID[0]), len(GRID)
-    S, A = len(text), len(MOVES)
-    x = np.array([(s % width, s // width) for s in range(S)], dtype=float)
-    cells = {c: text.index(c) for c in "SFPG"}
-    P = np.zeros((S, A, S))
-    for s, (column, row) in enumerate(x.astype(int)):
-        for a, outcomes in enumerate(MOVES):
-            for dx, dy in outcomes:
-                for gust, p in ((0, 1 - WIND[column]), (-1, WIND[column])):
-                    i = min(max(column + dx + gust, 0), width - 1)
-                    j = min(max(row + dy, 0), height - 1)
-                    P[s, a, j * width + i] += p / len(outcomes)
+    letters = "".join(GRID)
+    S, width = len(letters), len(GRID[0])
+    x = np.array([(s % width, s // width) for s in range(S)])
+    P = np.zeros((S, len(MOVES), S))
+    for s in range(S):
+        gust = WIND[s % width]
+        for a, landings in enumerate(MOVES):
+            for move in landings:
+                for blown, probability in [(0, 1 - gust), (-1, gust)]:
+                    # The border: no number below 0, none above those of the last cell.
+                    column, row = np.clip(x[s] + move + (blown, 0), 0, x[-1])
+                    # +=, because at the border two outcomes may be the same cell.
+                    P[s, a, row * width + column] += probability / len(landings)
+    # R(s,a) = sum_s' p(s'|s,a) (reward of arriving in s')
     arrival = np.zeros(S)
-    arrival[cells["P"]], arrival[cells["G"]] = -1, 1
+    arrival[letters.index("G")] = 1
+    arrival[letters.index("P")] = -1
     R = P @ arrival
-    for s in (cells["P"], cells["G"]):              # an ended episode stays where it ended
-        P[s], R[s] = np.eye(S)[s], 0
-    return SimpleNamespace(P=P, R=R, arrival=arrival, x=x, cells=cells, shape=(height, width))
+    # After the end of an episode nothing moves and nothing is paid any more.
+    terminal = arrival != 0
+    for s in np.flatnonzero(terminal):
+        P[s] = np.eye(S)[s]
+        R[s] = 0
+    return SimpleNamespace(P=P, R=R, arrival=arrival, terminal=terminal, x=x.astype(float),
+                           start=letters.index("S"), fork=letters.index("F"),
+                           pit=letters.index("P"))
 
 
-def collect(world, n, rng, cells=None):
-    """D: states, actions, rewards, next_states, each (n,); S uniform (in `cells`), A uniform."""
-    S, A, _ = world.P.shape
-    states = rng.choice(S if cells is None else cells, n)
-    actions = rng.integers(A, size=n)
-    next_states = (world.P[states, actions].cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
-    rewards = np.where(next_states != states, world.arrival[next_states], 0)
-    return states, actions, rewards, next_states
+def draw_from_rows(probabilities, rng):
+    """A column number for each row of probabilities (N, n): whole numbers (N,)."""
+    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number of .6 is below
+    # the second of them but not below the first, so it draws column 1. So do all numbers from .2
+    # to .7: they come with probability .5, as they should.
+    cumulative = probabilities.cumsum(axis=1)
+    # Rounding may leave .9999999 at the end; a number above that would draw nothing.
+    cumulative /= cumulative[:, -1:]
+    uniform = rng.random((len(probabilities), 1))
+    return (uniform < cumulative).argmax(axis=1)            # the first True of each row
 
 
-# %% Algorithm: three families of expectation models, a stochastic one, and planning with them
+def collect(world, n, rng, cells=None, actions=range(len(MOVES))):
+    """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
+    # Nobody ever acts in a terminal state. All else is tried equally often.
+    if cells is None:
+        cells = np.flatnonzero(~world.terminal)
+    states = rng.choice(cells, n)
+    actions = rng.choice(actions, n)
+    next_states = draw_from_rows(world.P[states, actions], rng)
+    rewards = world.arrival[next_states]
+    return states, actions, rewards, next_states, world.terminal[next_states]
+
+
+# %% Algorithm: a lookup table
+
+def checked(name, values, shape, below=None):
+    """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
+    # Without this NumPy would not complain: it repeats a single number for all rows, and takes
+    # state -1 for the last one. The results would be wrong, and nothing would tell.
+    array = np.asarray(values, dtype=float)
+    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers of shape {shape}, at least one row "
+                         f"(a single row of d features is (1, d)); its shape is {array.shape}")
+    if below is None:
+        return array
+    if not np.isin(array, np.arange(below)).all():
+        raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
+    return array.astype(int)
+
 
 class LookupModel:
-    """A table of counts N(s,a,s'): slide "How to build a model? (III)".
+    """A table of counts N(s, a, s'): slide "How to build a model? (III)".
 
-    fit      adds N transitions to the counts: states, actions, next_states (N,) ints, rewards (N,)
-    predict  expected rewards (N,) and next-state probabilities (N, S): the whole distribution
-    sample   rewards (N,), next_states (N,); the reward is the mean of those that came with that S'
-    A pair never seen stays put with reward 0, as in Dyna-Q. So a terminal state, in which nobody
-    ever acts, is worth 0, as it should be. ValueError for data that do not fit, or no data at all.
+    fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
+    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
+             The rows of P leave out the probability that the episode ended: they may sum to
+             less than 1.
+    predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
+    sample   rewards (N,), next_states (N,), terminated (N,). rng is a Generator or a seed. The
+             reward is the mean of those seen with this outcome.
+
+    states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
+    reward 0. ValueError for no data, other shapes, numbers out of range, and before fit. Needs
+    checked and draw_from_rows.
+
+    >>> model = LookupModel(n_states=2, n_actions=1)
+    >>> model = model.fit([0, 0, 0, 0], [0, 0, 0, 0], [5, 0, 0, 3], [1, 0, 0, 1])
+    >>> print(model.R[0, 0], model.P[0, 0])
+    2.0 [0.5 0.5]
     """
 
     def __init__(self, n_states, n_actions):
-        self.counts = np.zeros((n_states, n_actions, n_states), dtype=int)          # N(s,a,s')
-        self.reward_sums = np.zeros((n_states, n_actions, n_states))
+        self.n_states = n_states
+        self.n_actions = n_actions
+        # An outcome has a number: s' if the episode went on in s', S + s' if it ended there.
+        self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
+        self.reward_sums = np.zeros((n_states, n_actions, 2 * n_states))
+        self.P = None
 
-    def fit(self, states, actions, rewards, next_states):
-        states, actions, next_states = self.check(states, actions, next_states)
-        rewards = np.asarray(rewards, dtype=float)
-        if rewards.shape != states.shape or not np.isfinite(rewards).all():
-            raise ValueError(f"rewards must be {len(states)} finite numbers, one per state")
-        np.add.at(self.counts, (states, actions, next_states), 1)
-        np.add.at(self.reward_sums, (states, actions, next_states), rewards)
+    def fit(self, states, actions, rewards, next_states, terminated=None):
+        states, actions = self.check_pairs(states, actions)
+        N = len(states)
+        rewards = checked("rewards", rewards, (N,))
+        next_states = checked("next_states", next_states, (N,), self.n_states)
+        if terminated is None:
+            terminated = np.zeros(N)
+        terminated = checked("terminated", terminated, (N,), 2)
+        outcomes = next_states + self.n_states * terminated
+
+        # counts[states, actions, outcomes] += 1 would be wrong: of a transition that is three
+        # times in the data, += counts only one. np.add.at counts all three.
+        np.add.at(self.counts, (states, actions, outcomes), 1)
+        np.add.at(self.reward_sums, (states, actions, outcomes), rewards)
+
+        # A pair never seen would give 0/0. It gets a made-up transition: stay put, reward 0.
+        counts = self.counts.copy()
+        for s, a in np.argwhere(counts.sum(axis=2) == 0):
+            counts[s, a, s] = 1
+
+        # p^(s'|s,a) = N(s,a,s') / N(s,a)      E^[R|s,a] = (sum of the rewards seen) / N(s,a)
+        n = counts.sum(axis=2)
+        self.R = self.reward_sums.sum(axis=2) / n
+        # The same of each outcome, (S, A, 2S): what sample draws from, and what it pays.
+        self.probabilities = counts / n[:, :, None]
+        self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
+        # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
+        # This is right for planning. After an end nothing more is earned, and what P leaves out
+        # adds nothing to sum_s' p(s'|s,a) V(s'), whatever V(s') may be.
+        self.P = self.probabilities[:, :, :self.n_states]
         return self
 
+    def check_pairs(self, states, actions):
+        N = np.size(states)
+        states = checked("states", states, (N,), self.n_states)
+        return states, checked("actions", actions, (N,), self.n_actions)
+
     def predict(self, states, actions):
-        # p^(s' | s,a) = N(s,a,s') / N(s,a)        E^[R | s,a] = (sum of its rewards) / N(s,a)
-        counts, reward_sums = self.look_up(states, actions)
-        n = counts.sum(axis=1)
-        return reward_sums.sum(axis=1) / n, counts / n[:, None]
+        if self.P is None:
+            raise ValueError("this LookupModel has seen no data: call fit first")
+        states, actions = self.check_pairs(states, actions)
+        return self.R[states, actions], self.P[states, actions]
 
     def sample(self, states, actions, rng):
-        counts, reward_sums = self.look_up(states, actions)
-        nth = rng.integers(counts.sum(axis=1))      # one of the N(s,a) transitions, equally likely
-        next_states = (counts.cumsum(axis=1) <= nth[:, None]).sum(axis=1)
-        i = np.arange(len(counts))
-        return reward_sums[i, next_states] / counts[i, next_states], next_states
-
-    def look_up(self, states, actions):
-        states, actions = self.check(states, actions)
-        if not self.counts.any():
+        if self.P is None:
             raise ValueError("this LookupModel has seen no data: call fit first")
-        counts = self.counts[states, actions]                                       # a copy, (N, S)
-        unseen = counts.sum(axis=1) == 0
-        counts[unseen, states[unseen]] = 1
-        return counts, self.reward_sums[states, actions]
+        states, actions = self.check_pairs(states, actions)
+        # A seed makes a new Generator; a Generator stays the very object that it is.
+        rng = np.random.default_rng(rng)
+        outcomes = draw_from_rows(self.probabilities[states, actions], rng)
+        rewards = self.outcome_rewards[states, actions, outcomes]
+        # Outcomes from S on are ends: S + 3 is an end in state 3.
+        return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
-    def check(self, states, actions, *next_states):
-        S, A, _ = self.counts.shape
-        arrays = [np.asarray(array) for array in (states, actions, *next_states)]
-        for name, array, n in zip(("states", "actions", "next_states"), arrays, (S, A, S)):
-            if array.shape != (arrays[0].size,) or not np.isin(array, np.arange(n)).all():
-                raise ValueError(f"{name} must be (N,) whole numbers from 0 to {n - 1}, N the same")
-        return [array.astype(int) for array in arrays]
+
+# %% Algorithm: a linear model
+
+def check_pairs(model, x, actions):
+    """x (N, d) and actions (N,) as arrays. The number of actions says what N is."""
+    N = np.size(actions)
+    x = checked("x", x, (N, model.n_features))
+    return x, checked("actions", actions, (N,), model.n_actions)
+
+
+def labels(x, rewards, x_next):
+    """What the models below learn: y = (R, S' - S), (N, 1+d)."""
+    rewards = checked("rewards", rewards, (len(x),))
+    x_next = checked("x_next", x_next, x.shape)
+    # The change S' - S, not S' itself: S' is mostly S, and a model that only repeats its input
+    # would already look good.
+    return np.column_stack([rewards, x_next - x])
 
 
 class LinearModel:
-    """Reward and next features as linear functions of the features phi(s), one for each action.
+    """Reward and next features as linear functions of the features, one for each action.
 
-    Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,) ints, rewards (N,).
-    fit      least squares, from scratch at every call
+    Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
+
+    fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    After fit, w_reward (A, 1+d) and W_change (A, 1+d, d); row 0 is the intercept. What is fitted is
-    the change x_next - x (the same model, as x is among the features), so that an action never
-    tried stays put with reward 0. ValueError for data that do not fit, or predicting before fit.
+    .W       after fit (A, 1+d, 1+d): of each action, row 0 the intercept, column 0 the reward
+
+    Continuous actions are further features, with n_actions=1: write the action into x, and the
+    same numbers into x_next. An action never tried stays put with reward 0. ValueError for no
+    data, other shapes, numbers out of range, and before fit. Needs labels, check_pairs, checked.
+
+    >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
+    >>> rewards, x_next = model.predict([[10]], [0])
+    >>> print(rewards.round(6), x_next.round(6))
+    [5.] [[21.]]
     """
 
     def __init__(self, n_features, n_actions):
-        self.n_features, self.n_actions = n_features, n_actions
-        self.w_reward = self.W_change = None
+        self.n_features = n_features
+        self.n_actions = n_actions
+        self.W = None
 
     def fit(self, x, actions, rewards, x_next):
-        x, actions, rewards, x_next = self.check(x, actions, rewards, x_next)
-        phi = np.column_stack([np.ones(len(x)), x])             # the intercept: a feature that is 1
-        A, d = self.n_actions, self.n_features
-        self.w_reward, self.W_change = np.zeros((A, 1 + d)), np.zeros((A, 1 + d, d))
-        for a in range(A):
+        x, actions = check_pairs(self, x, actions)
+        y = labels(x, rewards, x_next)
+        # The intercept is the weight of a feature that is always 1.
+        phi = np.column_stack([np.ones(len(x)), x])
+        self.W = np.zeros((self.n_actions, phi.shape[1], y.shape[1]))
+        for a in range(self.n_actions):
             mine = actions == a
-            # w = argmin sum_i (phi_i . w - R_i)^2     W = argmin sum_i |phi_i W - (x'_i - x_i)|^2
-            self.w_reward[a] = np.linalg.lstsq(phi[mine], rewards[mine], rcond=None)[0]
-            self.W_change[a] = np.linalg.lstsq(phi[mine], (x_next - x)[mine], rcond=None)[0]
+            # Least squares: w = argmin sum_i (phi_i . w - y_i)^2, for each column of y by itself:
+            # reward and transition are separate functions, as on the slide.
+            # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
+            # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
+            # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
+            # the means of all pairs. It passes as near as it can, and what is still missing with
+            # endless data is called its bias.
+            self.W[a] = np.linalg.lstsq(phi[mine], y[mine], rcond=None)[0]
         return self
 
     def predict(self, x, actions):
-        x, actions = self.check(x, actions)
-        phi = np.column_stack([np.ones(len(x)), x])
-        rewards, x_next = np.zeros(len(x)), x.copy()
-        for a in range(self.n_actions):
-            mine = actions == a
-            rewards[mine] = phi[mine] @ self.w_reward[a]
-            x_next[mine] += phi[mine] @ self.W_change[a]
-        return rewards, x_next
-
-    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
-        if len(arrays) == 2 and self.w_reward is None:
+        if self.W is None:
             raise ValueError("this LinearModel has seen no data: call fit first")
-        arrays = [np.asarray(array, dtype=float) for array in arrays]
-        N, d, A = len(arrays[0]), self.n_features, self.n_actions
-        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
-                                      ((N, d), (N,), (N,), (N, d))):
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
-        if not np.isin(arrays[1], np.arange(A)).all():
-            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
-        return arrays[0], arrays[1].astype(int), *arrays[2:]
+        x, actions = check_pairs(self, x, actions)
+        phi = np.column_stack([np.ones(len(x)), x])
+        y = np.zeros(phi.shape)
+        for a in range(self.n_actions):
+            y[actions == a] = phi[actions == a] @ self.W[a]
+        return y[:, 0], x + y[:, 1:]
 
 
-class NeuralModel:
-    """Two small networks, for the reward and for the change of the features; or an ensemble.
+# %% Algorithm: a small neural network
 
-    Slides "How to build a model? (II)": mean squared error, and "(III)": deep neural networks.
-    Shapes: x, x_next (N, d), actions (N,) ints, rewards (N,).
-    fit      minibatches, Adam, step size falling to 0; from scratch at every call
-    predict  expected rewards (N,), expected next features (N, d): the mean over the members
-    spread   disagreement of the members (N,): standard deviation of their predicted changes, in
-             units of the standard deviation of the changes seen; 1 means "no idea"
-    With n_members > 1, each member learns from its own bootstrap sample: N of the N transitions,
-    drawn with replacement. All members are trained at once, as the leading axis of every array.
-    The change is learned, not x_next, which is nearly x: to say just that would look like a good
-    fit. ValueError for data that do not fit, predicting before fit, spread of one member.
+def mean_and_scale(data):
+    """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
+    mean = data.mean(axis=0)
+    scale = data.std(axis=0)
+    # A column that never changes has scale 0, or 1e-17 by rounding. To divide by that gives NaN,
+    # or noise as large as a signal. So such a column is divided by 1.
+    constant = scale <= 1e-12 * np.abs(data).max(axis=0)
+    return mean, np.where(constant, 1, scale)
+
+
+class Network:
+    """A network with two hidden layers of max(z, 0), trained by Adam on any loss.
+
+    x, y    the data to learn from: inputs (N, n_in), targets (N, D)
+    hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
+    fit     loss is a function of outputs (B, n_out) and standardised targets (B, D), for the B
+            rows of a batch. It returns the mean loss, and its derivative by each output.
+    Needs mean_and_scale.
+
+    >>> x = np.linspace(-1, 1, 200)[:, None]
+    >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
+    >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
+    [[0.0], [1.0]]
     """
 
-    def __init__(self, n_features, n_actions, hidden=64, n_members=1, seed=0):
-        self.n_features, self.n_actions, self.hidden = n_features, n_actions, hidden
-        self.n_members, self.seed, self.networks = n_members, seed, None
+    def __init__(self, x, y, hidden, n_out, rng):
+        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights
+        # by steps of about the same size, which is right only if all numbers are of similar size.
+        self.x_mean, self.x_scale = mean_and_scale(x)
+        self.y_mean, self.y_scale = mean_and_scale(y)
+        self.inputs = (x - self.x_mean) / self.x_scale
+        self.targets = (y - self.y_mean) / self.y_scale
+        # Initial weights are random: hidden units that start alike would stay alike. Why this
+        # size? A sum of n_in numbers grows with n_in, and max(z, 0) throws half of it away: the
+        # variance 2 / n_in makes up for both, layer after layer (He et al., 2015). The last layer
+        # starts at 0, and its outputs too: as targets are standardised, this is their mean.
+        n_in = x.shape[1]
+        self.rng = rng
+        self.weights = [rng.normal(0, math.sqrt(2 / n_in), (n_in, hidden)), np.zeros(hidden),
+                        rng.normal(0, math.sqrt(2 / hidden), (hidden, hidden)), np.zeros(hidden),
+                        np.zeros((hidden, n_out)), np.zeros(n_out)]
 
-    def fit(self, x, actions, rewards, x_next, n_steps=2000, batch_size=128, learning_rate=3e-3):
-        x, actions, rewards, x_next = self.check(x, actions, rewards, x_next)
-        rng = np.random.default_rng(self.seed)
-        self.center, self.scale = x.mean(axis=0), self.unit(x)
-        inputs, N, M = self.inputs(x, actions), len(x), self.n_members
-        own = rng.integers(N, size=(M, N)) if M > 1 else np.arange(N)[None]         # bootstrap
-        self.networks = []
-        for targets in (rewards[:, None], x_next - x):      # separate functions, as on the slide
-            center, scale = targets.mean(axis=0), self.unit(targets)
-            weights = self.train(inputs, (targets - center) / scale, own, n_steps, batch_size,
-                                 learning_rate, rng)
-            self.networks.append((weights, center, scale))
-        return self
-
-    def train(self, inputs, targets, own, n_steps, batch_size, learning_rate, rng):
-        M, N = own.shape
-        sizes, weights = [inputs.shape[1], self.hidden, self.hidden, targets.shape[1]], []
-        for n_in, n_out in zip(sizes, sizes[1:]):           # He initialisation: keeps the variance
-            W = rng.normal(0, math.sqrt(2 / n_in), (M, n_in, n_out))
-            weights += [W, np.zeros((M, 1, n_out))]
-        flat = np.concatenate([w.ravel() for w in weights])     # one vector, `weights` its parts
-        ends = np.cumsum([w.size for w in weights])[:-1]
-        weights = [part.reshape(w.shape) for part, w in zip(np.split(flat, ends), weights)]
-        m, v, member = 0 * flat, 0 * flat, np.arange(M)[:, None]
-        for t, draws in enumerate(rng.integers(N, size=(n_steps, M, batch_size)), start=1):
-            batch = own[member, draws]                                                    # (M, B)
-            _, gradient = self.loss_gradient(weights, inputs[batch], targets[batch])
-            g = np.concatenate([part.ravel() for part in gradient])
-            # Adam: m, v running means of g, g^2;  w <- w - rate m^ / sqrt(v^), both bias-corrected
-            rate = learning_rate * (1 - (t - 1) / n_steps) * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            m += 0.1 * (g - m)
-            v += 0.001 * (g * g - v)
-            flat -= rate * m / (np.sqrt(v) + 1e-8)
-        return weights
-
-    @staticmethod
-    def forward(weights, inputs):
-        W1, b1, W2, b2, W3, b3 = weights                    # W (M, in, out), b (M, 1, out)
-        h1 = np.maximum(inputs @ W1 + b1, 0)                # (M, B, H)
+    def forward(self, inputs):
+        """Both hidden layers (B, hidden), and the outputs (B, n_out)."""
+        W1, b1, W2, b2, W3, b3 = self.weights
+        h1 = np.maximum(inputs @ W1 + b1, 0)
         h2 = np.maximum(h1 @ W2 + b2, 0)
         return h1, h2, h2 @ W3 + b3
 
-    @staticmethod
-    def loss_gradient(weights, inputs, targets):
-        """Mean squared error of each member (M,); its gradient, arrays shaped like the weights."""
-        W1, b1, W2, b2, W3, b3 = weights
-        h1, h2, outputs = NeuralModel.forward(weights, inputs)
-        error = outputs - targets                           # (M, B, D)
-        d3 = 2 * error / error[0].size                  # dL/d(outputs), and back, layer by layer:
-        d2 = d3 @ W3.swapaxes(1, 2) * (h2 > 0)              # max(z, 0) lets through where z > 0
-        d1 = d2 @ W2.swapaxes(1, 2) * (h1 > 0)
-        gradient = []
-        for below, d in ((inputs, d1), (h1, d2), (h2, d3)):
-            gradient += [below.swapaxes(1, 2) @ d, d.sum(axis=1, keepdims=True)]
-        return (error**2).mean(axis=(1, 2)), gradient
+    def gradient(self, inputs, targets, loss):
+        """The derivative of the mean loss by all weights: a list like self.weights."""
+        W1, b1, W2, b2, W3, b3 = self.weights
+        h1, h2, outputs = self.forward(inputs)
+        # Backpropagation. A unit's delta is the derivative of the loss by the sum that goes into
+        # the unit. For the outputs, the loss itself tells it.
+        _, delta3 = loss(outputs, targets)
+        # One layer down: a unit feeds all units above, so it collects their deltas, times the
+        # weights on the way. max(z, 0) passes this on where z > 0, and blocks it elsewhere.
+        delta2 = (delta3 @ W3.T) * (h2 > 0)
+        delta1 = (delta2 @ W2.T) * (h1 > 0)
+        # A weight's derivative is (value below it) * (delta above it), summed over the batch.
+        # For all weights of a layer at once this is a product of matrices.
+        return [inputs.T @ delta1, delta1.sum(axis=0),
+                h1.T @ delta2, delta2.sum(axis=0),
+                h2.T @ delta3, delta3.sum(axis=0)]
+
+    def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
+        m = [np.zeros_like(w) for w in self.weights]
+        v = [np.zeros_like(w) for w in self.weights]
+        for t in range(1, n_steps + 1):
+            # A few rows, drawn at random: their gradient is right on average, and cheap.
+            batch = self.rng.integers(len(self.inputs), size=batch_size)
+            gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
+            # The steps shrink to 0, and with them the noise that comes from drawing batches.
+            rate = learning_rate * (1 - (t - 1) / n_steps)
+            for i, g in enumerate(gradient):
+                # Adam, line 1: m is a running mean of the gradient, over about 10 steps.
+                m[i] = 0.9 * m[i] + 0.1 * g
+                # Line 2: v is a running mean of its square, over about 1000 steps. Both begin at
+                # 0, so they are too small by the factors 1 - 0.9^t and 1 - 0.999^t.
+                v[i] = 0.999 * v[i] + 0.001 * g**2
+                m_hat = m[i] / (1 - 0.9**t)
+                v_hat = v[i] / (1 - 0.999**t)
+                # Line 3: a step against m, in units of sqrt(v). So a weight moves by about `rate`
+                # whether its gradients are large or small. 1e-8 is there against 0/0.
+                self.weights[i] -= rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+        return self
+
+    def outputs(self, x):
+        """The outputs (N, n_out), in the units of the standardised targets."""
+        return self.forward((x - self.x_mean) / self.x_scale)[2]
+
+    def predict(self, x):
+        """The outputs in the units of the targets."""
+        return self.y_mean + self.y_scale * self.outputs(x)
+
+
+def squared_error(outputs, targets):
+    """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
+    error = outputs - targets
+    return (error**2).mean(), 2 * error / error.size
+
+
+def network_inputs(model, x, actions):
+    """x (N, d) as an array, and the inputs (N, d+A): x, and a column for each action."""
+    x, actions = check_pairs(model, x, actions)
+    # An action's column is 1 where it is taken, else 0. One column with the action's number would
+    # not do: action 2 is not twice action 1.
+    return x, np.hstack([x, np.eye(model.n_actions)[actions]])
+
+
+class NeuralModel:
+    """A network for the reward and one for the next features; or an ensemble of such pairs.
+
+    Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks and
+    separate functions. Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
+    ensemble. seed is a number or a Generator.
+
+    fit      Adam on small batches, from scratch each time; settings as in Network.fit
+    predict  expected rewards (N,), expected next features (N, d): the mean of the members
+    spread   how much the members disagree about the change of the features (N,), in units of the
+             standard deviation of the changes in the data: near 0 they agree, 1 is "no idea"
+
+    Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
+    member. Needs Network, squared_error, network_inputs, mean_and_scale, labels, check_pairs,
+    checked.
+
+    >>> x = np.linspace(-1, 1, 200)[:, None]
+    >>> model = NeuralModel(1, 1).fit(x, np.zeros(200), x[:, 0], x + x**2, n_steps=500)
+    >>> rewards, x_next = model.predict([[0.4]], [0])
+    >>> print(rewards.round(1), x_next.round(1))
+    [0.4] [[0.6]]
+    """
+
+    def __init__(self, n_features, n_actions, hidden=64, n_members=1, seed=0):
+        self.n_features = n_features
+        self.n_actions = n_actions
+        self.hidden = hidden
+        self.n_members = n_members
+        self.seed = seed
+        self.members = None
+
+    def fit(self, x, actions, rewards, x_next, **settings):
+        x, inputs = network_inputs(self, x, actions)
+        y = labels(x, rewards, x_next)
+        self.change_scale = mean_and_scale(y[:, 1:])[1]
+        rng = np.random.default_rng(self.seed)
+        self.members = []
+        for _ in range(self.n_members):
+            rows = np.arange(len(x))
+            if self.n_members > 1:
+                # Bootstrap: each member has a sample of its own, N of the N rows, drawn with
+                # replacement. With the same rows for all they would agree too much.
+                rows = rng.integers(len(x), size=len(x))
+            # Separate functions, as on the slide: a network for the reward, one for the change.
+            networks = []
+            for targets in [y[rows, :1], y[rows, 1:]]:
+                network = Network(inputs[rows], targets, self.hidden, targets.shape[1], rng)
+                networks.append(network.fit(squared_error, **settings))
+            self.members.append(networks)
+        return self
+
+    def guesses(self, x, actions):
+        """x, and what each of the M members says about y = (R, S' - S): (M, N, 1+d)."""
+        if self.members is None:
+            raise ValueError("this NeuralModel has seen no data: call fit first")
+        x, inputs = network_inputs(self, x, actions)
+        guesses = []
+        for networks in self.members:
+            guesses.append(np.hstack([network.predict(inputs) for network in networks]))
+        return x, np.array(guesses)
 
     def predict(self, x, actions):
-        x, actions = self.check(x, actions)
-        reward, change = [
-            center + scale * self.forward(weights, self.inputs(x, actions))[2].mean(axis=0)
-            for weights, center, scale in self.networks]
-        return reward[:, 0], x + change
+        x, y = self.guesses(x, actions)
+        y = y.mean(axis=0)
+        return y[:, 0], x + y[:, 1:]
 
     def spread(self, x, actions):
-        x, actions = self.check(x, actions)
-        if self.n_members < 2:                              # else 0: perfectly sure
-            raise ValueError("spread needs an ensemble: n_members of at least 2")
-        members = self.forward(self.networks[1][0], self.inputs(x, actions))[2]     # (M, N, d)
-        return np.sqrt(members.var(axis=0).mean(axis=1))
+        if self.n_members < 2:
+            raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
+        x, y = self.guesses(x, actions)
+        # How much the members' changes deviate from their mean, measured in standard deviations
+        # of the data's changes: so it does not matter whether lengths are in m or in mm.
+        deviation = y[:, :, 1:].std(axis=0) / self.change_scale
+        return np.sqrt((deviation**2).mean(axis=1))
 
-    def inputs(self, x, actions):                       # standardised x, and one input per action
-        return np.hstack([(x - self.center) / self.scale, np.eye(self.n_actions)[actions]])
 
-    @staticmethod
-    def unit(array):                                    # standard deviation; 1 where nothing varies
-        deviation = array.std(axis=0)
-        return np.where(deviation > 1e-12 * np.abs(array).max(axis=0), deviation, 1)
+# %% Algorithm: the same network with another loss becomes a stochastic model
 
-    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
-        if len(arrays) == 2 and self.networks is None:
-            raise ValueError("this NeuralModel has seen no data: call fit first")
-        arrays = [np.asarray(array, dtype=float) for array in arrays]
-        N, d, A = len(arrays[0]), self.n_features, self.n_actions
-        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
-                                      ((N, d), (N,), (N,), (N, d))):
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
-        if not np.isin(arrays[1], np.arange(A)).all():
-            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
-        return arrays[0], arrays[1].astype(int), *arrays[2:]
+def log_sum_exp(terms):
+    """log(sum of e^term) over the last axis, which stays with length 1.
+
+    >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()
+    [[-999.31]]
+    """
+    # e^-1000 is 0 for a computer, and log 0 is -infinity. So the largest term is taken out first:
+    # log(e^a + e^b) = a + log(1 + e^(b-a)).
+    largest = terms.max(axis=-1, keepdims=True)
+    return largest + np.log(np.exp(terms - largest).sum(axis=-1, keepdims=True))
+
+
+def log_terms(log_weights, means, sds, y):
+    """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
+    # z: how many standard deviations is y away from the component's mean?
+    z = (y[:, None] - means) / sds
+    # The D numbers of a component are independent: densities multiply, so logarithms add up.
+    log_normals = -(z**2) / 2 - np.log(sds) - math.log(2 * math.pi) / 2
+    return log_weights + log_normals.sum(axis=2), z
 
 
 class MixtureModel:
-    """Mixture density network: p^(r, s' | s, a) = sum_k weight_k Normal(mean_k, sd_k), of (s, a).
+    """A mixture density network: slide "Models can be stochastic too", as in World Models.
 
-    Slide "Models can be stochastic too", the recipe of World Models. Shapes: x, x_next (N, d),
-    actions (N,) ints, rewards (N,). Reward and change of features are one vector y, and so drawn
-    together; within a component they are independent. n_components=1 is the Gaussian model.
-    fit       minimises -log p^ by Adam, step size falling to 0; from scratch at every call
+        p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), all functions of s and a
+
+    Shapes: x, x_next (N, d), actions (N,), rewards (N,). seed: number or Generator.
+
+    fit       makes -log p^ of the data small, by Adam, from scratch; settings as in Network.fit
     predict   expected rewards (N,), expected next features (N, d)
-    sample    rewards (N,), next features (N, d), made from the noise that `rng` gives
-    log_prob  log p^(x_next | x, actions) (N,), in nats; marginal over the reward
-    The network models what a linear fit leaves over, in units of its standard deviation. There sd_k
-    stays above 0.01, or on data that repeat it could fall to 0 and the likelihood grow without
-    bound; for the reward above 0.3, lest a rare or constant one pull the components away from S'.
-    ValueError for data that do not fit, or predicting before fit.
+    sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
+    log_prob  log p^(x_next | x, actions) (N,), in nats, whatever the reward
+
+    n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
+    half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs Network,
+    log_terms, log_sum_exp, network_inputs, mean_and_scale, draw_from_rows, labels, check_pairs,
+    checked.
+
+    >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), np.arange(400) % 2
+    >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
+    >>> _, x_next = model.sample(x, actions, rng=0)
+    >>> print(np.unique(x_next.round()))                # all samples are near 0 or near 1
+    [0. 1.]
     """
 
     def __init__(self, n_features, n_actions, n_components=5, hidden=64, seed=0):
-        self.n_features, self.n_actions, self.hidden = n_features, n_actions, hidden
-        self.n_components, self.seed, self.weights = n_components, seed, None
-        self.floor = np.array([0.3] + [0.01] * n_features)[:, None, None]       # of sds (D, K, N)
+        self.n_features = n_features
+        self.n_actions = n_actions
+        self.n_components = n_components
+        self.hidden = hidden
+        self.seed = seed
+        self.network = None
+        # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
+        # component could sit on a value that repeats, shrink its sd to 0, and raise log p^ without
+        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there
+        # would pay more than to tell where S' is.
+        self.floor = np.array([0.5] + [0.03] * n_features)
 
-    def fit(self, x, actions, rewards, x_next, n_steps=2000, batch_size=128, learning_rate=3e-3):
-        x, actions, rewards, x_next = self.check(x, actions, rewards, x_next)
-        rng, N, K = np.random.default_rng(self.seed), len(x), self.n_components
-        self.center, self.x_scale = x.mean(axis=0), self.unit(x)
-        inputs, y = self.inputs(x, actions), np.column_stack([rewards, x_next - x])     # (N, D)
-        self.linear = np.linalg.lstsq(inputs, y, rcond=None)[0]
-        rest = y - inputs @ self.linear
-        self.y_scale = np.maximum(self.unit(y) * 1e-3, rest.std(axis=0))
-        y = rest / self.y_scale
-        sizes, weights = [inputs.shape[1], self.hidden, self.hidden, K * (1 + 2 * y.shape[1])], []
-        for n_in, n_out in zip(sizes, sizes[1:]):
-            weights += [rng.normal(0, math.sqrt(2 / n_in), (n_in, n_out)), np.zeros(n_out)]
-        weights[4] *= 0.1                               # at first nearly the same for all inputs
-        weights[5].reshape(-1, K)[1:1 + y.shape[1]] = self.first_means(y, rng).T
-        flat = np.concatenate([w.ravel() for w in weights])     # one vector, `weights` its parts
-        ends = np.cumsum([w.size for w in weights])[:-1]
-        weights = [part.reshape(w.shape) for part, w in zip(np.split(flat, ends), weights)]
-        m, v = 0 * flat, 0 * flat
-        for t, batch in enumerate(rng.integers(N, size=(n_steps, batch_size)), start=1):
-            _, gradient = self.loss_gradient(weights, inputs[batch], y[batch])
-            g = np.concatenate([part.ravel() for part in gradient])
-            # Adam: m, v running means of g, g^2;  w <- w - rate m^ / sqrt(v^), both bias-corrected
-            rate = learning_rate * (1 - (t - 1) / n_steps) * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            m += 0.1 * (g - m)
-            v += 0.001 * (g * g - v)
-            flat -= rate * m / (np.sqrt(v) + 1e-8)
-        self.weights = weights
+    def fit(self, x, actions, rewards, x_next, **settings):
+        x, inputs = network_inputs(self, x, actions)
+        # One network for all D = 1 + d numbers, because reward and S' are drawn together.
+        y = labels(x, rewards, x_next)
+        K, D = self.n_components, y.shape[1]
+        rng = np.random.default_rng(self.seed)
+        self.network = Network(inputs, y, self.hidden, K * (1 + 2 * D), rng)
+        # Components that start alike would get the same gradient, and stay alike. So their means
+        # start at K outcomes out of the data. (At first, the biases of the last layer are all
+        # that the outputs consist of.)
+        start = np.zeros((K, 1 + 2 * D))
+        start[:, 1:1 + D] = self.network.targets[rng.integers(len(y), size=K)]
+        self.network.weights[-1] = start.ravel()
+        self.network.fit(self.loss, **settings)
         return self
 
-    def first_means(self, y, rng):
-        """K-means (K, D), on the features only: a rare reward is no cluster."""
-        def distances():                                # squared, (N, K)
-            return sum((column[:, None] - mean) ** 2 for column, mean in zip(y.T[1:], means.T[1:]))
-        means = y[rng.integers(len(y), size=1)]
-        for _ in range(1, self.n_components):           # far from each other, as in k-means++,
-            p = distances().min(axis=1) + 1e-9
-            means = np.vstack([means, y[rng.choice(len(y), p=p / p.sum())]])
-        for _ in range(10):                             # then each in the middle of those nearest
-            mine = distances().argmin(axis=1) == np.arange(self.n_components)[:, None]      # (K, N)
-            n = mine.sum(axis=1, keepdims=True)
-            means = np.where(n > 0, mine @ y / np.maximum(n, 1), means)
-        return means
+    def split(self, outputs):
+        """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
+        # Each component has 1 + 2D outputs: a score, D means and D widths.
+        D = 1 + self.n_features
+        outputs = outputs.reshape(len(outputs), self.n_components, 1 + 2 * D)
+        scores = outputs[:, :, 0]
+        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
+        log_weights = scores - log_sum_exp(scores)
+        means = outputs[:, :, 1:1 + D]
+        # e^width is positive, whatever the width is.
+        sds = self.floor + np.exp(outputs[:, :, 1 + D:])
+        return log_weights, means, sds
 
-    def forward(self, weights, inputs):
-        """Hidden layers; log weights (K, N), means (D, K, N) and standard deviations (D, K, N)."""
-        W1, b1, W2, b2, W3, b3 = weights
-        h1 = np.maximum(inputs @ W1 + b1, 0)
-        h2 = np.maximum(h1 @ W2 + b2, 0)
-        outputs = (W3.T @ h2.T + b3[:, None]).reshape(-1, self.n_components, len(inputs))
-        D, logits = 1 + self.n_features, outputs[0]
-        means, widths = outputs[1:1 + D], outputs[1 + D:]
-        log_weights = logits - self.log_sum_exp(logits)             # softmax, in logs
-        # softplus: log(1 + e^w) = log(1 + e^-|w|) + max(w, 0), where nothing can overflow
-        return h1, h2, log_weights, means, (self.floor + np.log1p(np.exp(-np.abs(widths)))
-                                            + np.maximum(widths, 0))
-
-    def loss_gradient(self, weights, inputs, y):
-        """Mean of -log p^(y), and its gradient: arrays shaped like the weights."""
-        h1, h2, log_weights, means, sds = self.forward(weights, inputs)
-        terms, z = self.log_terms(log_weights, means, sds, y)
-        log_p = self.log_sum_exp(terms)                 # log p^ = log sum_k exp(term_k)
-        share = np.exp(terms - log_p)                   # p^(component k | y): its "responsibility"
-        pull = share / sds
-        d_out = np.concatenate([(np.exp(log_weights) - share)[None], -pull * z,
-                                pull * (1 - z * z) * (1 - np.exp(self.floor - sds))])
-        d3 = d_out.reshape(-1, len(y)).T / len(y)       # dL/d(outputs), and back, layer by layer
-        d2 = d3 @ weights[4].T * (h2 > 0)
-        d1 = d2 @ weights[2].T * (h1 > 0)
-        gradient = []
-        for below, d in ((inputs, d1), (h1, d2), (h2, d3)):
-            gradient += [below.T @ d, d.sum(axis=0)]
-        return -log_p.mean(), gradient
-
-    @staticmethod
-    def log_terms(log_weights, means, sds, y):
-        # term_k = log weight_k + sum_j log Normal(y_j; mean_kj, sd_kj)
-        z = (y.T[:, None] - means) / sds
-        return log_weights - (z * z / 2 + np.log(sds) + math.log(2 * math.pi) / 2).sum(axis=0), z
-
-    @staticmethod
-    def log_sum_exp(terms):
-        # subtle: without taking out the maximum, exp of -800 is 0 and its logarithm -infinity
-        top = terms.max(axis=0)
-        return top + np.log(np.exp(terms - top).sum(axis=0))
+    def loss(self, outputs, y):
+        """The mean of -log p^(y), and its derivative by each output."""
+        log_weights, means, sds = self.split(outputs)
+        terms, z = log_terms(log_weights, means, sds, y)
+        log_p = log_sum_exp(terms)                                              # (N, 1)
+        # Who is to blame for y? A component's share of the blame is its part of the sum p^(y). If
+        # component 2 alone is near y, its share is about 1, and that of all others about 0.
+        share = np.exp(terms - log_p)                                           # (N, K)
+        # Now the derivatives. A step of Adam goes against them, so in words, in such a step
+        # (1) a component gets more weight if its share of the blame is larger than its weight;
+        by_score = np.exp(log_weights) - share
+        # (2) its mean is pulled towards y by its share of the blame, harder if its sd is small;
+        by_mean = -share[:, :, None] * z / sds
+        # (3) its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: by its share.
+        by_sd = share[:, :, None] * (1 - z**2) / sds
+        # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
+        by_width = by_sd * (sds - self.floor)
+        gradient = np.concatenate([by_score[:, :, None], by_mean, by_width], axis=2)
+        return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
     def components(self, x, actions):
-        x, actions = self.check(x, actions)
-        inputs, scale = self.inputs(x, actions), self.y_scale[:, None, None]
-        _, _, log_weights, means, sds = self.forward(self.weights, inputs)
-        means = (inputs @ self.linear).T[:, None] + scale * means
-        means[1:] += x.T[:, None]
-        return log_weights, means, scale * sds          # of (R, S'), in the units of the data
+        """Log weights (N, K), means and sds (N, K, D) of (R, S'), in the units of the data."""
+        if self.network is None:
+            raise ValueError("this MixtureModel has seen no data: call fit first")
+        x, inputs = network_inputs(self, x, actions)
+        log_weights, means, sds = self.split(self.network.outputs(inputs))
+        means = self.network.y_mean + self.network.y_scale * means
+        # Number 0 is the reward; the others are changes, and S' = S + change.
+        means[:, :, 1:] += x[:, None]
+        return log_weights, means, self.network.y_scale * sds
 
     def predict(self, x, actions):
         log_weights, means, _ = self.components(x, actions)
-        y = (np.exp(log_weights) * means).sum(axis=1)
-        return y[0], y[1:].T
+        # The mean of a mixture is the weighted sum of its components' means.
+        y = (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
+        return y[:, 0], y[:, 1:]
 
     def sample(self, x, actions, rng):
-        # R^, S^' = p^(s, a, epsilon): the noise epsilon is one uniform and 1 + d normal numbers
         log_weights, means, sds = self.components(x, actions)
-        N = means.shape[2]
-        pick, noise = rng.random(N), rng.standard_normal((len(means), N))
-        k, i = (np.exp(log_weights).cumsum(axis=0)[:-1] < pick).sum(axis=0), np.arange(N)
-        y = means[:, k, i] + sds[:, k, i] * noise
-        return y[0], y[1:].T
+        # The slide's epsilon: it picks a component k for each row, then a point of this component.
+        rng = np.random.default_rng(rng)
+        k = draw_from_rows(np.exp(log_weights), rng)
+        rows = np.arange(len(k))
+        y = rng.normal(means[rows, k], sds[rows, k])
+        return y[:, 0], y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        x, actions, _, x_next = self.check(x, actions, np.zeros(len(x)), x_next)
         log_weights, means, sds = self.components(x, actions)
-        return self.log_sum_exp(self.log_terms(log_weights, means[1:], sds[1:], x_next)[0])
+        x_next = checked("x_next", x_next, (len(means), self.n_features))
+        # Column 0 is the reward. Without its factor we have the density of S' alone.
+        terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next)
+        return log_sum_exp(terms)[:, 0]
 
-    def inputs(self, x, actions):                       # standardised x, and one input per action
-        return np.hstack([(x - self.center) / self.x_scale, np.eye(self.n_actions)[actions]])
 
-    @staticmethod
-    def unit(array):                                    # standard deviation; 1 where nothing varies
-        deviation = array.std(axis=0)
-        return np.where(deviation > 1e-12 * np.abs(array).max(axis=0), deviation, 1)
-
-    def check(self, *arrays):                           # x, actions and, in fit, rewards, x_next
-        if len(arrays) == 2 and self.weights is None:
-            raise ValueError("this MixtureModel has seen no data: call fit first")
-        arrays = [np.asarray(array, dtype=float) for array in arrays]
-        N, d, A = len(arrays[0]), self.n_features, self.n_actions
-        for name, array, shape in zip(("x", "actions", "rewards", "x_next"), arrays,
-                                      ((N, d), (N,), (N,), (N, d))):
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite, of shape {shape}; got {array.shape}")
-        if not np.isin(arrays[1], np.arange(A)).all():
-            raise ValueError(f"actions must be whole numbers from 0 to {A - 1}")
-        return arrays[0], arrays[1].astype(int), *arrays[2:]
-
+# %% Algorithm: dynamic programming with a model
 
 def value_iteration(P, R, gamma, tolerance=1e-8):
-    """Dynamic programming with a model, learned or true: slide "Examples of planning?", 1.
+    """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
 
-    P (S, A, S) probabilities; where a row sums to less than 1, the missing mass ends the episode.
-    R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A), within `tolerance` of the
-    optimal values of this model (not of the world). ValueError if P, R or gamma is none of this.
+    P (S, A, S) probabilities. Where a row sums to less than 1, the missing rest is the probability
+    that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A),
+    within `tolerance` of the optimum of this model, which is not that of the world. The number of
+    sweeps grows as 1 / (1 - gamma). ValueError if P, R or gamma is not like this. Sutton & Barto,
+    section 4.4.
+
+    Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
+    >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
+    >>> print(V.round(3), Q.round(3))
+    [1.] [[1.  0.9]]
     """
     P, R = np.asarray(P, dtype=float), np.asarray(R, dtype=float)
     if not 0 <= gamma < 1:
         raise ValueError(f"gamma must be in [0, 1), or values may be infinite; got {gamma}")
     if P.shape != R.shape + R.shape[:1] or not np.isfinite(R).all():
         raise ValueError(f"need P (S, A, S) and finite R (S, A); got {P.shape} and {R.shape}")
+    # Written with "not", because NaN fails every comparison: so it is refused as well.
     if not (P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("each P[s, a] must be probabilities, at least 0 and together at most 1")
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        Q = R + gamma * P @ V
-        V, old = Q.max(axis=1), V
-        change = np.abs(V - old).max()      # still to come: at most gamma/(1-gamma) as much
+        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, and would multiply the whole
+        # table by gamma in each sweep. That takes about three times as long.
+        Q = R + gamma * (P @ V)
+        change = np.abs(Q.max(axis=1) - V).max()
+        V = Q.max(axis=1)
+        # A sweep changes V by at most gamma times what the sweep before did. So what is still to
+        # come is at most change * (gamma + gamma^2 + ...) = change * gamma / (1 - gamma). We stop
+        # when this is below the tolerance, or else when the change is lost in the rounding of V.
         if gamma * change <= max(tolerance * (1 - gamma), 1e-14 * np.abs(V).max()):
             return V, Q
 
@@ -517,404 +708,316 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 # %% Exact answers
 
 def policy_value(P, R, policy, gamma):
-    """V^pi (S,) of a deterministic policy (S,), by solving V = R_pi + gamma P_pi V."""
+    """V (S,) of the policy (S,) that takes action policy[s] in s."""
+    # V = R_pi + gamma P_pi V, so (I - gamma P_pi) V = R_pi: a system of linear equations.
     s = np.arange(len(R))
     return np.linalg.solve(np.eye(len(R)) - gamma * P[s, policy], R[s, policy])
 
 
-def solved_world():
-    """The world, with all its pairs s, a (S*A,), E[S'|s,a] (S*A, 2), Var(S'|s,a), V* and Q*."""
-    world = make_world()
-    S, A = world.R.shape
-    world.s, world.a = np.repeat(np.arange(S), A), np.tile(np.arange(A), S)
-    P = world.P[world.s, world.a]
-    world.mean = P @ world.x
-    world.variance = P @ (world.x**2).sum(axis=1) - (world.mean**2).sum(axis=1)
-    world.V, world.Q = value_iteration(world.P, world.R, GAMMA)
-    return world
+def distance(guess, mean):
+    """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
+    return math.sqrt(((guess - mean) ** 2).sum(axis=1).mean())
 
 
-def v_of_expectation(world, linear):
-    """E[v(S')] and v(E[S']), both (S, A): v linear, the column from 0 to 1, or V* of the cell."""
-    def v(x):
-        column, row = np.rint(x).astype(int).T
-        width = world.shape[1]
-        return x[:, 0] / (width - 1) if linear else world.V[row * width + column]
-    return world.P @ v(world.x), v(world.mean).reshape(world.R.shape)
+def all_pairs(world):
+    """Every pair (s, a) in which one can act: states (n,), actions (n,), E[S'|s,a] (n, 2)."""
+    cells = np.flatnonzero(~world.terminal)
+    # States 0 0 0 0 0 1 1 1 ..., actions 0 1 2 3 4 0 1 2 ...
+    states = np.repeat(cells, len(MOVES))
+    actions = np.tile(np.arange(len(MOVES)), len(cells))
+    return states, actions, world.P[states, actions] @ world.x
 
 
-# %% Experiments: arrays with a leading axis of runs; nothing is drawn or printed
-
-def fit_all(world, data, seed):
-    """Three expectation models fitted to one D, and their RMSE from E[S'|s,a], over all pairs."""
-    states, actions, rewards, next_states = data
-    S, A, _ = world.P.shape
-    x, x_next = world.x[states], world.x[next_states]
-    models = (LookupModel(S, A).fit(*data), LinearModel(2, A).fit(x, actions, rewards, x_next),
-              NeuralModel(2, A, seed=seed, **SMALL).fit(x, actions, rewards, x_next, **SHORT))
-    guesses = [models[0].predict(world.s, world.a)[1] @ world.x]
-    guesses += [model.predict(world.x[world.s], world.a)[1] for model in models[1:]]
-    error = np.array(guesses) - world.mean
-    return models, np.sqrt((error**2).sum(axis=2).mean(axis=1))
+def exact_errors(world):
+    """In theory: the table's error of E[S'|s,a] for each of SIZES; the best plane's error."""
+    states, actions, mean = all_pairs(world)
+    # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the pairs.
+    squares = world.P[states, actions] @ (world.x**2).sum(axis=1)
+    variance = (squares - (mean**2).sum(axis=1)).mean()
+    # The mean of n draws is off by sqrt(variance / n), and each pair has its share of the N.
+    table = np.sqrt(variance / (np.array(SIZES) / len(states)))
+    # With endless data least squares would see the exact means. So the best plane fits these.
+    best = LinearModel(2, len(MOVES)).fit(world.x[states], actions, np.zeros(len(states)), mean)
+    return table, distance(best.predict(world.x[states], actions)[1], mean)
 
 
-def plan_on_model(world, table):
-    """Value iteration on the table: V^ of the start, RMS of V^ - V*, true V^pi of the start."""
-    rewards, P = table.predict(world.s, world.a)
-    V, Q = value_iteration(P.reshape(world.P.shape), rewards.reshape(world.R.shape), GAMMA)
-    achieved = policy_value(world.P, world.R, Q.argmax(axis=1), GAMMA)
-    start = world.cells["S"]
-    return V[start], math.sqrt(((V - world.V) ** 2).mean()), achieved[start]
+# %% What the experiments and panels below share
+
+def repeat(experiment, world, n_runs, seed):
+    """The arrays that experiment(world, run_seed) returns, with a leading axis of runs."""
+    seeds = np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
+    return np.array([experiment(world, run_seed) for run_seed in seeds])
 
 
-def k_step_error(world, models, rng, n=300):
-    """Models fed with their own predictions: RMSE of S_k (4, k), of truth, table, linear, network.
-
-    From n random cells under random actions; the expectation over the world's noise is exact:
-    E|S_k - guess|^2 = Var(S_k) + |E[S_k] - guess|^2.
-    """
-    table, linear, network = models
-    S, A, _ = world.P.shape
-    states = rng.integers(S, size=n)
-    learned, errors = table.predict(world.s, world.a)[1].reshape(S, A, S), []
-    truth = guess = np.eye(S)[states]               # distributions over cells, (n, S)
-    x_linear = x_network = world.x[states]          # expectations, (n, 2)
-    for _ in range(N_STEPS_AHEAD):
-        actions = rng.integers(A, size=n)
-        truth = np.einsum("ns,snt->nt", truth, world.P[:, actions])
-        guess = np.einsum("ns,snt->nt", guess, learned[:, actions])
-        x_linear = linear.predict(x_linear, actions)[1]
-        x_network = network.predict(x_network, actions)[1]
-        mean = truth @ world.x
-        variance = truth @ (world.x**2).sum(axis=1) - (mean**2).sum(axis=1)
-        guesses = np.array([mean, guess @ world.x, x_linear, x_network])
-        errors.append(np.sqrt((variance + ((mean - guesses) ** 2).sum(axis=2)).mean(axis=1)))
-    return np.transpose(errors)
+def fit_all(world, n, seed):
+    """Table, linear model and network, all fitted to the same n transitions."""
+    states, actions, rewards, next_states, _ = collect(world, n, np.random.default_rng(seed))
+    data = world.x[states], actions, rewards, world.x[next_states]
+    # Here we ask where the walker is, also after the end: so `terminated` is not told.
+    return (LookupModel(*world.R.shape).fit(states, actions, rewards, next_states),
+            LinearModel(2, len(MOVES)).fit(*data),
+            NeuralModel(2, len(MOVES), seed=seed, **SMALL).fit(*data, **SHORT))
 
 
-def samples_at_the_fork(world, data, table, seed, n=400):
-    """S' after a leap from F, (4, n, 2): the world's, the table's, a Gaussian's, a mixture's.
-
-    A density needs room: S' is taken as a point near the middle of its cell (standard deviation
-    0.15). Both densities learn from the leaps in D, which are all that is asked about.
-    """
-    states, actions, rewards, next_states = (array[data[1] == LEAP] for array in data)
-    fork, rng = world.cells["F"], np.random.default_rng(seed)
-    s, leap = np.full(n, fork), np.zeros(len(states), dtype=int)
-    draws = [world.x[rng.choice(len(world.x), n, p=world.P[fork, LEAP])],
-             world.x[table.sample(s, np.full(n, LEAP), rng)[1]]]
-    draws = [x + rng.normal(0, 0.15, x.shape) for x in draws]
-    x_next = world.x[next_states] + rng.normal(0, 0.15, (len(states), 2))
-    for n_components in (1, 5):
-        model = MixtureModel(2, 1, n_components, seed=seed, **SMALL)
-        model.fit(world.x[states], leap, rewards, x_next, **SHORT)
-        draws.append(model.sample(world.x[s], np.zeros(n, dtype=int), rng)[1])
-    return np.array(draws)
-
-
-def where_it_knows(world, rng, seed):
-    """Ensemble that saw columns 0 to 2: spread and true error of E[S'], mean over a, (2, S)."""
-    seen = np.flatnonzero(world.x[:, 0] <= 2)
-    states, actions, rewards, next_states = collect(world, N_SOME, rng, seen)
-    S, A, _ = world.P.shape
-    model = NeuralModel(2, A, n_members=5, seed=seed, **SMALL)
-    model.fit(world.x[states], actions, rewards, world.x[next_states], **SHORT)
-    x, a = world.x[world.s], world.a
-    error = np.linalg.norm(model.predict(x, a)[1] - world.mean, axis=1)
-    return np.array([model.spread(x, a), error]).reshape(2, S, A).mean(axis=2)
-
-
-def identities(world, rng):
-    """Two differences, 0 in theory: linear model's value - LSTD's; one-hot linear - table."""
-    states, actions, rewards, next_states = collect(world, 2000, rng)
-    nothing = np.zeros_like(actions)                        # one policy: no actions to tell apart
-    model = LinearModel(2, 1).fit(world.x[states], nothing, rewards, world.x[next_states])
-    # its value: w = w_R + gamma F w, where E[phi(S')] = phi F, E[R] = phi . w_R
-    F = np.eye(3)                                           # phi = (1, column, row); 1 stays 1
-    F[:, 1:] += model.W_change[0]
-    w = np.linalg.solve(np.eye(3) - GAMMA * F, model.w_reward[0])
-    # LSTD: w = A^-1 b, A = sum phi (phi - gamma phi')^T, b = sum phi R: no model is ever built
-    phi, phi_next = (np.column_stack([np.ones(len(s)), world.x[s]]) for s in (states, next_states))
-    lstd = np.linalg.solve(phi.T @ (phi - GAMMA * phi_next), phi.T @ rewards)
-    S, A, _ = world.P.shape
-    one_hot, table = np.eye(S), LookupModel(S, A).fit(states, actions, rewards, next_states)
-    linear = LinearModel(S, A).fit(one_hot[states], actions, rewards, one_hot[next_states])
-    pairs = zip(linear.predict(one_hot[states], actions), table.predict(states, actions))
-    return np.abs(w - lstd).max(), max(np.abs(a - b).max() for a, b in pairs)
-
-
-def run_experiments(n_runs, seed, progress):
-    world, results = solved_world(), []
-    for run, run_seed in enumerate(np.random.SeedSequence(seed).generate_state(n_runs).tolist()):
-        progress(f"run {run + 1} of {n_runs}")
-        rng = np.random.default_rng(run_seed)
-        data = collect(world, SIZES[-1], rng)               # smaller D: its first transitions
-        rmse, plans = [], []
-        for n in SIZES:
-            D = [array[:n] for array in data]
-            models, error = fit_all(world, D, run_seed)
-            rmse.append(error)
-            plans.append(plan_on_model(world, models[0]))
-            if n == N_SOME:
-                ahead = k_step_error(world, models, rng)
-        draws = samples_at_the_fork(world, data, models[0], run_seed)
-        results.append((np.transpose(rmse), np.transpose(plans), ahead, draws,
-                        where_it_knows(world, rng, run_seed), identities(world, rng)))
-    names = "rmse", "plans", "ahead", "draws", "knows", "identities"
-    return {name: np.array(arrays) for name, arrays in zip(names, zip(*results))}
-
-
-# %% Claims: what the docstring says, checked on this very run
-
-def near(claim, expected, tolerance, measured):
-    return (claim, f"{expected:g} ± {tolerance:.3g}", f"{measured:.4g}",
-            abs(measured - expected) <= tolerance)
-
-
-def check_claims(rmse, plans, ahead, draws, knows, identities):
-    """Rows (claim, expected, measured, ok).
-
-    A tolerance is 4 standard errors for this number of runs (1 seed in 10,000 misses it), from the
-    standard deviations of 88 other runs; the mixture's is doubled, as a rare fit is much worse.
-    """
-    error, (promised, value_error, achieved) = rmse.mean(axis=0), plans.mean(axis=0)
-    slope = np.polyfit(np.log(SIZES[3:]), np.log(error[0, 3:]), 1)[0]
-    world, far, i300 = solved_world(), ahead[..., -1].mean(axis=0), SIZES.index(300)
-    in_row = (np.abs(draws[..., 1] - world.x[world.cells["P"], 1]) < 0.5).mean(axis=(0, 2))
-    above = (draws[:, 3, :, 1] < 2).mean()
-    correlation = np.mean([np.corrcoef(run)[0, 1] for run in knows])
-    rows = [near(claim, expected, 4 * sd / math.sqrt(len(rmse)), measured)
-            for claim, expected, sd, measured in (
-        ("table: slope of log error from 3,000 transitions on", -0.52, 0.05, slope),
-        ("table: RMSE of E[S'|s,a], 100 transitions", 0.877, 0.019, error[0, 0]),
-        ("table: the same, 30,000 transitions", 0.0387, 0.003, error[0, -1]),
-        ("linear: RMSE of E[S'|s,a], 100 transitions", 0.435, 0.029, error[1, 0]),
-        ("linear: the same, 30,000 transitions", 0.354, 0.0003, error[1, -1]),
-        ("network: RMSE of E[S'|s,a], 100 transitions", 0.522, 0.046, error[2, 0]),
-        ("network: the same, 30,000 transitions", 0.22, 0.009, error[2, -1]),
-        ("leap from F, table: share in the pit's row", 0, 0.0015, in_row[1]),
-        ("leap from F, Gaussian: the same", 0.377, 0.033, in_row[2]),
-        ("leap from F, mixture: the same", 0.036, 0.055, in_row[3]),
-        ("leap from F, mixture: share above that row", 0.5, 0.052, above),
-        ("planning on the table, 300 transitions: promised", 0.638, 0.066, promised[i300]),
-        ("the same: achieved", 0.38, 0.15, achieved[i300]),
-        ("planning on the table, 30,000 transitions: achieved", 0.592, 0.0005, achieved[-1]),
-        ("the same: root mean square of V^ - V*", 0.0068, 0.0021, value_error[-1]),
-        ("exact distribution: RMSE 20 steps ahead", 1.313, 0.027, far[0]),
-        ("table: the same", 1.327, 0.027, far[1]),
-        ("linear: the same", 1.905, 0.07, far[2]),
-        ("network: the same", 1.937, 0.077, far[3]),
-        ("ensemble: correlation of spread and true error", 0.89, 0.072, correlation))]
-    return rows + exact_claims(world, plans, knows, identities)
-
-
-def exact_claims(world, plans, knows, identities):
-    fork, Q = world.cells["F"], world.Q
-    gap = np.abs(np.subtract(*v_of_expectation(world, linear=True))).max()
-    truth, guess = v_of_expectation(world, linear=False)
-    chosen = (world.R + GAMMA * guess)[fork].argmax()
-    limited = plans[:, 2].max() <= world.V[world.cells["S"]] + 1e-9
-    seen = world.x[:, 0] <= 2
-    ratio = knows[:, 0, ~seen].mean() / knows[:, 0, seen].mean()
-    lstd, one_hot = identities.max(axis=0)
-    return [
-        ("linear v: largest gap from E[v(S')] to v(E[S'])", "0", f"{gap:.0e}", gap < 1e-12),
-        near("v = V*: E[v(S')] of the leap from F", 0.819, 0.0005, truth[fork, LEAP]),
-        near("v = V*: v(E[S']) of the leap from F", 0, 1e-9, guess[fork, LEAP]),
-        ("so at F, instead of the leap (4), one chooses", "1", f"{chosen}",
-         Q[fork].argmax() == 4 and chosen == 1),
-        near("and loses, of V*(F)", 0.0479, 0.0005, Q[fork].max() - Q[fork, chosen]),
-        ("achieved is never above V*", "yes", "yes" if limited else "no", limited),
-        ("ensemble: spread without data / with data", "at least 3", f"{ratio:.3g}", ratio >= 3),
-        ("value of the linear model - LSTD's value", "0", f"{lstd:.0e}", lstd < 1e-8),
-        ("linear model with one-hot features - table", "0", f"{one_hot:.0e}", one_hot < 1e-8)]
-
-
-# %% Figure: one panel per slide
-
-def draw_band(ax, x, runs, color, label, at, shift, ha="left"):
-    """Mean over runs (axis 0) and its 95 % band (2 standard errors), labelled near point `at`."""
-    mean, error = runs.mean(axis=0), runs.std(axis=0) / math.sqrt(max(len(runs) - 1, 1))
-    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
-    ax.plot(x, mean, color=color, linewidth=1.8)
-    ax.annotate(label, (x[at], mean[at]), shift, textcoords="offset points", color=color, ha=ha)
-
-
-def draw_cells(ax, world, values=None, **options):
-    """The grid with its letters; `values` (S,) as shades and numbers."""
-    height, width = world.shape
-    shades = np.zeros(world.shape) if values is None else values.reshape(world.shape)
-    ax.imshow(shades, cmap="Blues", vmin=0, **options)
-    for letter, s in world.cells.items():
-        ax.text(*world.x[s] + (-0.42, -0.12), letter, fontsize="small", fontweight="bold",
-                color=RED if letter == "P" else GREY)
-    ax.set_xticks(np.arange(width + 1) - 0.5, [])
-    ax.set_yticks(np.arange(height + 1) - 0.5, [])
-    ax.grid(color="#cccccc", linewidth=0.6)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    if values is not None:                              # where the ensemble has seen data
-        for (i, j), value in zip(world.x, values):
-            ax.text(i + 0.12, j + 0.32, f"{value:.1f}", ha="center", fontsize="x-small")
-        ax.axvline(2.5, color=GREEN, linewidth=2)
-        ax.text(2.4, -0.6, "data", color=GREEN, ha="right")
-        ax.text(2.6, -0.6, "no data", color=GREEN)
+def draw_bands(ax, x, runs, looks):
+    """Curves of runs (n_runs, curves, len(x)): the mean of the runs, and where the mean of many
+    more runs would be (95 %)."""
+    for i, (name, color, style) in enumerate(looks):
+        mean = runs[:, i].mean(axis=0)
+        # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+        error = runs[:, i].std(axis=0) / math.sqrt(len(runs))
+        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+        ax.plot(x, mean, style, color=color, label=name, markersize=4)
+    ax.legend()
 
 
 def draw_world(ax, world):
-    draw_cells(ax, world, vmax=1)
-    x, y = world.x[world.cells["F"]]
+    # One square for each cell, the darker the windier.
+    ax.pcolormesh([WIND] * len(GRID), cmap="Greys", vmin=0, vmax=1.5, edgecolors="white")
+    for (x, y), letter in zip(world.x + 0.5, "".join(GRID)):
+        if letter != ".":
+            ax.text(x, y, letter, ha="center", va="center", weight="bold", fontsize="large")
+    x, y = world.x[world.fork] + 0.5
     for dx, dy in MOVES[LEAP]:
-        ax.annotate("", (x + dx, y + dy), (x + 0.1, y),
-                    arrowprops=dict(arrowstyle="->", color=BLUE, linewidth=1.5))
-    for column, wind in enumerate(WIND):
-        ax.text(column, world.shape[0] - 0.1, f"{wind:.0%}", ha="center", fontsize="small",
-                color=GREY)
-    ax.set_xlabel("← P(gust), by column; leap from F", labelpad=14)
+        ax.annotate("", (x + dx, y + dy), (x + 0.2, y),
+                    arrowprops=dict(color=BLUE, width=1, headwidth=7))
+    ax.set_xticks(np.arange(len(WIND)) + 0.5, [f"{gust:.0%}" for gust in WIND])
+    ax.set(yticks=[], aspect="equal", xlabel="chance of a gust, one cell back to the left",
+           title="from F a leap (arrows) lands above\nor below the pit P, never in it")
+    ax.invert_yaxis()
 
 
-def draw_curves(axes, world, rmse, plans, ahead):
-    x, a = world.x[world.s], world.a
-    best = LinearModel(2, len(MOVES)).fit(x, a, world.R.ravel(), world.mean).predict(x, a)[1]
-    bias = math.sqrt(((best - world.mean) ** 2).sum(axis=1).mean())
-    noise, optimal = math.sqrt(world.variance.mean()), world.V[world.cells["S"]]
-    N, k = np.array(SIZES), np.arange(1, N_STEPS_AHEAD + 1)
-    share = noise / np.sqrt(N / len(x))         # table's error, if each pair has its share of N
-    for ax, x, exact, at, text in (
-            (axes[0], N, [noise] * len(N), noise * 1.04, "noise of one S'"),
-            (axes[0], N, [bias] * len(N), bias * 1.04, "best linear fit"),
-            (axes[0], N, share, 0.031, ""),
-            (axes[1], N, [optimal] * len(N), optimal + 0.03, f"V*(S) = {optimal:.3f}"),
-            (axes[2], k, ahead[:, 0].mean(axis=0), 1.1, "exact distribution")):
-        ax.plot(x, exact, color=GREY, linewidth=1, linestyle="--")
-        ax.text(x[-1], at, text, color=GREY, ha="right", fontsize="small")
-    for ax, x, runs, color, label, at, shift in (
-            (axes[0], N, rmse[:, 0], BLUE, "table", 3, (-34, -16)),
-            (axes[0], N, rmse[:, 1], RED, "linear", 0, (0, -26)),
-            (axes[0], N, rmse[:, 2], GREEN, "network", 4, (-4, 6)),
-            (axes[1], N, plans[:, 0], RED, "promised by the model", 1, (-6, 30)),
-            (axes[1], N, plans[:, 1], BLUE, "RMS of V^ - V*", 3, (-30, 8)),
-            (axes[1], N, plans[:, 2], GREEN, "achieved\nin the world", 2, (8, -32)),
-            (axes[2], k, ahead[:, 1], BLUE, "table", 9, (-10, 10)),
-            (axes[2], k, ahead[:, 2], RED, "linear", 9, (-30, 14)),
-            (axes[2], k, ahead[:, 3], GREEN, "network", 15, (0, -18))):
-        draw_band(ax, x, runs, color, label, at, shift)
-    axes[0].set(xscale="log", yscale="log", xlabel="transitions N", ylabel="RMSE of E[S'|s,a]",
-                ylim=(0.03, 1.1), yticks=(ticks := [0.03, 0.1, 0.3, 1]), yticklabels=ticks)
-    axes[1].set(xscale="log", xlabel="transitions N", ylabel="value", ylim=(-0.1, 1.1))
-    axes[2].set(xlabel="steps ahead k", ylabel=f"RMSE of S_k (N = {N_SOME})", ylim=(0.4, 2.1))
-    for ax in axes:
-        ax.minorticks_off()
+# %% Slides "How to build a model?" (I), (II), (III): what do the models converge to?
+
+def convergence(world, seed):
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
+    states, actions, mean = all_pairs(world)
+    x = world.x[states]
+    errors = []
+    for n in SIZES:
+        table, linear, network = fit_all(world, n, seed)
+        # The table predicts probabilities of cells. The mean position is sum_s' p(s') x(s').
+        errors.append([distance(table.predict(states, actions)[1] @ world.x, mean),
+                       distance(linear.predict(x, actions)[1], mean),
+                       distance(network.predict(x, actions)[1], mean)])
+    return np.transpose(errors)
 
 
-def draw_fork(ax, draws):
-    """Rows in which S' falls, model by model, in the first run; the pit's row is shaded."""
-    rng = np.random.default_rng(0)
-    ax.axhspan(1.5, 2.5, color=RED, alpha=0.12, linewidth=0)
-    for i, (x, color) in enumerate(zip(draws[0], (GREY, BLUE, RED, GREEN))):
-        ax.plot(i + rng.uniform(-0.3, 0.3, len(x)), x[:, 1], ".", color=color, markersize=2.5,
-                alpha=0.6)
-    ax.axhline(2, color=RED, linewidth=1.2)
-    ax.text(-0.45, 4.45, "red line: E[S'|s,a], in the row of the pit", color=RED, fontsize="small")
-    ax.set(ylabel="row of S'", ylim=(4.5, -0.5), yticks=range(5), xlim=(-0.5, 3.5))
-    ax.set_xticks(range(4), ["truth", "table", "Gaussian", "mixture"], fontsize="small")
+def draw_convergence(ax, world, errors):
+    draw_bands(ax, SIZES, errors, LOOKS)
+    table, bias = exact_errors(world)
+    ax.plot(SIZES, table, color=GREY, linewidth=1)
+    ax.text(SIZES[3], table[4], "exact: 1 / sqrt(N)", color=GREY, ha="right")
+    ax.axhline(bias, color=GREY, linewidth=1)
+    ax.text(SIZES[-1], 0.8 * bias, "exact: best plane", color=GREY, ha="right")
+    ax.set(xscale="log", yscale="log", xlabel="transitions N in D",
+           ylabel="error of E[S' | s, a] (cells)",
+           title="with data the table finds E[S' | s, a],\nthe linear model keeps its bias")
 
 
-def draw_values(ax, world):
-    ax.plot([-0.05, 1.05], [-0.05, 1.05], color=GREY, linewidth=1, linestyle="--")
-    for linear, color, marker in ((True, GREEN, "+"), (False, RED, "o")):
-        truth, guess = v_of_expectation(world, linear)
-        ax.plot(truth.ravel(), guess.ravel(), marker, color=color, markersize=4, alpha=0.6)
-    leap = world.cells["F"], LEAP
-    ax.annotate("leap from F", (truth[leap], guess[leap]), (-4, 8), textcoords="offset points",
-                color=RED, ha="center")
-    ax.text(0, 1.17, "v linear (the column): equal", color=GREEN)
-    ax.text(0, 1.08, "v = V*: wrong", color=RED)
-    ax.set(xlabel="E[v(S')]", ylabel="v(E[S'])", ylim=(-0.05, 1.25))
+# %% Slide "Models can be stochastic too": a leap over the pit
+
+def leap_samples(world, seed, n=400):
+    """The row of S' after a leap from F (3, n): in the world, of a Gaussian, of a mixture."""
+    rng = np.random.default_rng(seed)
+    states, _, rewards, next_states, _ = collect(world, 5000, rng, actions=[LEAP])
+    _, _, _, landings, _ = collect(world, n, rng, [world.fork], [LEAP])
+    # The walker stands near the middle of a cell, not in it: a density of whole numbers would be
+    # nothing but needles. (The table, which knows cells by their numbers, has no such trouble.)
+    x_next = world.x[next_states] + rng.normal(0, 0.15, (len(states), 2))
+    rows = [world.x[landings, 1] + rng.normal(0, 0.15, n)]
+    for n_components in [1, 5]:
+        model = MixtureModel(2, 1, n_components, seed=seed)
+        model.fit(world.x[states], np.zeros(len(states)), rewards, x_next, n_steps=1000)
+        _, x = model.sample(np.tile(world.x[world.fork], (n, 1)), np.zeros(n), rng)
+        rows.append(x[:, 1])
+    return np.array(rows)
 
 
-def draw_figure(fig, rmse, plans, ahead, draws, knows, identities):
-    world, axes = solved_world(), fig.subplots(2, 4).ravel()
-    draw_world(axes[0], world)
-    draw_curves(axes[[1, 4, 5]], world, rmse, plans, ahead)
-    draw_fork(axes[2], draws)
-    draw_values(axes[3], world)
-    for ax, values in zip(axes[6:], knows.mean(axis=0)):
-        draw_cells(ax, world, values, vmax=1.8 * values.max())
-    titles = ("a windy world with a fork", "(II), (III): to E[S'|s,a]?",
-              "stochastic models: a leap from F", "is an expectation enough?",
-              "planning on the table", "errors compound", "disagreement of 5 networks",
-              "their true error")
-    for i, (ax, title) in enumerate(zip(axes, titles)):
-        ax.set_title(title, loc="left", fontsize="medium", pad=16 if i > 5 else None)
+def values_of_the_leap(world):
+    """E[v(S')] and v(E[S']) after a leap from F, for v = V*."""
+    V, _ = value_iteration(world.P, world.R, GAMMA)
+    p = world.P[world.fork, LEAP]
+    # For a linear v(x) = w . x the two are equal, E[w . S'] = w . E[S']: then to know E[S'] is
+    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over. And
+    # E[S'] = (3.9, 2) is the pit. (V* knows whole cells only, so we look up the nearest one.)
+    nearest = ((world.x - p @ world.x) ** 2).sum(axis=1).argmin()
+    return p @ V, V[nearest]
 
 
-# %% Table and command line, the same in all five scripts
+def draw_leap(ax, world, rows):
+    pit_row = world.x[world.pit, 1]
+    ax.axhline(pit_row, color=RED)
+    # Spread out sideways, so that the points do not hide each other.
+    sideways = np.linspace(-0.3, 0.3, rows.shape[2])
+    for i, color in enumerate([GREY, RED, GREEN]):
+        ax.plot(i + sideways, rows[0, i], ".", color=color, markersize=3)
+    ax.set_xticks(range(3), ["the world", "Gaussian", "mixture"])
+    value, value_of_mean = values_of_the_leap(world)
+    ax.text(1, -1.7, f"red line: E[S'], in the row of the pit.\nE[V*(S')] = {value:.2f}, but "
+            f"V*(E[S']) = {value_of_mean:.2f}", ha="center", va="center")
+    ax.set(ylim=(len(GRID) - 0.5, -2.4), yticks=range(len(GRID)), ylabel="row of S'",
+           title="after the leap: a mixture knows\nboth landings, a Gaussian does not")
 
-def print_table(rows):
-    table = [("claim", "expected", "measured", "ok")]
-    table += [(*row[:3], "yes" if row[3] else "NO") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print(" | ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+# %% Slides "Examples of planning?" 1. and "Challenges of learned models"
+
+def plan_on_the_table(world, seed):
+    """Value of the start (2, sizes): as the model promises, and as the plan achieves."""
+    values = []
+    for n in SIZES:
+        model = LookupModel(*world.R.shape)
+        model.fit(*collect(world, n, np.random.default_rng(seed)))
+        V, Q = value_iteration(model.P, model.R, GAMMA)
+        # V is what the model promises for its best plan. Now the plan is carried out in the world.
+        # (argmax, without random ties: a fixed plan can be solved for exactly, and cannot learn.)
+        achieved = policy_value(world.P, world.R, Q.argmax(axis=1), GAMMA)
+        values.append([V[world.start], achieved[world.start]])
+    return np.transpose(values)
 
 
-def progress(text):
-    if sys.stderr.isatty():                         # nothing when piped
-        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+def optimal_value(world):
+    return value_iteration(world.P, world.R, GAMMA)[0][world.start]
+
+
+def draw_plan(ax, world, values):
+    optimal = optimal_value(world)
+    ax.axhline(optimal, color=GREY, linewidth=1)
+    ax.text(SIZES[-1], 0.83 * optimal, f"exact: V*(S) = {optimal:.3f}", color=GREY, ha="right")
+    draw_bands(ax, SIZES, values, [("promised by the model", RED, "s--"),
+                                   ("achieved in the world", BLUE, "o-")])
+    ax.set(xscale="log", xlabel="transitions N in D", ylabel="value of the start S",
+           title="planning on a table of few data\npromises more than it achieves")
+
+
+def errors_compound(world, seed):
+    """Errors of E[S_k] (3, k), from all cells; each model is fed with its own predictions."""
+    table, linear, network = fit_all(world, N_SOME, seed)
+    rng = np.random.default_rng(seed)
+    cells = np.flatnonzero(~world.terminal)
+    # The probability of each cell, one row for each cell of departure: at first one is there.
+    truth = guess = np.eye(len(world.x))[cells]
+    x_linear = x_network = world.x[cells]
+    errors = []
+    for a in rng.integers(len(MOVES), size=N_AHEAD):
+        truth = truth @ world.P[:, a]
+        guess = guess @ table.P[:, a]
+        # These two know expected positions only. Such a position is soon in no cell's middle, and
+        # perhaps out of the grid: nothing like it was in the data.
+        actions = np.full(len(cells), a)
+        _, x_linear = linear.predict(x_linear, actions)
+        _, x_network = network.predict(x_network, actions)
+        positions = [guess @ world.x, x_linear, x_network]
+        errors.append([distance(x, truth @ world.x) for x in positions])
+    return np.transpose(errors)
+
+
+def draw_compound(ax, errors):
+    draw_bands(ax, np.arange(1, N_AHEAD + 1), errors, LOOKS)
+    ax.set(xlabel="steps ahead k", ylabel="error of E[S_k] (cells)", ylim=(0, None),
+           title="errors compound in positions,\nless in a table's probabilities")
+
+
+# %% Slide "Why Model-Based RL?": the uncertainty of a model
+
+def what_it_knows(world, seed):
+    """Disagreement of five networks, and their true error (2, columns)."""
+    # Data only from the columns up to F.
+    seen = np.flatnonzero(world.x[:, 0] <= world.x[world.fork, 0])
+    s, a, rewards, s2, _ = collect(world, N_SOME, np.random.default_rng(seed), seen)
+    model = NeuralModel(2, len(MOVES), n_members=5, seed=seed, **SMALL)
+    model.fit(world.x[s], a, rewards, world.x[s2], **SHORT)
+    states, actions, mean = all_pairs(world)
+    x = world.x[states]
+    error = np.linalg.norm(model.predict(x, actions)[1] - mean, axis=1)
+    # bincount sums up the numbers of each column of the grid.
+    column = x[:, 0].astype(int)
+    sums = [np.bincount(column, model.spread(x, actions)), np.bincount(column, error)]
+    return np.array(sums) / np.bincount(column)
+
+
+def draw_known(ax, world, known):
+    ax.axvspan(-0.5, world.x[world.fork, 0] + 0.5, color=GREY, alpha=0.15)
+    draw_bands(ax, np.arange(len(WIND)), known, [("disagreement (sds of S' - S)", BLUE, "o-"),
+                                                 ("true error (cells)", RED, "s--")])
+    ax.set(xlabel="column (grey: with data)", ylabel="mean over rows and actions",
+           title="where five networks saw no data,\nthey disagree, and err")
+
+
+# %% The run: what is printed, and main
+
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near, and why."""
+    print(f"{what:46} | {measured:8.4f} | {compare}")
+
+
+def run_all(axes, n_runs, seed):
+    """All experiments, panels and printed lines, in the order of the slides."""
+    print(f"{'what':46} | measured | compare")
+    world = make_world()
+    draw_world(axes[0, 0], world)
+
+    errors = repeat(convergence, world, n_runs, seed)
+    draw_convergence(axes[0, 1], world, errors)
+    table, bias = exact_errors(world)
+    what = f"error of E[S'|s,a], N = {SIZES[-1]}: "
+    row(what + "table", errors[:, 0, -1].mean(), f"{table[-1]:.4f}: exact, noise / sqrt(N)")
+    row(what + "linear", errors[:, 1, -1].mean(), f"{bias:.4f}: exact, the best plane")
+    row(what + "network", errors[:, 2, -1].mean(), "between the two")
+
+    rows = repeat(leap_samples, world, n_runs, seed)
+    draw_leap(axes[0, 2], world, rows)
+    in_pit_row = (np.abs(rows - world.x[world.pit, 1]) < 0.5).mean(axis=(0, 2))
+    row("leap: share in the pit's row, Gaussian", in_pit_row[1], "0: nobody lands there")
+    row("leap: share in the pit's row, mixture", in_pit_row[2], "0, the same")
+
+    # Two experiments that take little time are run more often.
+    values = repeat(plan_on_the_table, world, 10 * n_runs, seed)
+    draw_plan(axes[1, 0], world, values)
+    promised, achieved = values.mean(axis=0)
+    row(f"value of S, N = {SIZES[1]}: promised", promised[1], "above what is achieved")
+    row(f"value of S, N = {SIZES[1]}: achieved", achieved[1],
+        f"at most {optimal_value(world):.4f}: exact, V*")
+
+    ahead = repeat(errors_compound, world, 4 * n_runs, seed)
+    draw_compound(axes[1, 1], ahead)
+    network = ahead[:, 2].mean(axis=0)
+    row(f"network: error at step {N_AHEAD} / at step 1", network[-1] / network[0], "far above 1")
+
+    known = repeat(what_it_knows, world, n_runs, seed)
+    draw_known(axes[1, 2], world, known)
+    disagreement = known[:, 0].mean(axis=0)
+    row("disagreement: last column / first column", disagreement[-1] / disagreement[0],
+        "far above 1: no data there")
 
 
 def main():
+    # SUPPRESS keeps an error message to one sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, metavar="N", help="independent runs (default 8)")
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="base seed (default 0)")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: 2 runs")
-    parser.add_argument("--save", type=Path, metavar="PATH", help="write the figure: png, pdf, svg")
-    args = parser.parse_args()
-    n_runs = args.runs if args.runs is not None else 2 if args.quick else 8
-    if n_runs < 1 or args.seed < 0:
+    parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
+    # In a notebook the command line is the one that started the notebook: not for us.
+    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
-
-    import matplotlib.pyplot as plt                 # here: using the functions needs only NumPy
-    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-                         "svg.hashsalt": "same seed, same file"})
-    fig = plt.figure(figsize=(12.8, 7.2), layout="constrained")
-    has_window = fig.canvas.required_interactive_framework is not None
-    path = args.save or (None if has_window else Path(Path(__file__).stem + ".png"))
-    if path:                                        # refuse what cannot be written before any work
-        kind, part = path.suffix[1:].lower(), path.with_name(path.name + ".part")
-        if kind not in ("png", "pdf", "svg") or path.is_dir():
-            parser.error(f"--save needs a file name ending in .png, .pdf or .svg, not {path.name}")
+    fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
+    # Without a display, matplotlib falls back to "agg", which can only write files.
+    if args.save is None and plt.get_backend().lower() == "agg":
+        args.save = "expectation_model.png"
+    if args.save:
+        # An empty figure first, so that a bad file name is refused before all the work.
         try:
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            parser.error(f"cannot write {path}: {error.strerror}; --save PATH chooses a place")
-
-    results = run_experiments(n_runs, args.seed, progress)
-    progress("drawing")
-    draw_figure(fig, **results)
-    if path:
-        try:                                        # only a complete picture replaces an old one
-            fig.savefig(part, format=kind, dpi=150,
-                        metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    progress("")
-    print_table(check_claims(**results))
-    if path:
-        print(f"figure: {path}")
-    sys.stdout.flush()                              # notice here, not at exit, a reader that left
-    if has_window and not args.save:
+            fig.savefig(args.save)
+        except (OSError, ValueError) as error:
+            parser.error(f"cannot write {args.save}: {error}")
+    run_all(axes, args.runs, args.seed)
+    if args.save:
+        fig.savefig(args.save, dpi=150)
+        print("figure:", args.save)
+    else:
         plt.show()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:                         # our output went to a program that closed early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    main()
