@@ -15,33 +15,34 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps: with n = 0, 5, 50 imagined updates after each of them, an episode
-    is down to 20 steps around episode 28, 6, 3. Episode 1 is the same random walk for all three:
-    as long as no reward was seen, there is nothing to learn and nothing to plan for.
-    When the path is blocked, Dyna-Q believes its outdated model; half of the runs never find the
+    Planning saves real steps. Without it (n = 0) an episode is down to 20 steps in episode 28,
+    with n = 5 imagined updates after each real step in episode 6, with n = 50 in episode 3.
+    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
+    When the path is blocked, Dyna-Q believes its outdated model: half of the runs never find the
     new path. When a shortcut opens, hardly any run notices. Dyna-Q+ goes back to what it has not
-    tried for long, and finds both. Replay is the same as Dyna-Q until the walls move; then old
-    transitions, which Dyna's model has replaced, go on to mislead it.
+    tried for long, and finds both. Replay is the same as Dyna-Q until the walls move. From then
+    on its buffer still holds the old transitions, which Dyna's model has forgotten.
 
-Try: three changes of one line, each with the question that it answers
-    in epsilon_greedy return values.index(best)     Why at random? (No episode ever ends.)
-    KAPPA = 1e-4, then KAPPA = 5e-3                 How curious is too little, how too much?
-    ALPHA = 0.1                                     Does the bonus help a slow learner as well?
+Try: change one line, run again, and answer
+    in epsilon_greedy the last line becomes "return values.index(best)", the first of the best.
+        Why must ties be broken at random? (Hint: episode 1 does not end. Stop with Ctrl-C.)
+    KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
+    ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
 Notation
     s, a, r, s2     S, A, R, S' of a real step: state 18, action 1, reward 0.0, next state 19
     state, action, reward, next_state               the same of an imagined step
     S, A            the number of states and of actions: 54, 4
     Q[s][a]         estimated value of action a in state s: 0.51
-    memory[s][a]    what followed a in s, oldest first: [(0.0, 19, False), ...]
+    memory[s][a]    what followed a in s, oldest first: [(R, S', terminated), ...]
     n_planning      the slide's n: imagined updates after each real step
     t, tau          real steps so far; real steps since a pair was last tried (if never: t)
     alpha, gamma    step size and discount: 0.1, 0.95
     epsilon, kappa  probability of a random action; size of Dyna-Q+'s bonus: 0.1, 0.001
 
 Left out on purpose
-    Models of chance (see expectation_model.py), prioritized sweeping, function approximation. DQN
-    draws from its whole buffer. replay_q draws pairs as Dyna does, so only one thing differs.
+    Worlds with chance (see expectation_model.py), and networks in place of the table Q. DQN draws
+    from its whole buffer; replay_q draws pairs as Dyna does, so that only one thing differs.
 
 Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
@@ -65,7 +66,7 @@ import numpy as np
 
 # %% Settings
 
-# '#' is a wall, 'S' the start, 'G' the goal. Draw a maze of your own: the pictures follow.
+# '#' is a wall, 'S' the start, 'G' the goal. Draw mazes of your own if you like.
 DYNA_MAZE = [".......#G",
              "..#....#.",
              "S.#....#.",
@@ -90,9 +91,10 @@ SHORTCUT = dict(rows=GAP_LEFT, later_rows=GAP_BOTH, change_at=3000)
 # The slide's three agents: no planning (this is Q-learning), a little, a lot.
 N_PLANNING = [0, 5, 50]
 
-# For the mazes that change, the book prints no settings; ours show both of its effects. alpha = 1
-# replaces an old value by the new one, which is right where nothing is random. With alpha = 0.1
-# most of Dyna-Q+'s small bonus would be lost on its way from a far cell back to the start.
+# The book prints no settings for the mazes that change. With these, both slides can be seen.
+# alpha = 1 replaces an old value by the new one, which is right where nothing is random. Dyna-Q+
+# has its small bonus at far cells, and the news of it must travel back to the start, one update
+# for each cell on the way. With alpha = 0.1 each of them would let only a tenth of it pass.
 N_CHANGING = 10
 ALPHA = 1.0
 KAPPA = 1e-3
@@ -123,68 +125,77 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
+        # A maze that never changes is one whose later layout is the same.
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
+        self.height = len(rows)
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        if {len(row) for row in [*rows, *later_rows]} != {self.width}:
-            raise ValueError("the rows of a maze must be equally long")
-        # Without a way to a goal an episode would never end. After the walls have moved, there
-        # must be one from every cell in which the agent may stand by then. That cell may have
-        # become a wall: the agent can leave it, but not come back. So we ask its neighbours.
-        cells = {}
-        for layout in self.layouts:
-            if layout.count("S") != 1 or len(layout) != len(self.layouts[0]):
-                raise ValueError("each layout of a maze needs one S, and both the same size")
-            distances = self.distances(layout)
-            for s in [layout.index("S"), *cells]:
-                if not distances.keys() & self.moves(layout, s):
-                    raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
-            cells = distances
-        # All that an agent asks of Gymnasium's spaces: how many states, how many actions.
-        self.observation_space = SimpleNamespace(n=len(layout))
+        for row in [*rows, *later_rows]:
+            if len(row) != self.width or len(later_rows) != self.height:
+                raise ValueError("the rows of a maze must be equally long, and as many later on")
+        self.check_ways()
+        # What an agent asks of Gymnasium's spaces: how many states, how many actions.
+        self.observation_space = SimpleNamespace(n=self.height * self.width)
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)
 
+    def check_ways(self):
+        """Without a way from S to a goal, an episode would never end."""
+        visited = []
+        for layout in self.layouts:
+            if layout.count("S") != 1:
+                raise ValueError("each layout of a maze needs exactly one start S")
+            distance = self.distances(layout)
+            # In the later layout an agent may be wherever it could go in the first one, even
+            # inside a new wall. It can walk out of that, so we look at the cells next to it.
+            for s in [layout.index("S"), *visited]:
+                if not any(s2 in distance for s2 in self.moves(layout, s)):
+                    raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
+            visited = list(distance)
+
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
-        up = s - self.width if s >= self.width else s
-        right = s + 1 if (s + 1) % self.width else s            # not from the last column
-        down = s + self.width if s + self.width < len(layout) else s
-        left = s - 1 if s % self.width else s                   # not from the first column
+        row, column = divmod(s, self.width)
+        up = s - self.width if row > 0 else s
+        right = s + 1 if column < self.width - 1 else s
+        down = s + self.width if row < self.height - 1 else s
+        left = s - 1 if column > 0 else s
         return [s if layout[s2] == "#" else s2 for s2 in [up, right, down, left]]
 
     def distances(self, layout):
-        """Steps to the nearest goal: {s: steps}, without the cells from which there is no way."""
-        # From the goals outwards: first all cells 1 step away, then those 2 steps away, ...
+        """{state: steps to the nearest goal}; cells without a way to a goal are left out."""
+        # We walk backwards from the goals, which is right because every move can be undone:
+        # first come all cells 1 step away, then those 2 steps away, and so on.
         found = [s for s, letter in enumerate(layout) if letter == "G"]
         distance = {s: 0 for s in found}
-        for s in found:                 # the list grows while the loop goes along it
+        for s in found:                 # this list grows while the loop goes along it
             for s2 in self.moves(layout, s):
                 if s2 not in distance:
                     distance[s2] = distance[s] + 1
                     found.append(s2)
         return distance
 
-    def layout(self):
-        """The layout now. Walls move at one exact step, not at the end of an episode."""
+    def layout_now(self):
+        """The walls move at one exact step, not at the end of an episode."""
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
         """Back to the start. A seed begins a new run: real steps are counted from 0 again."""
         if seed is not None:
             self.t = 0
-        self.state = self.layout().index("S")
+        self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout()
+        layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
-        return self.state, float(terminated), terminated, False, {}
+        reward = 1.0 if terminated else 0.0
+        return self.state, reward, terminated, False, {}
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
@@ -194,7 +205,7 @@ def epsilon_greedy(values, epsilon, rng):
     if rng.random() < epsilon:
         return rng.randrange(len(values))
     # Ties are broken at random. In the beginning all values are equal, and the first of them
-    # would be the same action everywhere: the agent would run into the same wall for ever.
+    # would be "up" in every state: the agent would run into the same wall again and again.
     best = max(values)
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
@@ -211,10 +222,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     seed        an int or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
-    Returns Q (S, A), the steps of each finished episode (E,), the reward of each real step (T,).
-    With kappa, Q contains the bonus. With epsilon = 0 or a large kappa an episode may never end:
-    then give n_steps. Needs epsilon_greedy. ValueError for an argument out of range, for states
-    or actions that are not numbered from 0, and for a reward of NaN.
+    Returns three arrays: Q (S, A), the steps of each finished episode (E,), and the reward of each
+    real step (T,). With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
+    is only curious (large kappa) may never reach the end of an episode: then give n_steps.
+    ValueError for an argument out of range, for states or actions that are not numbered from 0,
+    and for a reward of NaN. Needs epsilon_greedy.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
@@ -222,10 +234,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> [float(part.sum()) for part in np.split(rewards, steps.cumsum())[:3]]  # return by episode
     [1.0, 1.0, 1.0]
     """
-    # "not (...)", because NaN fails every comparison: so it is refused as well.
+    # Written as "not (all is right)": a NaN makes every comparison false, so it is refused too.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and 0 <= kappa < math.inf and n_planning >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
+    # Gymnasium's spaces may count from another `start`; our tables count from 0.
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0) != 0:
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
@@ -235,15 +248,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Separate streams of random numbers for the environment, acting, planning and replay.
     # With a single stream, more planning would also change how the agent walks in episode 1,
     # where there is nothing to learn yet, and n = 0, 5, 50 could not be compared.
-    seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
-    acting = random.Random(seeds[1])
-    planning = random.Random(seeds[2])
-    replaying = random.Random(seeds[3])
+    env_seed, *seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
+    acting, planning, replaying = [random.Random(one) for one in seeds]
 
-    # Lists, not arrays: a single number of a NumPy array takes several times as long to read.
+    # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     memory = {}                                 # memory[s][a] = [(r, s2, terminated), ...]
-    known = {}                                  # known[s] lists the actions in memory[s]
+    known = {}                                  # known[s]: the actions that are in memory[s]
     tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
     rewards = []
     steps_per_episode = []
@@ -255,20 +266,24 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         future = 0.0 if terminated else max(Q[s2])
         Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
-    s, _ = env.reset(seed=seeds[0])
+    s, _ = env.reset(seed=env_seed)
+    # Of the two limits one holds; the other is set to infinity.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state; (b) A <- epsilon-greedy(S, Q)
-        # int() makes a copy: an environment may go on to change the array that it returned.
+        # (a) S <- current (nonterminal) state. int(), because some environments return an array
+        # and change it at the next step: then s would change with it, before we have used it.
         s = int(s)
+
+        # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting)
 
         # (c) Take action A; observe resultant reward R, and state S'
         s2, r, terminated, truncated, _ = env.step(a)
-        s2, r = int(s2), float(r)
+        s2 = int(s2)
+        r = float(r)
         if math.isnan(r):
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
@@ -282,17 +297,19 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         if s not in memory:
             memory[s] = {}
             # A model can also be asked about actions that were never tried, and Dyna-Q+ does so:
-            # until tried, they "stay put, with reward 0". A replay buffer knows nothing of them.
+            # until they are tried, it assumes "stay in s, reward 0". A replay buffer cannot.
             if kappa > 0 and not replay:
                 memory[s] = {b: [(0.0, s, False)] for b in range(A)}
-        memory[s].setdefault(a, []).append((r, s2, terminated))
+        if a not in memory[s]:
+            memory[s][a] = []
+        memory[s][a].append((r, s2, terminated))
         known[s] = list(memory[s])
         tried_at[s][a] = t
 
         # (f) Repeat n times: S <- a visited state, A <- an action known there, both at random.
         # The names are new, because s, a, r, s2 still belong to the real step.
         for state in planning.choices(list(memory), k=n_planning):
-            # This is planning.choice(known[state]), in half the time.
+            # The plain line is planning.choice(known[state]). This one takes half the time.
             action = known[state][int(planning.random() * len(known[state]))]
             if replay:
                 # R, S' <- any of its stored transitions. Old ones may no longer be true.
@@ -300,14 +317,15 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             else:
                 # R, S' <- Model(S,A)
                 reward, next_state, ended = memory[state][action][-1]
-            # Dyna-Q+: what was not tried for long may have changed. The bonus makes the agent
-            # curious to go there. It is imagined only: no real step is paid for it.
+            # Dyna-Q+: what was not tried for long may have changed, and the bonus makes the agent
+            # curious to go there. It is only imagined: no real step is paid for it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(state, action, reward, next_state, ended)
 
         s = s2
         if terminated or truncated:
+            # All steps so far, less those of the episodes before.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, dtype=int), np.array(rewards)
@@ -317,8 +335,9 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     A pair is drawn as in dyna_q, but R, S' come from any of its stored transitions, not from the
-    model. Needs dyna_q, and has its other arguments, results and errors. kappa works here too:
-    the pairs in the buffer get the bonus.
+    model. Where nothing is random and nothing changes, these are all the same, and so is Q. The
+    other arguments, results and errors are those of dyna_q. kappa works here too: the pairs in the
+    buffer get the bonus. Needs dyna_q, epsilon_greedy.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
@@ -330,8 +349,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps should an episode take?
 
 def expected_steps(rows, epsilon):
-    """Mean steps from S to G on shortest paths (ties at random) with epsilon random actions:
-    epsilon = 0 gives the shortest path, epsilon = 1 the random walk."""
+    """Mean number of steps from S to G of an agent that knows the shortest paths (ties at random)
+    and takes a random action with probability epsilon. With epsilon = 1 it is the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
     distance = maze.distances(layout)
@@ -347,15 +366,17 @@ def expected_steps(rows, epsilon):
                 P[s, s2] += (1 - epsilon) / len(shortest)
             for s2 in moves:
                 P[s, s2] += epsilon / len(moves)
-    # The steps to go are h(s) = 1 + sum_s2 P[s, s2] h(s2), and 0 at the goal. In matrices this
-    # is h = one_step + P h, so (I - P) h = one_step: a system of linear equations.
-    return np.linalg.solve(np.eye(len(layout)) - P, one_step)[maze.state]
+    # The steps to go from s are h(s) = 1 + sum_s2 P[s, s2] h(s2), and 0 at a goal. For all states
+    # at once: h - P h = one_step. NumPy solves this system of linear equations.
+    h = np.linalg.solve(np.eye(len(layout)) - P, one_step)
+    return h[layout.index("S")]
 
 
 # %% What the experiments and panels below share
 
 def run_seeds(n_runs, seed):
-    """One seed per run. All methods get the same ones, so that they meet the same luck."""
+    """One seed per run. All methods get the same ones, so that they meet the same luck. Run 0 has
+    the same seed however many there are."""
     return np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
 
 
@@ -370,7 +391,7 @@ def draw_band(ax, runs, color, style, label):
 
 
 def draw_maze(ax, rows):
-    # One square per cell, dark for a wall. Row 0 belongs at the top.
+    # One square per cell, grey for a wall (at vmax it would be black). Row 0 belongs at the top.
     walls = [[letter == "#" for letter in row] for row in rows]
     ax.pcolormesh(walls, cmap="Greys", vmax=1.6, edgecolors="lightgrey")
     ax.set(aspect="equal", xticks=[], yticks=[])
@@ -395,11 +416,11 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-    walk, greedy, shortest = [expected_steps(DYNA_MAZE, epsilon) for epsilon in [1, 0.1, 0]]
-    for exact in [walk, greedy, shortest]:
+    walk, some_random, shortest = [expected_steps(DYNA_MAZE, epsilon) for epsilon in [1, 0.1, 0]]
+    for exact in [walk, some_random, shortest]:
         ax.axhline(exact, color=GREY, linewidth=0.8)
     ax.text(50, 1.1 * walk, f"random walk: {walk:.1f}", ha="right", color=GREY)
-    ax.text(1, 0.9 * shortest, f"shortest path: {shortest:.0f}\nwith 10 % random actions: {greedy:.1f}",
+    ax.text(1, 0.9 * shortest, f"shortest path: {shortest:.0f}\nwith 10 % random actions: {some_random:.1f}",
             va="top", color=GREY)
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
     ax.set(xscale="log", yscale="log", ylim=(6, 2000), xlabel="episode", ylabel="real steps",
@@ -410,47 +431,48 @@ def draw_comparison(ax, steps):
 
 
 def halfway(i, steps, seed):
-    """What agent i knows halfway through episode 2 of run 0: Q (S, A), and its state."""
+    """What N_PLANNING[i] has learned halfway through episode 2 of run 0: Q (S, A), and its state."""
     # With the same seed it walks as it did in compare_planning, but stops earlier.
-    n_steps = int(steps[0, i, 0] + steps[0, i, 1] // 2)
+    episode_1, episode_2 = steps[0, i, :2].astype(int).tolist()
+    n_steps = episode_1 + episode_2 // 2
     maze = Maze(DYNA_MAZE)
     Q, _, _ = dyna_q(maze, N_PLANNING[i], n_steps=n_steps, seed=run_seeds(1, seed)[0])
     return Q, maze.state
 
 
-def draw_policy(ax, Q, agent, n):
+def draw_policy(ax, Q, position, n):
     draw_maze(ax, DYNA_MAZE)
     width = len(DYNA_MAZE[0])
     # A cell knows a way if its actions differ in value. In the others all values are still 0.
-    known = np.flatnonzero(np.ptp(Q, axis=1))
+    known = np.flatnonzero(Q.max(axis=1) > Q.min(axis=1))
     for s in known:
         arrow = ["^", ">", "v", "<"][Q[s].argmax()]
         ax.plot(s % width + 0.5, s // width + 0.5, arrow, color=BLUE)
-    ax.plot(agent % width + 0.5, agent // width + 0.5, "o", color=RED, markersize=14, fillstyle="none")
+    ax.plot(position % width + 0.5, position // width + 0.5, "o", color=RED, markersize=14, fillstyle="none")
     ax.set(title=f"halfway through episode 2, n = {n}:\ncells that know a way: {len(known)}",
            xlabel="triangles: the best actions so far\ncircle: the agent")
 
 
 # %% Slides "Dyna-Q: harder", "Dyna-Q: easier" and "What about Experience Replay?"
 
-def changing_maze(maze, learner, n_steps, n_runs, seed, kappa=0.0):
+def changing_maze(settings, learner, n_steps, n_runs, seed, kappa=0.0):
     """Rewards so far (runs, n_steps) of `learner`, dyna_q or replay_q, while the walls move."""
     rewards = np.zeros((n_runs, n_steps))
     for run, run_seed in enumerate(run_seeds(n_runs, seed)):
-        _, _, rewards[run] = learner(Maze(**maze), N_CHANGING, n_steps=n_steps, alpha=ALPHA,
+        _, _, rewards[run] = learner(Maze(**settings), N_CHANGING, n_steps=n_steps, alpha=ALPHA,
                                      kappa=kappa, seed=run_seed)
     return rewards.cumsum(axis=1)
 
 
-def draw_change(ax, maze, dyna, other, name, title):
+def draw_change(ax, settings, dyna, other, name, title):
     draw_band(ax, dyna, BLUE, "-", "Dyna-Q")
     draw_band(ax, other, RED, "--", name)
-    ax.axvline(maze["change_at"], ymax=0.6, color=GREY, linestyle=":")
+    ax.axvline(settings["change_at"], ymax=0.6, color=GREY, linestyle=":")
     ax.set(title=title, xlabel="real steps (dotted: the walls move)", ylabel="rewards so far")
     # Above the curves there is room for the maze before and after the walls move.
     ax.set_ylim(0, 1.6 * ax.get_ylim()[1])
-    draw_maze(ax.inset_axes([0.02, 0.66, 0.45, 0.32]), maze["rows"])
-    draw_maze(ax.inset_axes([0.53, 0.66, 0.45, 0.32]), maze["later_rows"])
+    draw_maze(ax.inset_axes([0.02, 0.66, 0.45, 0.32]), settings["rows"])
+    draw_maze(ax.inset_axes([0.53, 0.66, 0.45, 0.32]), settings["later_rows"])
     ax.legend(loc="lower right")
 
 
@@ -466,32 +488,30 @@ def run_all(axes, n_runs, seed):
     print(f"{'what':46} | measured | compare")
     steps = compare_planning(n_runs, seed)
     draw_comparison(axes[0, 0], steps)
-    walk, greedy = expected_steps(DYNA_MAZE, 1), expected_steps(DYNA_MAZE, 0.1)
-    row("steps in episode 1", steps[:, 0, 0].mean(), f"{walk:.1f}: exact, of a random walk")
-    row("n = 50: steps in episodes 31 to 50", steps[:, 2, 30:].mean(),
-        f"{greedy:.1f}: exact, shortest paths with 10 % random actions")
+    row("steps in episode 1", steps[:, 0, 0].mean(),
+        f"{expected_steps(DYNA_MAZE, 1):.1f}, exact for the random walk")
     for i, book in enumerate([25, 5, 3]):
-        short = steps[:, i].mean(axis=0) <= 20
-        row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", 1 + short.argmax(),
-            f"about {book} in the textbook")
-    for i in [0, 2]:
-        Q, agent = halfway(i, steps, seed)
-        draw_policy(axes[0, 1 + i // 2], Q, agent, N_PLANNING[i])
+        # argmax gives the place of the first True.
+        first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
+        row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first, f"about {book} in the book")
+    draw_policy(axes[0, 1], *halfway(0, steps, seed), N_PLANNING[0])
+    draw_policy(axes[0, 2], *halfway(2, steps, seed), N_PLANNING[2])
 
+    # Compare with the means of 2000 runs of another program (tests/expected).
     dyna = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed)
     plus = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed, KAPPA)
     replay = changing_maze(BLOCKING, replay_q, 3000, n_runs, seed)
     draw_change(axes[1, 0], BLOCKING, dyna, plus, "Dyna-Q+", "harder: the path is blocked")
     draw_change(axes[1, 2], BLOCKING, dyna, replay, "replay", "replay: old transitions mislead it")
-    row("blocked path: rewards of Dyna-Q", dyna[:, -1].mean(), "74 in 2000 runs elsewhere")
-    row("blocked path: rewards of Dyna-Q+", plus[:, -1].mean(), "142")
-    row("blocked path: rewards of replay", replay[:, -1].mean(), "below Dyna-Q")
+    row("blocked path: rewards of Dyna-Q", dyna[:, -1].mean(), "74, mean of 2000 other runs")
+    row("blocked path: rewards of Dyna-Q+", plus[:, -1].mean(), "142, mean of 2000 other runs")
+    row("blocked path: rewards of replay", replay[:, -1].mean(), "less than Dyna-Q")
 
     dyna = changing_maze(SHORTCUT, dyna_q, 6000, n_runs, seed)
     plus = changing_maze(SHORTCUT, dyna_q, 6000, n_runs, seed, KAPPA)
     draw_change(axes[1, 1], SHORTCUT, dyna, plus, "Dyna-Q+", "easier: a shortcut opens")
-    row("shortcut: rewards of Dyna-Q", dyna[:, -1].mean(), "284 in 2000 runs elsewhere")
-    row("shortcut: rewards of Dyna-Q+", plus[:, -1].mean(), "346")
+    row("shortcut: rewards of Dyna-Q", dyna[:, -1].mean(), "284, mean of 2000 other runs")
+    row("shortcut: rewards of Dyna-Q+", plus[:, -1].mean(), "346, mean of 2000 other runs")
 
 
 def main():
