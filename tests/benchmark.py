@@ -1,9 +1,8 @@
-"""How fast the scripts are, each number beside a yardstick measured in the same run.
+"""The five speed targets, each a ratio to a yardstick timed in turns with it, and the default runs' seconds.
 
-    python tests/benchmark.py              all scripts (a few minutes, on an otherwise idle machine)
-    python tests/benchmark.py dyna_q       some
+    python tests/benchmark.py          one short table; two minutes on an otherwise idle machine
 
-"ratio" is value / yardstick: it carries over to other machines, seconds do not. Nothing is asserted.
+Ratios carry over to other machines, seconds do not. Nothing is asserted.
 """
 import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg")
@@ -29,41 +28,18 @@ def load(name):
     return module
 
 
-def seconds(function, *arguments, repeat=3, timer=time.process_time, **keywords):
-    """The best of `repeat` timings in processor time: other work on the machine adds nothing."""
-    times = []
-    for _ in range(repeat):
-        start = timer()
-        function(*arguments, **keywords)
-        times.append(timer() - start)
-    return min(times)
+def seconds(function):
+    """Processor time: other work on the machine adds little."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
 
 
-def together(function, yardstick, repeat=5):
+def in_turns(function, yardstick, repeat):
     """The best of both, timed in turns, so that a busy moment of the machine meets both."""
-    pairs = [(seconds(function, repeat=1), seconds(yardstick, repeat=1)) for _ in range(repeat)]
-    return [min(column) for column in zip(*pairs)]
+    times = [(seconds(function), seconds(yardstick)) for _ in range(repeat)]
+    return [min(column) for column in zip(*times)]
 
-
-def list_yardstick(n=500_000):
-    """Seconds of one turn of a loop that adds to an element of a list."""
-    def loop():
-        numbers = [0.0] * 64
-        for i in range(n):
-            numbers[i & 63] += 0.5 * i
-    return seconds(loop) / n
-
-
-def default_run(script):
-    """Seconds of the default run, in a process of its own; the yardstick's loop counts as 1e7 turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(REPOSITORY / f"{script}.py"), "--save", f"{folder}/figure.png"]
-        value = seconds(subprocess.run, command, check=True, capture_output=True, repeat=1,
-                        timer=time.perf_counter)
-    return f"{script}.py, default run", value, "s", value / (1e7 * list_yardstick()), "10^7 list turns"
-
-
-# ---------------------------------------------------------------- dyna_q.py
 
 def numpy_dyna(env, n_planning, n_steps, rng, alpha=0.1, gamma=0.95, epsilon=0.1):
     """Dyna-Q as assignments have it: NumPy arrays, one element at a time."""
@@ -88,105 +64,85 @@ def numpy_dyna(env, n_planning, n_steps, rng, alpha=0.1, gamma=0.95, epsilon=0.1
         s = env.reset()[0] if terminated else s2
 
 
-def bench_dyna_q(script):
-    yardstick = list_yardstick()
-    rows, n_steps = [], 4000
-    without = seconds(script.dyna_q, script.Maze(script.DYNA_MAZE), 0, n_steps=n_steps)
-    for n in (5, 50, 500):
-        total = seconds(script.dyna_q, script.Maze(script.DYNA_MAZE), n, n_steps=n_steps)
-        value = (total - without) / (n * n_steps)
-        rows.append((f"dyna_q, planning update at n={n}", 1e6 * value, "us", value / yardstick, "list turn"))
-    rows.append(("dyna_q, real step", 1e6 * without / n_steps, "us", without / n_steps / yardstick, "list turn"))
-    value = seconds(numpy_dyna, script.Maze(script.DYNA_MAZE), 50, 400, np.random.default_rng(0), repeat=1)
-    value /= 50 * 400
-    rows.append(("the same loop on NumPy arrays, n=50", 1e6 * value, "us", value / yardstick, "list turn"))
-    return rows
+def planning_update(script, n=50, n_steps=4000):
+    """dyna_q's planning updates, less its real steps, against those of the NumPy loop."""
+    def run(n):
+        return lambda: script.dyna_q(script.Maze(script.DYNA_MAZE), n, n_steps=n_steps)
+    planned, plain = in_turns(run(n), run(0), 5)
+    loop = seconds(lambda: numpy_dyna(script.Maze(script.DYNA_MAZE), n, 400, np.random.default_rng(0)))
+    return (planned - plain) / (n * n_steps) / (loop / (n * 400))
 
 
-# ---------------------------------------------------------------- expectation_model.py
-
-def products(shapes, batch, n_steps, members=()):
+def products(shapes, batch, n_steps):
     """The matrix products of n_steps of a fit: forwards; backwards to weights and to layers below."""
     rng = np.random.default_rng(0)
-    layers = [(rng.normal(size=(*members, batch, i)), rng.normal(size=(*members, i, o)),
-               rng.normal(size=(*members, batch, o))) for i, o in shapes]
+    layers = [(rng.normal(size=(batch, i)), rng.normal(size=(i, o)),
+               rng.normal(size=(batch, o))) for i, o in shapes]
 
     def run():
         for _ in range(n_steps):
             for k, (h, W, d) in enumerate(layers):
                 h @ W
-                h.swapaxes(-1, -2) @ d
+                h.T @ d
                 if k:
-                    d @ W.swapaxes(-1, -2)
+                    d @ W.T
     return run
 
 
-def bench_expectation_model(script):
+def fit_of_networks(script, n_steps=500):
+    """NeuralModel.fit, a network for the reward and one for the change, against their products."""
     rng = np.random.default_rng(0)
     x, actions = rng.normal(size=(5000, 3)), rng.integers(3, size=5000)
-    data, n_steps, rows = (x, actions, x[:, 0] + actions, x + np.sin(x[:, ::-1])), 500, []
-    for name, members in (("one network", 1), ("ensemble of 5", 5)):
-        model = script.NeuralModel(3, 3, n_members=members)
-        parts = [products(((6, 64), (64, 64), (64, o)), 128, n_steps, (members,)) for o in (3, 1)]
-        value, own = together(lambda: model.fit(*data, n_steps=n_steps), lambda: [f() for f in parts])
-        rows.append((f"NeuralModel.fit, {name}, {n_steps} steps", value, "s", value / own,
-                     "its matrix products"))
-    mixture = script.MixtureModel(3, 3)
-    value, own = together(lambda: mixture.fit(*data, n_steps=n_steps),
-                          products(((6, 64), (64, 64), (64, 45)), 128, n_steps))
-    rows.append((f"MixtureModel.fit, {n_steps} steps", value, "s", value / own, "its matrix products"))
-    P, R, V = rng.dirichlet(np.ones(200), size=(200, 4)), rng.normal(size=(200, 4)), np.zeros(200)
-    value, own = together(lambda: script.value_iteration(P, R, 0.9),
-                          lambda: [P @ V for _ in range(300)])
-    rows.append(("value_iteration, 200 states, gamma 0.9", value, "s", value / own, "300 x P @ V"))
-    return rows
+    data = x, actions, x[:, 0] + actions, x + np.sin(x[:, ::-1])
+    parts = [products(((6, 64), (64, 64), (64, outputs)), 128, n_steps) for outputs in (3, 1)]
+    model = script.NeuralModel(3, 3)
+    value, own = in_turns(lambda: model.fit(*data, n_steps=n_steps), lambda: [part() for part in parts], 5)
+    return value / own
 
 
-# ---------------------------------------------------------------- mpc.py
-
-def bench_mpc(script):
-    rng, f = np.random.default_rng(0), np.float32
+def fit_of_dynamics(script):
+    """NeuralDynamics.fit against its products, three forwards and five backwards."""
+    rng = np.random.default_rng(0)
     states, actions = rng.normal(size=(5000, 4)), rng.uniform(-1, 1, (5000, 2))
-    next_states = states + 0.1 * np.tanh(states @ rng.normal(size=(4, 4)))
     model = script.NeuralDynamics(4, 2, hidden=64)
-    model.fit(states, actions, next_states, n_epochs=1)
-    W1, W2, W3 = (rng.normal(size=shape).astype(f) for shape in ((6, 64), (64, 64), (64, 4)))
-    b1, b2, b3 = np.zeros(64, f), np.zeros(64, f), np.zeros(4, f)
-    batch = rng.normal(size=(128, 6)).astype(f)
-    h, d = np.tanh(batch @ W1), rng.normal(size=(128, 4)).astype(f)
+    W1, W2, W3, batch, d = (rng.normal(size=shape).astype(np.float32)
+                            for shape in ((6, 64), (64, 64), (64, 4), (128, 6), (128, 4)))
+    h = np.tanh(batch @ W1)
 
-    def plan(horizon, n_candidates):
+    def own():
+        for _ in range(100 * 40):
+            batch @ W1, h @ W2, h @ W3, d @ W3.T, h @ W2.T, h.T @ d, h.T @ h, batch.T @ h
+    value, own = in_turns(lambda: model.fit(states, actions, states + 0.1, n_epochs=100, batch_size=128), own, 3)
+    return value / own
+
+
+def plan(script, horizon=20, n_candidates=500):
+    """A plan of CEM with a network of 2 x 64 against its products, biases and tanh."""
+    rng = np.random.default_rng(0)
+    states, actions = rng.normal(size=(5000, 4)), rng.uniform(-1, 1, (5000, 2))
+    model = script.NeuralDynamics(4, 2, hidden=64)
+    model.fit(states, actions, states + 0.1, n_epochs=1)
+    W1, W2, W3 = (rng.normal(size=shape).astype(np.float32) for shape in ((6, 64), (64, 64), (64, 4)))
+    b1, b3 = np.zeros(64, np.float32), np.zeros(4, np.float32)
+
+    def run():
         script.cem(model.predict, lambda s, a, s2: -np.hypot(s2[:, 0], s2[:, 1]), np.ones(4), horizon,
                    -1, np.ones(2), n_candidates=n_candidates, n_elites=50, n_iterations=5, rng=0)
 
-    def products_of_a_plan(horizon, n_candidates):
-        x = rng.normal(size=(n_candidates, 6)).astype(f)
+    def own():
+        x = rng.normal(size=(n_candidates, 6)).astype(np.float32)
         for _ in range(horizon * 5):
-            h1 = x @ W1
-            h1 += b1
-            np.tanh(h1, out=h1)
-            h2 = h1 @ W2
-            h2 += b2
-            np.tanh(h2, out=h2)
-            y = h2 @ W3
+            h = x @ W1
+            h += b1
+            np.tanh(h, out=h)
+            h = h @ W2
+            h += b1
+            np.tanh(h, out=h)
+            y = h @ W3
             y += b3
+    value, own = in_turns(run, own, 20)
+    return value / own
 
-    def products_of_a_fit():
-        for _ in range(100 * 40):                       # 3 products forwards, 5 backwards
-            batch @ W1, h @ W2, h @ W3, d @ W3.T, h @ W2.T, h.T @ d, h.T @ h, batch.T @ h
-
-    rows = []
-    for H, N in ((20, 500), (40, 500), (20, 1000)):
-        value, own = together(lambda: plan(H, N), lambda: products_of_a_plan(H, N), 10)
-        rows.append((f"CEM plan, {N} x {H} x 5, network 2 x 64", 1e3 * value, "ms", value / own,
-                     "its products, biases, tanh"))
-    value, own = together(lambda: model.fit(states, actions, next_states, n_epochs=100, batch_size=128),
-                          products_of_a_fit, 3)
-    rows.append(("fit 5,000 transitions, 100 epochs", value, "s", value / own, "its matrix products"))
-    return rows
-
-
-# ---------------------------------------------------------------- rollout_search.py
 
 LAKE = ["SFFFFFFF", "FFFFFFFF", "FFFHFFFF", "FFFFFHFF", "FFFHFFFF", "FHHFFFHF", "FHFFHFHF", "FFFHFFFG"]
 
@@ -232,26 +188,14 @@ def plain_table_rollouts(P, R, terminal, policy, n_rollouts, horizon, gamma):
     return Q
 
 
-def bench_rollout_search(script):
+def rollouts(script, K=2500):
+    """Rollouts each second against those of the plain loop, slippery FrozenLake 8x8."""
     P, R, terminal = frozen_lake()
-    model, policy, rows = script.TabularModel(P, R, terminal), np.full((64, 4), 0.25), []
-    plain = 6000 / seconds(plain_table_rollouts, P, R, terminal, policy, 1500, 100, 0.99)
-    rows.append(("plain Python loop, FrozenLake 8x8, depth 100", plain, "roll/s", 1, "itself"))
-    for K in (250, 1000, 4000, 16000):
-        rng = np.random.default_rng(0)
-        value = 4 * K / seconds(lambda: script.rollout_search(model, 0, policy, K, 100, 0.99, rng))
-        rows.append((f"rollout_search, the same, K = {K}", value, "roll/s", value / plain,
-                     "the plain loop"))
-    world = script.bridge_model(script.BRIDGE, script.SLIP)
-    for depth in (4, 5, 6):
-        n = script.count_nodes(world, 8, depth)
-        value = n / seconds(lambda: script.forward_search(world, 8, depth, 0.98))
-        rows.append((f"forward_search, depth {depth}, {n} nodes", value, "node/s",
-                     value * list_yardstick(), "list turns/s"))
-    return rows
+    model, policy = script.TabularModel(P, R, terminal), np.full((64, 4), 0.25)
+    value, plain = in_turns(lambda: script.rollout_search(model, 0, policy, K, 100, 0.99, 0),
+                            lambda: plain_table_rollouts(P, R, terminal, policy, K // 4, 100, 0.99), 5)
+    return 4 * plain / value
 
-
-# ---------------------------------------------------------------- mcts.py
 
 SLIPPERY_MAZE = [".......#G", "..#....#.", "S.#....#.", "..#......", ".....#...", "........."]
 
@@ -268,24 +212,32 @@ def plain_maze_rollouts(world, n):
                 break
 
 
-def bench_mcts(script):
-    world, rows = script.GridWorld(SLIPPERY_MAZE, slip=0.2), []
-    plain = 1000 / seconds(plain_maze_rollouts, world, 1000, repeat=7)
-    rows.append(("plain Python rollouts, Dyna maze, slip 0.2", plain, "roll/s", 1, "itself"))
-    for n, repeat in ((500, 7), (1000, 7), (5000, 2), (20_000, 1)):
-        value = n / seconds(script.mcts, world, world.start, n, gamma=0.95, max_depth=100, rng=0,
-                            repeat=repeat)
-        rows.append((f"mcts, the same, {n} simulations", value, "sim/s", value / plain,
-                     "the plain rollouts"))
-    return rows
+def simulations(script, n=1000):
+    """Simulations of MCTS for each plain rollout in the same world."""
+    world = script.GridWorld(SLIPPERY_MAZE, slip=0.2)
+    value, plain = in_turns(lambda: script.mcts(world, world.start, n, gamma=0.95, max_depth=100, rng=0),
+                            lambda: plain_maze_rollouts(world, n), 7)
+    return plain / value
+
+
+TARGETS = [("dyna_q", planning_update, "at most 0.12 of the NumPy loop's"),
+           ("expectation_model", fit_of_networks, "at most 3 times its products"),
+           ("mpc", plan, "at most 1.7 times its products, biases and tanh"),
+           ("mpc", fit_of_dynamics, "at most 3 times its products"),
+           ("rollout_search", rollouts, "at least 20 times the list loop, K = 2,500"),
+           ("mcts", simulations, "at least 0.85 for each rollout of a plain loop")]
 
 
 def main():
     print(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {os.cpu_count()} cores")
-    print(f"{'what':52} | {'value':>10} {'unit':6} | {'ratio':>8} to yardstick")
-    for name in sys.argv[1:] or SCRIPTS:
-        for what, value, unit, ratio, yardstick in [*globals()[f"bench_{name}"](load(name)), default_run(name)]:
-            print(f"{what:52} | {value:10.4g} {unit:6} | {ratio:8.3g} {yardstick}", flush=True)
+    for name, measure, target in TARGETS:
+        print(f"{name:18} {measure.__name__:16} {measure(load(name)):8.3g}   {target}", flush=True)
+    for name in SCRIPTS:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, str(REPOSITORY / f"{name}.py"), "--save", f"{folder}/x.png"],
+                           check=True, capture_output=True)
+        print(f"{name:18} default run      {time.perf_counter() - start:8.3g} s at most 10", flush=True)
 
 
 if __name__ == "__main__":

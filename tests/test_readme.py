@@ -1,103 +1,58 @@
-"""README.md as a promise: links, line numbers, names of tests, examples and expected numbers.
-
-    python tests/test_readme.py     brings the line numbers in README.md up to date
-"""
+"""README.md as a promise: size, links, slides, names, and examples that print what they say."""
 import io
 import re
-import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from conftest import CONTRACT, REPOSITORY, SCRIPTS
+
 README = REPOSITORY / "README.md"
-LINE_LINK = re.compile(r"\[`?([\w.]+)`?\]\((\w+\.py)#L(\d+)\)")
+TEXT = README.read_text(encoding="utf-8")
 SLIDES = [                                          # every slide of the lecture with something to run
-    "How to build a model? (I)", "How to build a model? (II)", "How to build a model? (III)",
+    "Remember the transition dynamics?", "Why Model-Based RL?", "How to build a model? (I), (II), (III)",
     "Models can be stochastic too", "Examples of planning?", "Challenges of learned models",
-    "Sample-based planning: Dyna-Q (I)", "Sample-based planning: Dyna-Q (II)", "Dyna-Q: set-up",
-    "Dyna-Q: comparison", "Dyna-Q: harder", "Dyna-Q: easier", "Planning v0.5", "Planning v0.5 - Fail",
-    "Planning v1.0", "Planning v1.0 - can we do better", "Planning v1.5 or Model Predictive Control",
-    "What about Experience Replay?", "Forward search", "Simulation-based search",
-    "Monte-Carlo Tree Search", "Putting it all together"]
+    "Sample-based planning: Dyna-Q (I), (II), set-up, comparison", "Dyna-Q: harder, easier", "Planning v0.5",
+    "Planning v1.0", "Planning v1.5 or Model Predictive Control", "What about Experience Replay?",
+    "Forward search", "Simulation-based search", "Monte-Carlo Tree Search", "Putting it all together"]
+pytestmark = pytest.mark.usefixtures("ours")
 
 
-def text():
-    return README.read_text(encoding="utf-8")
+def test_it_is_short_and_its_links_lead_somewhere():
+    assert len(README.read_bytes()) <= 9000
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", TEXT):
+        assert (REPOSITORY / link).exists(), link
 
 
-def line_of(name, script):
-    """The line on which `name` (a function, a class, Class.method or a setting) is defined."""
-    source = (REPOSITORY / script).read_text(encoding="utf-8")
-    start = 0
-    for part in name.split("."):
-        found = re.search(rf"^ *(?:def |class ){part}\b|^{part} = ", source[start:], re.MULTILINE)
-        if not found:
-            raise ValueError(f"README.md points at {name} in {script}, which is not defined there")
-        start += found.start()
-    return source.count("\n", 0, start) + 1
-
-
-def test_line_numbers_are_right(ours):
-    links = LINE_LINK.findall(text())
-    assert len(links) > 20
-    for name, script, line in links:
-        assert int(line) == line_of(name, script), f"{name}: run python tests/test_readme.py"
-
-
-def test_links_lead_somewhere(ours):
-    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text()):
-        if not link.startswith("https://"):
-            assert (REPOSITORY / link).exists(), link
-
-
-def test_every_slide_is_there(ours):
+def test_every_slide_and_every_name_is_there():
+    """And what the table of slides names is defined in the script that it names."""
+    rows = [line for line in TEXT.splitlines() if line.startswith("| ")]
     for slide in SLIDES:
-        assert f"| {slide} |" in text(), f"no row for the slide {slide}"
+        assert any(slide in row.split("|")[1] for row in rows), f"no row for the slide {slide}"
+    for name in sum(CONTRACT.values(), []):
+        assert f"`{name}`" in TEXT or f"`{name.replace('planning', '')}`" in TEXT, name
+    named = 0
+    for row in rows:
+        for script, names in re.findall(r"(\w+): ((?:`[^`]+`[^;:|]*)+)", row):
+            if script in SCRIPTS:
+                source = (REPOSITORY / f"{script}.py").read_text(encoding="utf-8")
+                for name in re.findall(r"`(\w+)[.\w]*`", names):
+                    named += 1
+                    assert re.search(rf"^(def |class )?{name}\b|^def \w+\(.*\b{name}\b", source, re.M), \
+                        f"{script}.py has no {name}"
+    assert named > 30
 
 
-def test_named_tests_exist(ours):
-    tests = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").glob("test_*.py"))
-    names = set(re.findall(r"`(test_\w+)`", text()))
-    assert len(names) > 15
-    for name in names:
-        assert f"def {name}(" in tests or (REPOSITORY / "tests" / f"{name}.py").exists(), name
-
-
-EXAMPLES = re.findall(r"```python\n(.*?)```", text(), re.DOTALL) if README.exists() else []
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda code: re.search(r"from (\w+)", code)[1])
-def test_examples_print_what_they_promise(ours, example, monkeypatch):
+def test_examples_print_what_they_promise(example, monkeypatch):
     """The last line is print(...)  # number, or number to number. With Gymnasium only."""
-    if "gymnasium" in example:
-        pytest.importorskip("gymnasium")
+    pytest.importorskip("gymnasium")
     monkeypatch.syspath_prepend(str(REPOSITORY))
     output = io.StringIO()
     with redirect_stdout(output):
         exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
     low, high = re.search(r"# (-?[\d.]+)(?: to (-?[\d.]+))?\s*$", example).groups()
     assert float(low) - 1e-9 <= float(output.getvalue()) <= float(high or low) + 1e-9
-
-
-EXPECTED = re.findall(r"^\| (\w+)\.py \| (.*?) \| (.*?) \|$", text(), re.MULTILINE)
-
-
-@pytest.mark.parametrize("script", sorted({script for script, _, _ in EXPECTED}))
-def test_expected_numbers_are_those_of_a_fresh_run(ours, request, base_seed, script):
-    """Each row "script | claim | expected": the table of a run has that claim, expects that number, and
-    measured it within the spread stated there."""
-    module = request.getfixturevalue(script)
-    rows = module.check_claims(**module.run_experiments(1, base_seed, lambda text: None))
-    rows = {row[0]: row for row in rows}
-    for name, claim, expected in EXPECTED:
-        if name == script:
-            assert claim in rows, f"{script}.py has no claim {claim!r}"
-            assert rows[claim][1].split(" ±")[0] == expected and rows[claim][3], rows[claim]
-
-
-if __name__ == "__main__":
-    README.write_text(LINE_LINK.sub(lambda link: f"[`{link[1]}`]({link[2]}#L{line_of(link[1], link[2])})",
-                                    text()), encoding="utf-8")
-    sys.exit()
