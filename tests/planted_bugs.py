@@ -1,4 +1,4 @@
-"""Plant classic student mistakes, one at a time, and show which test catches each.
+"""Plant classic student mistakes, one at a time, and show what the first test that catches each says.
 
     python tests/planted_bugs.py                    all scripts (minutes)
     python tests/planted_bugs.py dyna_q mcts        some
@@ -8,6 +8,7 @@ fourth entry such as "def dyna_q(" narrows the place. Each is applied to a copy 
 that script's tests are run against the copy through --scripts. A text that is not there fails loudly.
 Exit code 1 if a mistake goes unnoticed.
 """
+import os
 import re
 import runpy
 import subprocess
@@ -37,19 +38,19 @@ def plant(script, old, new, within=""):
 
 
 def caught_by(script, source):
-    """The first test of `script` that fails for this source, or None."""
+    """What the first test of `script` that fails for this source says, or None."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, f"{script}.py").write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", str(TESTS / f"test_{script}.py"), "-x", "-q",
                    "-p", "no:cacheprovider", "--scripts", folder]
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT,
-                                 cwd=TESTS.parent)
+                                 cwd=TESTS.parent, env={**os.environ, "COLUMNS": "300"})
         except subprocess.TimeoutExpired:
             return f"(hangs: stopped after {TIMEOUT} s)"
     if run.returncode == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) \S*?::(\S+)", run.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) \S*?::(.+)", run.stdout, re.MULTILINE)
     return found[1] if found else f"(pytest ended with code {run.returncode})"
 
 
@@ -61,7 +62,7 @@ def main():
         results = pool.map(lambda job: caught_by(job[0], job[2]), jobs)
         for (script, name, _), test in zip(jobs, results):
             n_missed += test is None
-            print(f"{script:18} | {name:62} | {test or 'NOT CAUGHT'}", flush=True)
+            print(f"{script}: {name}\n    {test or 'NOT CAUGHT'}", flush=True)
     print(f"{len(jobs) - n_missed} of {len(jobs)} planted bugs caught")
     return 1 if n_missed else 0
 
