@@ -13,8 +13,8 @@ The equations
     Output   the action with the largest Q(s,a) in the root
 
 Run it: python mcts.py (9 seconds). What you will see, and why
-    A small treasure lies beside the start, a big one behind a narrow bridge. Flat search never
-    crosses: its random walks fall off, so the bridge looks bad, however many walks there are.
+    A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
+    cross: its random walks fall off, so the bridge looks bad, however many walks there are.
     MCTS repeats first steps that went well, so more and more of its simulations cross. If c is
     too small, it gives up the bridge after a few falls; if too large, it goes on falling. A tree
     kept after a real step is worth extra simulations. Model, values and search together learn
@@ -533,7 +533,7 @@ def run_all(axes, n_runs, seed):
     lines = {f"MCTS, bridge of {n}": crossing(mcts, n, seeds) for n in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
     draw_curves(axes[0, 0], lines, 1, SIMULATIONS, "simulations",
-                "MCTS crosses the bridge,\nflat search never does", "share of runs that cross")
+                "more simulations: MCTS learns to cross\nthe bridge, flat search does not", "share of runs that cross")
     for name, runs in lines.items():
         row(f"{name}: share that crosses", runs[:, -1].mean(), "1: it is right to cross")
 
