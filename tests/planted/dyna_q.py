@@ -1,50 +1,28 @@
 """Classic mistakes in dyna_q.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
-DYNA, REPLAY, MAZE = "def dyna_q(", "def replay_q(", "class Maze:"
-UPDATE = "((r if terminated else r + gamma * max(Q[s2])) - Q[s][a])"
-TARGET = "target = r if terminated else r + gamma * max(Q[s2])"
-DRAW = "for s in planning.choices(visited, k=int(n_planning)):"
-LAYOUT = "        layout = self.layouts[self.t >= self.change_at]\n"
+DYNA, MAZE = "def dyna_q(", "class Maze:"
+FUTURE = "future = 0.0 if terminated else max(Q[s2])"
+REAL, IMAGINED = "update(s, a, r, s2, terminated)\n\n", "update(state, action, reward, next_state, ended)"
+STORED = "append((r, s2, terminated))"
 
 BUGS = [
-    ("gamma dropped in the real update", UPDATE, UPDATE.replace("gamma * ", ""), DYNA),
-    ("gamma dropped in planning", TARGET, TARGET.replace("gamma * ", ""), DYNA),
-    ("bootstraps through a terminal state", UPDATE, "(r + gamma * max(Q[s2]) - Q[s][a])", DYNA),
-    ("planning bootstraps through a terminal state", TARGET, "target = r + gamma * max(Q[s2])", DYNA),
-    ("no bootstrap at a truncated step", UPDATE,
-     UPDATE.replace("terminated", "terminated or truncated"), DYNA),
-    ("model treats a truncated step as terminal", "(r, s2, terminated)\n",
-     "(r, s2, terminated or truncated)\n", DYNA),
-    ("SARSA-like target: value of the action just taken", UPDATE,
-     UPDATE.replace("max(Q[s2])", "Q[s2][a]"), DYNA),
-    ("first-index argmax", "ties[int(acting.random() * len(ties))]", "ties[0]", DYNA),
-    ("nothing learned from real steps", "Q[s][a] += alpha * " + UPDATE, "pass", DYNA),
-    ("the model's reward is that of the step before", "model[s][a] = (r, s2, terminated)",
-     "model[s][a] = ((rewards or [0])[max(t - 2, 0)], s2, terminated)", DYNA),
-    ("bonus added to real experience", "Q[s][a] += alpha * " + UPDATE,
-     "Q[s][a] += alpha * (kappa + " + UPDATE[1:], DYNA),
-    ("bonus kappa * tau instead of its root", "math.sqrt(t - tried_at[s][a])",
-     "(t - tried_at[s][a])", DYNA),
-    ("tau reset at each episode", "math.sqrt(t - tried_at[s][a])",
-     "math.sqrt(t - max(tried_at[s][a], t_start))", DYNA),
-    ("Dyna-Q+ plans only pairs tried before", "known[s] = list(range(A))", "pass", DYNA),
-    ("untried actions modelled as terminal", "(0.0, s, False)", "(0.0, s, True)", DYNA),
-    ("plans pairs never visited", DRAW + "\n            actions = known[s]",
-     "for s in planning.choices(range(S), k=int(n_planning)):\n            actions = range(A)", DYNA),
-    ("one planning step too few", "k=int(n_planning))", "k=max(n_planning - 1, 0))", DYNA),
-    ("plans the current state over and over", DRAW, "for s in [s] * n_planning:", DYNA),
-    ("one random stream for acting and planning", "acting, planning = map(random.Random, seeds)",
-     "acting = planning = random.Random(seeds[0])", DYNA),
-    ("seed ignored", "np.random.default_rng(seed)", "np.random.default_rng()", DYNA),
-    ("walls move at the end of the episode only", LAYOUT + "        self.t += 1\n",
-     "        if self.state == self.layouts[0].start:\n    " + LAYOUT.replace("layout =", "self.now =")
-     + "        layout = self.now\n        self.t += 1\n", MAZE),
-    ("walls move one step late", LAYOUT, LAYOUT.replace(">=", ">"), MAZE),
-    ("moves wrap around the border", "if 0 <= i < height and 0 <= j < width\n",
-     "if 0 <= i * width + j < height * width\n", MAZE),
-    ("unreachable goals accepted", "if distance[start] == math.inf:", "if False:", MAZE),
-    ("replay returns the newest transition, like a model",
-     "stored[int(drawing.random() * len(stored))]", "stored[-1]", REPLAY),
-    ("replay disturbs the planning stream", "stored[int(drawing.", "stored[int(planning.", REPLAY),
-    ("replay keeps one transition per pair", "buffer[s][a].append((r, s2, terminated))",
-     "buffer[s][a] = [(r, s2, terminated)]", REPLAY),
+    ("gamma dropped", "r + gamma * future", "r + future", DYNA),
+    ("bootstraps through a terminal state", FUTURE, "future = max(Q[s2])", DYNA),
+    ("the model forgets that an episode ended", STORED, "append((r, s2, False))", DYNA),
+    ("no bootstrap where an episode is cut off", REAL, "update(s, a, r, s2, terminated or truncated)\n\n", DYNA),
+    ("acts on after an episode was cut off", "if terminated or truncated:", "if terminated:", DYNA),
+    ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
+    ("ties go to the first action", "rng.choice([a for a, value in enumerate(values) if value == best])",
+     "values.index(best)", "def epsilon_greedy("),
+    ("one random stream for acting and planning", "    # Lists, not arrays", "    planning = acting\n    # Lists, not arrays", DYNA),
+    ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=env_seed)\n", DYNA),
+    ("states are drawn as often as they were visited", "planning.choices(list(memory), k=n_planning)",
+     "planning.choices([x for x in memory for b in memory[x] for _ in memory[x][b]], k=n_planning)", DYNA),
+    ("tau instead of its square root", "math.sqrt(t - tried_at[state][action])", "(t - tried_at[state][action])", DYNA),
+    ("Dyna-Q+ plans only what was tried", "if kappa > 0 and not replay:", "if False:", DYNA),
+    ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
+    ("replay draws the newest transition", "replaying.choice(memory[state][action])", "memory[state][action][-1]", DYNA),
+    ("walls move at the next episode only", "        layout = self.layout_now()\n        self.t += 1\n",
+     '        if self.t == 0 or self.state == self.layout_now().index("S"):\n            self.now = self.layout_now()\n'
+     "        layout = self.now\n        self.t += 1\n", MAZE),
+    ("the right border leads to the next row", "s + 1 if column < self.width - 1 else s", "s + 1 if s + 1 < len(layout) else s", MAZE),
 ]
