@@ -15,7 +15,8 @@ The equations
 
 Run it: python mpc.py (8 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy has never been, and there its model guesses.
-    System identification works: physics has three unknown numbers, and they hold everywhere.
+    System identification works: there only three numbers are unknown, and these are the same in
+    all places (how strong our push is, how much drag slows down, how strong the hill pushes).
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
@@ -23,13 +24,15 @@ Run it: python mpc.py (8 seconds). What you will see, and why
 Try: change one number in the settings below
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
     HORIZON = 3                     Can the horizon of v1.5 be too short?
-    n_candidates=5000 in OPEN_LOOP  Which v0.5 does a longer search help (first two rows)?
+    n_candidates=5000 in OPEN_LOOP  Does a longer search save v0.5? (The first two printed lines.)
 
 Notation
     s, a, s'      state (x, y, vx, vy), action (fx, fy), next state; D is a list of (s, a, s')
-    N, H, ds, da  how many at once, horizon; numbers in a state (4) and in an action (2)
+    N, H          how many states or plans at once; horizon, the number of actions in a plan
+    ds, da        how many numbers a state has (4), how many an action (2)
     states, actions, next_states    arrays (N, ds), (N, da), (N, ds)
-    plan          a sequence of actions (H, da); sequences are N of them (N, H, da)
+    actions       of one plan: a sequence (H, da); sequences are N of them (N, H, da)
+    plan          a planner: cem or random_shooting
     pi_0, p       base policy, model; predict is p as a function: states, actions -> next_states
 
 Left out on purpose: learning the reward (it is known here), and chance. The same action always
@@ -60,14 +63,15 @@ import numpy as np
 N_BASE = 10
 # Further episodes of v1.0 and v1.5, with a fit before each. v1.5 is as good as it gets after 5.
 N_ROUNDS = 8
-# Units in each hidden layer of the network. For one hill half of its default is enough.
+# Units in each hidden layer of the network. For one hill so few are enough.
 HIDDEN = 32
 # v0.5 and v1.0 are "open loop": they commit to one plan for the whole episode of 30 steps. So
 # they may search long: 10 times they draw 500 plans, and go on from the best 50, the "elites".
 OPEN_LOOP = dict(horizon=30, n_candidates=500, n_elites=50, n_iterations=10)
 # v1.5 is "closed loop": it plans again at every step, so each search must be short.
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
-# The horizon of v1.5: 8 steps lead from the start to below the hill, where the goal is in sight.
+# The horizon of v1.5: 8 steps lead from the start to below the hill. A shorter plan would see
+# that the straight way is blocked, but not that the detour pays.
 HORIZON = 8
 # Steps between two plans of v1.5. An episode has 30, so with 30 there is only one plan.
 INTERVALS = [1, 2, 4, 8, 15, 30]
@@ -81,8 +85,8 @@ class PointMass:
     """A mass in the plane, to be pushed to a goal. A hill in between pushes it away.
 
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
-        v' = v + dt (gain force - drag v + strength push),  push = d exp(-|d|^2 / 2)
-        position' = position + dt v',  d = (position - hill) / width
+        d = (position - hill) / width,  push = d exp(-|d|^2 / 2)
+        v' = v + dt (gain force - drag v + strength push),  position' = position + dt v'
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
     reset and step are Gymnasium's. dynamics and reward take N states at once.
@@ -94,11 +98,11 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The straight way is blocked. The hill pushes with up to 8 times 0.61 = 4.9 (push is largest
-    # where |d| = 1, and 0.61 there), while our force is 3 along x. The way around is below it.
+    # The straight way is blocked: the hill pushes with up to strength 8 times exp(-1/2) = 4.9, our
+    # force has at most gain 3 times 1 along x. The hill is a little above, so the way is below it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # All that a recipe asks of Gymnasium's spaces: their shape, and the bounds of an action.
+    # All that a recipe asks of Gymnasium's spaces (there a Box): shape, and bounds of an action.
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -163,8 +167,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n inputs of size 1 with weights of size 1 / sqrt(n) has size 1 again. Larger
-            # weights would push tanh to -1 or 1, where its slope is 0: nothing could be learned.
+            # Inputs are of size 1 (see Standardize in fit). A sum of n of them, times weights of
+            # size 1 / sqrt(n), has size 1 again. Larger weights would push tanh to -1 or 1, where
+            # its slope is 0: nothing could be learned.
             W = self.rng.normal(0, n_in**-0.5, (n_in, n_out))
             # float32 takes half the time of float64, and its 7 digits are enough.
             self.weights.append(W.astype(np.float32))
@@ -196,7 +201,8 @@ class NeuralDynamics:
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden), in the same way
         # A weight's derivative is (the number that came in) times (the delta it went to), summed
-        # over the examples: (inputs, N) @ (N, units). Into a bias always comes a 1.
+        # over the examples: (inputs, N) @ (N, units). What comes into a bias is always 1, so for a
+        # bias this is just the sum of the deltas.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -208,11 +214,12 @@ class NeuralDynamics:
                              "next_states (N, ds), and N at least 1")
         # Standardize: subtract the mean of each column, divide by its standard deviation. Else a
         # speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit does it anew, as new data may lie far outside the old range. The weights
-        # were made for other means then, but they are still a better start than random ones.
+        # A second fit takes new means, as new data may lie far outside the old ones. The weights
+        # of the first fit belong to the old means. They are kept, as a better start than random.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a std of 0 (up to rounding), and we must not divide by it.
+        # A column that never changes has a std of 0, and we must not divide by it. (Rounding can
+        # make it not quite 0: for numbers around 1000, some 1e-13.)
         self.std[self.std <= 1e-9 * np.abs(self.mean)] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
@@ -223,7 +230,8 @@ class NeuralDynamics:
         v = [np.zeros_like(weight) for weight in self.weights]
         k = 0
         for epoch in range(n_epochs):
-            # The steps shrink during the fit, or the weights would tremble to the end.
+            # 0.005 works well for standardized data. The steps shrink to 0 during the fit, or the
+            # weights would tremble to the end.
             step_size = 0.005 * (1 - epoch / n_epochs)
             # One epoch: all the data once, in a new order, in small batches.
             order = self.rng.permutation(len(data))
@@ -239,8 +247,8 @@ class NeuralDynamics:
                     # and v is 0.001 g^2. For k = 1 we divide by 0.1 and 0.001; later by nearly 1.
                     m_hat = m[i] / (1 - 0.9**k)
                     v_hat = v[i] / (1 - 0.999**k)
-                    # Each weight moves by about step_size, whether its gradients are large or
-                    # small. (1e-8, in case they are all 0.)
+                    # If all gradients of a weight are g, m_hat is g, sqrt(v_hat) is |g|, and it
+                    # moves by step_size, whether g is large or small. (1e-8, in case g is 0.)
                     self.weights[i] -= step_size * m_hat / (np.sqrt(v_hat) + 1e-8)
         return self
 
@@ -271,8 +279,9 @@ class PhysicalModel:
         self.env = env
 
     def fit(self, states, actions, next_states):
-        # s' is a sum: what happens without any force, and what each of the three numbers adds to
-        # it. With theta = (1, 0, 0) we see what gain adds, with (0, 1, 0) what drag adds, ...
+        # theta enters the equations of PointMass only as a factor. So s' is a sum: what happens
+        # without any force, and what each of the three numbers adds. With theta = (1, 0, 0) we see
+        # what a gain of 1 adds, with (0, 1, 0) what a drag of 1 adds, ...
         alone = self.env.dynamics(states, actions, (0, 0, 0))
         added = [self.env.dynamics(states, actions, unit) - alone for unit in np.eye(3)]
         # Written as long rows, reshape(3, -1), these are a matrix A (3, 4N). All that is added,
@@ -300,7 +309,7 @@ def imagined_returns(predict, reward, state, sequences):
         actions = sequences[:, t]
         next_states = predict(states, actions)
         rewards = reward(states, actions, next_states)
-        # One number for all would be added without an error, and all plans would look alike.
+        # NumPy would also add a single number, the same to all returns: all plans would look alike.
         if np.shape(rewards) != (n_sequences,):
             raise ValueError(f"reward must return one number per state, shape ({n_sequences},)")
         returns += rewards
@@ -315,7 +324,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action, numbers or arrays (da,), as two arrays of floats (da,)."""
-    # Floats, because in int8 the middle of 100 and 120 goes wrong: its largest number is 127.
+    # Floats: some environments have bounds in int8, whose largest number is 127. There (100 + 120)
+    # / 2, the middle of the bounds, would go wrong.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
@@ -331,7 +341,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
     (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean is where cem starts its
-    search. It has no use here, but so both take the same arguments. ValueError if the horizon is
+    search; it is of no use here, but so both take the same arguments. ValueError if the horizon is
     below 1, the bounds are wrong or no return is finite. Needs imagined_returns, float_bounds.
 
     >>> def move(states, actions): return states + actions
@@ -353,7 +363,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
 
-    Arguments as random_shooting's, and mean (H, da): where the search starts, or mid-range.
+    Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
 
@@ -368,8 +378,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need n_iterations >= 1 and 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2
-    # Outside the bounds nearly all candidates would be cut to one and the same bound, be equally
-    # good, and the search would have nothing to choose from.
+    # A mean of the caller's may lie outside the bounds. Then nearly all candidates would be cut to
+    # the same bound: all equally good, and the search would have nothing to choose from.
     mean = np.clip(mean, low, high)
     # The first search is wide: from the middle, each bound is one standard deviation away.
     spread = (high - low) / 2
@@ -380,8 +390,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # The elites are the n_elites best, but never one of those whose model diverged.
         n_finite = np.isfinite(returns).sum()
         best = np.argsort(-returns)[:min(n_elites, n_finite)]
-        # The next search is around the elites. Where they agree (say, on the first action) their
-        # spread is small and it becomes fine; where they differ it stays wide.
+        # The next search is around the elites: near where they agree (say, on the first action), as
+        # their spread is small there, and far around where they differ.
         mean = sequences[best].mean(axis=0)
         spread = sequences[best].std(axis=0)
     # Rounding can put the mean of numbers that all equal a bound a little beyond it.
@@ -407,13 +417,13 @@ def execute(env, state, actions, D):
         # and overwrite it: D would then hold the last state, many times over.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
-        # One NaN or infinity in a sum makes the sum one.
+        # If one number is NaN or infinite, so is the sum.
         if not np.isfinite(reward + next_state.sum()):
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        # For a sum of rewards the two ends are the same: nothing more can be executed.
+        # Terminated or truncated: here it does not matter which, nothing more can be executed.
         over = terminated or truncated
         if over:
             break
@@ -432,7 +442,8 @@ def run_base_policy(env, n_episodes, seed):
     base_rng = np.random.default_rng(seeds[1])
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # The environment is seeded once. With a seed in each reset all episodes had the same luck.
+    # The environment is seeded once. If each reset got the seed, all episodes would have the same
+    # luck.
     reset(env, seeds[0])
     for _ in range(n_episodes):
         state = reset(env)
@@ -450,7 +461,7 @@ def as_arrays(D):
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Returns return, plan (H, da).
 
-    env       a Gymnasium environment whose actions are a Box
+    env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
@@ -467,9 +478,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2
     model.fit(*as_arrays(D))
-    # (3) plan to choose actions. The slide says "through pi_0"; it is the model that is asked.
-    # The plan is the one with the best return in the model. So it leaves the data: rewards beyond
-    # are high, and it prefers the very places where the model is wrong in its favour.
+    # (3) plan to choose actions (through the model: here pi_0 has no part any more).
+    # The plan is the one with the best return in the model. So it leaves the data: the rewards are
+    # high where pi_0 never came, and it prefers places where the model errs in its favour.
     state = reset(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Then execute them. v0.5 learns nothing from it: the new data go into a list of no use.
@@ -507,8 +518,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
 
-    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (of a
-    shorter plan all). Returns the returns (n_rounds,), D, and the plans of the last episode: a
+    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
+    the plan has fewer). Returns the returns (n_rounds,), D, and the plans of the last episode: a
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
 
     >>> env = PointMass(n_steps=5)
@@ -541,7 +552,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # The next search starts from the rest of this plan. Most of it is still right, so a
             # few candidates are enough. The rest moves to the front, because the actions before
             # it are done; else each action would come a step too late. Behind it, mid-range:
-            # from there the search reaches all actions equally well. (0 may not be allowed.)
+            # from there the search reaches all actions equally well. (Not 0: for bounds of 2 and 4
+            # that is no action.) The spread starts wide again, so that mistakes can be mended.
             rest = actions[replan_every:]
             mean = np.full(actions.shape, (low + high) / 2)
             mean[:len(rest)] = rest
@@ -551,8 +563,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
 
 # %% Exact answers
 
-# There is no function for them. PhysicalModel finds theta exactly, so a recipe that uses it plans
-# with the true dynamics. What it still loses is the planner's fault, not the model's.
+# PhysicalModel gives them: it finds theta exactly, so a recipe that uses it plans with the true
+# dynamics. What it still loses is the planner's fault, not the model's.
 
 
 # %% What the experiments and panels below share
@@ -577,10 +589,10 @@ def play(recipe, seeds, exact=False, **settings):
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and where the mean of many more runs would be (95 %)."""
+    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
     error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -614,7 +626,8 @@ def draw_paths(ax, title, model, D, plans):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 
 def draw_learning(ax, v10, v15, open_loop, closed_loop):
-    """Returns (runs, rounds) of v1.0 and v1.5; with the true dynamics, v0.5 and v1.5 (runs,)."""
+    """v10, v15: returns (runs, rounds). With the true dynamics: open_loop is v0.5, closed_loop v1.5
+    (runs,)."""
     draw_band(ax, v15, BLUE, "-", "v1.5: and replan at every step")
     draw_band(ax, v10, GREEN, "--", "v1.0: add data, fit again")
     ax.axhline(closed_loop.mean(), color=BLUE, linestyle=":", label="v1.5, true dynamics")
@@ -634,8 +647,8 @@ def compare_replanning(seeds):
     # Why does even an exact model lose if it plans only once? A plan of the whole episode has 60
     # numbers: too many for a few hundred sequences, and nothing mends the plan afterwards. With
     # replanning only its first actions count, and the next search goes on improving the rest.
-    # Why is a shorter horizon better? A plan of 8 steps has 16 numbers, which as many sequences
-    # search more finely. A learned model's errors would also add up over fewer steps.
+    # Why is a shorter horizon better? A plan of 8 steps has only 16 numbers, so the same few
+    # hundred sequences come nearer to the best one. And with a learned model, fewer errors add up.
     # Random shooting may draw as many sequences as CEM does in its 3 iterations of 100.
     random = dict(plan=random_shooting, n_candidates=300)
     curves = []
@@ -679,7 +692,7 @@ def run_all(axes, n_runs, seed):
         v05, model, (_, plan) = play(planning_v05, seeds, exact, **OPEN_LOOP)
         # The return that the model promised in the last run: of N = 1 sequences, plan[None].
         promised = imagined_returns(model.predict, env.reward, env.start, plan[None])[0]
-        # With the same seed, the same data as in the recipe; then the plan is executed.
+        # v0.5 returns no data, as it has no use for them. The same seed gives the same ones again.
         D, _, _, _ = run_base_policy(env, N_BASE, seeds[-1])
         execute(env, reset(env), plan, D)
         draw_paths(ax, title, model, D, [(env.start, plan)])
