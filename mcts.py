@@ -7,23 +7,26 @@ The slides, and where they are in this file
 
 The equations
     Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
-    Update   Q(s,a) = mean of the N(s,a) returns that followed, each counted from that step u on:
+    Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u:
              G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   untried actions first, then the largest UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a))
+    Select   untried actions first, then the largest UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The
+             slide says only "according to Q"; UCB1 is the usual way, explained in Node.select
     Output   the action with the largest Q(s,a) in the root
 
 Run it: python mcts.py (9 seconds). What you will see, and why
     A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
     cross: its random walks fall off, so the bridge looks bad, however many walks there are.
     MCTS repeats first steps that went well, so more and more of its simulations cross. If c is
-    too small, it gives up the bridge after a few falls; if too large, it goes on falling. A tree
-    kept after a real step is worth extra simulations. Model, values and search together learn
-    fastest: without values or without search, news of the treasure spreads slowly.
+    too small, it gives up the bridge after a few falls; if too large, it goes on falling. After a
+    real step, the part of the tree below the new state can be kept: it is as good as some more
+    simulations. Model, values and search together learn fastest: without values or without
+    search, it takes many more episodes until far cells "know" that there is a treasure.
 
 Try: three changes of one line (the new line is shown), and the question that each answers
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
     self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
-    return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
+    the first return in CountModel.step becomes
+    return state, 1.0, True                         What if the unknown looks good, not bad?
 
 Notation
     s, a, r       a state (9, or anything hashable), an action (1), a reward (0.4)
@@ -32,7 +35,7 @@ Notation
     G, V[s]       a return; the learned value of a state
 
 Left out on purpose: a learned policy that guides Select (as in AlphaGo), continuous actions,
-nodes that several paths share, parallel simulations.
+one node for a state that is reached on several ways (here it gets several), parallel computing.
 
 References
     Kocsis & Szepesvari, Bandit based Monte-Carlo planning (2006): UCB1 in trees, with proofs.
@@ -55,16 +58,18 @@ import numpy as np
 
 # %% Settings
 
-# A bridge of n cells leads to the big treasure in n + 1 steps, so its reward 1 counts gamma^n.
-# With 4 cells this is 0.81, and the small treasure pays only 0.4: it is right to cross.
+# The discount. A bridge of 4 cells leads to the big treasure in 5 steps. The reward of the first
+# step is not discounted, that of the fifth counts 0.95^4 = 0.81. The small treasure pays 0.4, at
+# once: it is right to cross.
 GAMMA = 0.95
-# From too few for bridges of 2, 3 and 4 cells to enough for nearly all.
+# How many simulations: with 10 no bridge is crossed, with 3000 even that of 4 cells, mostly.
 SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 # In slippery worlds chance chooses 1 action in 10: often enough to matter.
 SLIP = 0.1
-# From hardly any exploration to hardly anything else.
+# Values of c to compare: from hardly any exploration to hardly anything else.
 CONSTANTS = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-# Few simulations before each real step: with many, a kept tree would add little.
+# Simulations before each real step, with a kept tree or a new one. Only few: with many, a kept
+# tree would add little.
 REUSE = [5, 10, 20]
 # Two ways lead from S to G, both around corners: a random walk seldom arrives.
 MAZE = ["....#...",
@@ -80,14 +85,14 @@ BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 # %% Environment: treasures, walls and drops
 
 class GridWorld:
-    """A small world, which is its own model: step is told the state, and remembers nothing.
+    """A small world, and at the same time a model of it: step(state, ...) works for any state.
 
     rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
     slip    probability that chance replaces the action by a random one of those offered
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left;
     moves into walls or over the border are not offered. ValueError for malformed rows or slip.
-    Needs pick.
+    If you copy it: Needs pick.
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1), world.step(1, 3, random.Random(0))
@@ -145,12 +150,14 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """A generator as it is; or a new one from a seed, or from None (another each time)."""
+    """Returns rng if it is a generator; else a new one: rng is its seed, None means any."""
+    # Generators of Python and of NumPy have a method random; seeds have none.
     if hasattr(rng, "random"):
         return rng
-    # Python's own draws single numbers several times faster than NumPy's. As a seed it takes
-    # only Python's integers, so NumPy's are converted.
-    return random.Random(rng if rng is None else int(rng))
+    # Python's own generator draws single numbers several times faster than NumPy's.
+    if rng is None:
+        return random.Random()
+    return random.Random(int(rng))
 
 
 class Node:
@@ -162,7 +169,7 @@ class Node:
     >>> node.update(0, -1.0)
     >>> node.select(1.0, random.Random(0))      # number 1, "right", as the untried come first
     1
-    >>> node.best()                             # an untried action is no answer
+    >>> node.best()                             # -1 is the best known; 0 is only a start value
     'left'
     """
 
@@ -185,17 +192,19 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of n returns is off by about 1/sqrt(n).
-        # So Q + c/sqrt(n) says how good the action may be if our luck with it was bad. The factor
-        # sqrt(ln N(s)) grows, slowly, with all visits of s: so an action that is neglected gets
-        # a higher and higher score, until it is tried once more.
-        # A small c trusts the means, a large c tries all alike. Returns around 100 need c = 100.
+        # So Q + c/sqrt(n) says how good the action may really be, if so far its returns happened
+        # to be low. And sqrt(ln N(s)) grows with every visit of s: an action that is not chosen
+        # gets a higher and higher score, until it is tried again. (Why a logarithm? It grows so
+        # slowly that bad actions are tried ever more seldom, but never for the last time.)
+        # A small c trusts the means, a large c tries all alike. c has the size of the returns: if
+        # they are around 100 and not around 1, so is c.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # NaN (not a number) would stay in Q for ever, and max() with NaN gives any answer.
+        # A NaN (not a number) would stay in Q for ever, and no action could be called the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. With returns 1, 2, 6 it goes
@@ -224,7 +233,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
         # float(), as a reward in NumPy's float16 would make G a float16, which has 3 digits.
-        # Most rewards are 0: not to add them makes the whole search 5 % faster.
+        # Adding a reward of 0 changes nothing. Most are 0, and to skip them saves 5 % of the time.
         if reward != 0:
             G += discount * float(reward)
         if terminated:
@@ -238,20 +247,22 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with two methods: actions(state) -> sequence, and
-                step(state, action, rng) -> (next_state, reward, terminated), which changes
-                nothing and draws from rng only. (A Gymnasium environment's step changes it.)
+                step(state, action, rng) -> (next_state, reward, terminated), which keeps nothing
+                in mind and draws from rng only. (A Gymnasium environment is not like this: it
+                keeps its state, and cannot step from any other.)
     gamma, c    discount in [0, 1]; UCB1's constant, sqrt(2) suits returns between 0 and 1
-    max_depth   a simulation is cut after so many steps; what would follow counts as 0
+    max_depth   a simulation is cut after so many steps; what would follow counts as 0, or as
+                leaf_value says
     rng         random.Random, NumPy Generator or seed. Your generator itself is handed to step
                 and rollout; from a seed (or None, another each time) we make a random.Random,
                 the fastest. Pass a Generator if your model draws with one: rng.integers(6)
     root        a tree to go on with. After a real step with action number i that is
                 root.children[i].get(next_state): a Node, or None, which starts a new tree
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
-    leaf_value  leaf_value(state) -> number, in place of a rollout, and where max_depth cuts
+    leaf_value  leaf_value(state) -> number, in place of a rollout
     expand      False: no tree, only the root; see flat_search
 
-    The root has state, actions, N (A,), Q (A,), children[i] = {next state: Node}, best(rng). N and
+    The root has state, its A actions, N (A,), Q (A,), children[i] = {next state: Node}, best(rng). N and
     Q are arrays in the root, lists in the nodes below. An untried action has N = 0 and Q = 0.
     ValueError: numbers out of range, a root of another state or other actions, a NaN reward, or
     a state without actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
@@ -299,7 +310,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
         # What will still be earned from s on? After a terminal state nothing.
-        # Why `is not None`? A table of values that is still empty counts as false in Python.
+        # Why `is not None`? A leaf_value can be an object with a table inside. As long as that is
+        # empty, the object may count as false in Python.
         if terminated:
             G = 0.0
         elif leaf_value is not None:
@@ -336,8 +348,8 @@ def flat_search(model, state, n_simulations, gamma, rng=None, max_depth=100):
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), as mcts takes it.
 
-    actions    actions(state) -> sequence. It is known which there are, not what they do.
-    Needs pick.
+    actions    a function: actions(state) -> sequence of those that can be chosen there. What they
+               do has to be learned. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -358,10 +370,10 @@ class CountModel:
 
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
-        # Why not stay in s, as in Dyna-Q's model? Then it would be worth gamma V(s), nearly as
-        # much as the best known action, and searches would spend their steps on the spot.
-        # Still, the unknown gets tried: at first all is worth 0, and ties at random are a random
-        # walk. Later slips lead to it. (Where nothing is random, add some random actions.)
+        # Why not "stay in s, reward 0", as in Dyna-Q's model? Then the best known action would
+        # still be there afterwards, and every unknown action would look nearly as good as it.
+        # Still, the unknown gets tried: at first all is worth 0, and ties at random make a random
+        # walk. Later it is slips that lead to it. (Where nothing slips, add some random actions.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -374,7 +386,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=0.5, max_
 
     model      None: it is learned. Or a known one, for example the world itself
     c          smaller than sqrt(2), as returns here are about 0.5
-    max_depth  1 is no search: one imagined step, and the learned value behind it
+    max_depth  1 is no search: each simulation is one imagined step, and the learned value there
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before. Only if the model is known: if it is
                learned, old simulations asked an older model
@@ -403,8 +415,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=0.5, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) = Q of the best action, which the agent is going to take. It replaces the old
-            # V(s), which comes from a model that knew less; Q is an average over luck already.
+            # V(s) = Q of the best action, which the agent is going to take. Why not average it
+            # with the old V(s)? Q is a mean over many simulations already, and the old V(s) came
+            # from a model that knew less.
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -432,7 +445,8 @@ def optimal_values(world, gamma):
                 # First what each move is worth if it succeeds ...
                 for action, (next_state, reward, _) in world.outcomes[state].items():
                     Q[state, action] = reward + gamma * V[next_state]
-                # ... then the slip, which makes it any of the moves offered: their mean.
+                # ... then the slip, which makes it any of the moves offered: their mean. (nanmean
+                # leaves out the moves that are not offered.)
                 Q[state] = (1 - world.slip) * Q[state] + world.slip * np.nanmean(Q[state])
                 V[state] = np.nanmax(Q[state])
     return Q, V
@@ -451,10 +465,10 @@ def bridge(length):
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and where the mean of many more runs would be (95 %)."""
+    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
     error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -493,17 +507,18 @@ def draw_tree(ax, node, left=0, step=1):
     """A bar for each action of the node, as wide as its visits."""
     for action, n, children in zip(node.actions, node.N, node.children):
         ax.barh(step, n, left=left, height=1, color=BLUE, alpha=0.5, edgecolor="black")
-        # Only a wide bar has room for text.
+        # Only a wide bar has room for text: here one of 90 simulations or more.
         if n > 90:
             ax.text(left + n / 2, step, f"{MOVES[action]} {n}", ha="center", va="center")
-        # Under this bar come those of the next step: the function calls itself.
+        # Under this bar come those of the next step: the function calls itself. (In a world without
+        # slips there is only one child.)
         for child in children.values():
             draw_tree(ax, child, left, step + 1)
         left += n
 
 
 def search_and_act(world, seeds, n_simulations, c=2**0.5, keep_tree=False):
-    """Return of one episode (runs, 1): the world is the model, and rollouts value the leaves."""
+    """Return of one episode, as a column (runs, 1). The world is the model, leaves get rollouts."""
     # Rollouts of up to 50 steps, as a random walk needs long to find a treasure.
     return np.array([together(world, 1, GAMMA, model=world, n_simulations=n_simulations, c=c,
                               max_depth=50, values=False, keep_tree=keep_tree, seed=seed)
@@ -570,7 +585,7 @@ def run_all(axes, n_runs, seed):
     draw_curves(axes[1, 0], lines, V[world.start], REUSE, "simulations before each step",
                 "slippery maze: a kept tree\nsaves simulations")
 
-    # Putting it all together. Of the three, only the first has search and values.
+    # Putting it all together, in the same maze. Of the three, only the first has search and values.
     lines = {"model + values + search": learning(world, seeds),
              "without search": learning(world, seeds, max_depth=1),
              "without values": learning(world, seeds, values=False)}
