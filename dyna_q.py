@@ -15,17 +15,19 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) an episode is down to 20 steps in episode 28,
-    with n = 5 imagined updates after each real step in episode 6, with n = 50 in episode 3.
+    Planning saves real steps. Without it (n = 0) it takes 28 episodes until one is as short as
+    20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, Dyna-Q believes its outdated model: half of the runs never find the
-    new path. When a shortcut opens, hardly any run notices. Dyna-Q+ goes back to what it has not
-    tried for long, and finds both. Replay is the same as Dyna-Q until the walls move. From then
-    on its buffer still holds the old transitions, which Dyna's model has forgotten.
+    When the path is blocked, Dyna-Q believes its outdated model: half of the runs do not find the
+    new path in the 2000 steps that are left. When a shortcut opens, hardly any run notices.
+    Dyna-Q+ (not on the slides, but in the book) goes back to what it has not tried for long, and
+    finds both. Replay is the same as Dyna-Q until the walls move. From then on its buffer still
+    holds the old transitions, which Dyna's model has forgotten.
 
 Try: change one line, run again, and answer
     in epsilon_greedy the last line becomes "return values.index(best)", the first of the best.
-        Why must ties be broken at random? (Hint: episode 1 does not end. Stop with Ctrl-C.)
+        Why must ties be broken at random? (Stop it with Ctrl-C: even 100,000 steps do not end
+        episode 1. Nine actions of ten are now "up".)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
@@ -48,7 +50,7 @@ Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
     the mazes, and alpha, gamma, epsilon of the comparison.
 """
-# For "uv run", which reads here what to install:
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -91,10 +93,10 @@ SHORTCUT = dict(rows=GAP_LEFT, later_rows=GAP_BOTH, change_at=3000)
 # The slide's three agents: no planning (this is Q-learning), a little, a lot.
 N_PLANNING = [0, 5, 50]
 
-# The book prints no settings for the mazes that change. With these, both slides can be seen.
-# alpha = 1 replaces an old value by the new one, which is right where nothing is random. Dyna-Q+
-# has its small bonus at far cells, and the news of it must travel back to the start, one update
-# for each cell on the way. With alpha = 0.1 each of them would let only a tenth of it pass.
+# The book prints no settings for the mazes that change; these were found by trying. A tenth of
+# this kappa never finds the shortcut, five times as much makes the agent forget about the goal.
+# alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
+# alpha = 0.1 the values lag behind the bonus, which changes at every step: then Dyna-Q is better.
 N_CHANGING = 10
 ALPHA = 1.0
 KAPPA = 1e-3
@@ -125,7 +127,7 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes is one whose later layout is the same.
+        # A maze that never changes: its later layout is the same, and holds from step 0 on.
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
@@ -133,28 +135,29 @@ class Maze:
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        for row in [*rows, *later_rows]:
-            if len(row) != self.width or len(later_rows) != self.height:
-                raise ValueError("the rows of a maze must be equally long, and as many later on")
+        widths = [len(row) for row in [*rows, *later_rows]]
+        if len(rows) != len(later_rows) or min(widths) != max(widths):
+            raise ValueError("the rows of a maze must be equally long, and as many later on")
         self.check_ways()
-        # What an agent asks of Gymnasium's spaces: how many states, how many actions.
+        # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
         self.observation_space = SimpleNamespace(n=self.height * self.width)
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)
 
     def check_ways(self):
         """Without a way from S to a goal, an episode would never end."""
-        visited = []
+        cells = []
         for layout in self.layouts:
             if layout.count("S") != 1:
                 raise ValueError("each layout of a maze needs exactly one start S")
             distance = self.distances(layout)
-            # In the later layout an agent may be wherever it could go in the first one, even
-            # inside a new wall. It can walk out of that, so we look at the cells next to it.
-            for s in [layout.index("S"), *visited]:
+            # Where may an agent be in this layout? At S; and if it is the later one, in any of the
+            # `cells` of the first one, even if there is a wall now. It can walk out of that wall,
+            # so what counts is whether there is a way from the cells next to it.
+            for s in [layout.index("S"), *cells]:
                 if not any(s2 in distance for s2 in self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
-            visited = list(distance)
+            cells = list(distance)
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -167,8 +170,8 @@ class Maze:
 
     def distances(self, layout):
         """{state: steps to the nearest goal}; cells without a way to a goal are left out."""
-        # We walk backwards from the goals, which is right because every move can be undone:
-        # first come all cells 1 step away, then those 2 steps away, and so on.
+        # From the goals outwards: first all cells 1 step away, then those 2 steps away, and so on.
+        # (From goal to cell it is as far as from cell to goal, as one can go back the same way.)
         found = [s for s, letter in enumerate(layout) if letter == "G"]
         distance = {s: 0 for s in found}
         for s in found:                 # this list grows while the loop goes along it
@@ -222,8 +225,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     seed        an int or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
-    Returns three arrays: Q (S, A), the steps of each finished episode (E,), and the reward of each
-    real step (T,). With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
+    Returns three arrays: Q (S, A), the number of steps of each finished episode, and the reward of
+    each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
     is only curious (large kappa) may never reach the end of an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
     and for a reward of NaN. Needs epsilon_greedy.
@@ -231,14 +234,15 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
-    >>> [float(part.sum()) for part in np.split(rewards, steps.cumsum())[:3]]  # return by episode
-    [1.0, 1.0, 1.0]
+    >>> returns = [part.sum() for part in np.split(rewards, steps.cumsum())]    # by episode
+    >>> float(returns[0])
+    1.0
     """
-    # Written as "not (all is right)": a NaN makes every comparison false, so it is refused too.
+    # "if not (all is right)" also refuses NaN, for which no comparison is true.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and 0 <= kappa < math.inf and n_planning >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
-    # Gymnasium's spaces may count from another `start`; our tables count from 0.
+    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0) != 0:
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
@@ -248,13 +252,15 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Separate streams of random numbers for the environment, acting, planning and replay.
     # With a single stream, more planning would also change how the agent walks in episode 1,
     # where there is nothing to learn yet, and n = 0, 5, 50 could not be compared.
-    env_seed, *seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
-    acting, planning, replaying = [random.Random(one) for one in seeds]
+    seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
+    acting_rng = random.Random(seeds[1])
+    planning_rng = random.Random(seeds[2])
+    replay_rng = random.Random(seeds[3])
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     memory = {}                                 # memory[s][a] = [(r, s2, terminated), ...]
-    known = {}                                  # known[s]: the actions that are in memory[s]
+    known = {}                                  # known[s]: the actions in memory[s], as a list
     tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
     rewards = []
     steps_per_episode = []
@@ -266,19 +272,19 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         future = 0.0 if terminated else max(Q[s2])
         Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
-    s, _ = env.reset(seed=env_seed)
+    s, _ = env.reset(seed=seeds[0])
     # Of the two limits one holds; the other is set to infinity.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int(), because some environments return an array
-        # and change it at the next step: then s would change with it, before we have used it.
+        # (a) S <- current (nonterminal) state. int(), because some environments return an array of
+        # one number, and write the next state into the same array: s would change unnoticed.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
-        a = epsilon_greedy(Q[s], epsilon, acting)
+        a = epsilon_greedy(Q[s], epsilon, acting_rng)
 
         # (c) Take action A; observe resultant reward R, and state S'
         s2, r, terminated, truncated, _ = env.step(a)
@@ -308,12 +314,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
         # (f) Repeat n times: S <- a visited state, A <- an action known there, both at random.
         # The names are new, because s, a, r, s2 still belong to the real step.
-        for state in planning.choices(list(memory), k=n_planning):
-            # The plain line is planning.choice(known[state]). This one takes half the time.
-            action = known[state][int(planning.random() * len(known[state]))]
+        for state in planning_rng.choices(list(memory), k=n_planning):
+            # The plain line is planning_rng.choice(known[state]). This one takes half the time.
+            action = known[state][int(planning_rng.random() * len(known[state]))]
             if replay:
                 # R, S' <- any of its stored transitions. Old ones may no longer be true.
-                reward, next_state, ended = replaying.choice(memory[state][action])
+                reward, next_state, ended = replay_rng.choice(memory[state][action])
             else:
                 # R, S' <- Model(S,A)
                 reward, next_state, ended = memory[state][action][-1]
@@ -335,7 +341,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     A pair is drawn as in dyna_q, but R, S' come from any of its stored transitions, not from the
-    model. Where nothing is random and nothing changes, these are all the same, and so is Q. The
+    model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
+    so Q is the same as Dyna-Q's (they draw the same pairs, as replay has a stream of its own). The
     other arguments, results and errors are those of dyna_q. kappa works here too: the pairs in the
     buffer get the bonus. Needs dyna_q, epsilon_greedy.
 
@@ -366,8 +373,8 @@ def expected_steps(rows, epsilon):
                 P[s, s2] += (1 - epsilon) / len(shortest)
             for s2 in moves:
                 P[s, s2] += epsilon / len(moves)
-    # The steps to go from s are h(s) = 1 + sum_s2 P[s, s2] h(s2), and 0 at a goal. For all states
-    # at once: h - P h = one_step. NumPy solves this system of linear equations.
+    # The steps to go from s are h(s) = 1 + sum_s2 P[s, s2] h(s2). At a goal, and in walls, they are
+    # 0. For all states at once: h - P h = one_step, a system of linear equations.
     h = np.linalg.solve(np.eye(len(layout)) - P, one_step)
     return h[layout.index("S")]
 
@@ -375,23 +382,22 @@ def expected_steps(rows, epsilon):
 # %% What the experiments and panels below share
 
 def run_seeds(n_runs, seed):
-    """One seed per run. All methods get the same ones, so that they meet the same luck. Run 0 has
-    the same seed however many there are."""
+    """One seed per run. All methods get the same ones, so that they meet the same luck."""
     return np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and where the mean of many more runs would be (95 %)."""
+    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
     error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
 def draw_maze(ax, rows):
-    # One square per cell, grey for a wall (at vmax it would be black). Row 0 belongs at the top.
+    # One square per cell: 0 is white, 1 (a wall) grey, vmax would be black. Row 0 is at the top.
     walls = [[letter == "#" for letter in row] for row in rows]
     ax.pcolormesh(walls, cmap="Greys", vmax=1.6, edgecolors="lightgrey")
     ax.set(aspect="equal", xticks=[], yticks=[])
@@ -420,8 +426,8 @@ def draw_comparison(ax, steps):
     for exact in [walk, some_random, shortest]:
         ax.axhline(exact, color=GREY, linewidth=0.8)
     ax.text(50, 1.1 * walk, f"random walk: {walk:.1f}", ha="right", color=GREY)
-    ax.text(1, 0.9 * shortest, f"shortest path: {shortest:.0f}\nwith 10 % random actions: {some_random:.1f}",
-            va="top", color=GREY)
+    ax.text(1, 0.9 * shortest, va="top", color=GREY,
+            s=f"shortest path: {shortest:.0f}\nwith 10 % random actions: {some_random:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
     ax.set(xscale="log", yscale="log", ylim=(6, 2000), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
@@ -431,8 +437,8 @@ def draw_comparison(ax, steps):
 
 
 def halfway(i, steps, seed):
-    """What N_PLANNING[i] has learned halfway through episode 2 of run 0: Q (S, A), and its state."""
-    # With the same seed it walks as it did in compare_planning, but stops earlier.
+    """Halfway through episode 2 of run 0 with n = N_PLANNING[i]: Q (S, A), and the agent's state."""
+    # With the seed of run 0 it walks as it did in compare_planning, but stops earlier.
     episode_1, episode_2 = steps[0, i, :2].astype(int).tolist()
     n_steps = episode_1 + episode_2 // 2
     maze = Maze(DYNA_MAZE)
@@ -443,12 +449,13 @@ def halfway(i, steps, seed):
 def draw_policy(ax, Q, position, n):
     draw_maze(ax, DYNA_MAZE)
     width = len(DYNA_MAZE[0])
-    # A cell knows a way if its actions differ in value. In the others all values are still 0.
+    # A cell knows a way if one action is better than another. Elsewhere all values are still 0.
     known = np.flatnonzero(Q.max(axis=1) > Q.min(axis=1))
     for s in known:
         arrow = ["^", ">", "v", "<"][Q[s].argmax()]
         ax.plot(s % width + 0.5, s // width + 0.5, arrow, color=BLUE)
-    ax.plot(position % width + 0.5, position // width + 0.5, "o", color=RED, markersize=14, fillstyle="none")
+    y, x = divmod(position, width)
+    ax.plot(x + 0.5, y + 0.5, "o", color=RED, markersize=14, fillstyle="none")
     ax.set(title=f"halfway through episode 2, n = {n}:\ncells that know a way: {len(known)}",
            xlabel="triangles: the best actions so far\ncircle: the agent")
 
@@ -493,11 +500,12 @@ def run_all(axes, n_runs, seed):
     for i, book in enumerate([25, 5, 3]):
         # argmax gives the place of the first True.
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
-        row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first, f"about {book} in the book")
+        row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
+            f"about {book} in the book")
     draw_policy(axes[0, 1], *halfway(0, steps, seed), N_PLANNING[0])
     draw_policy(axes[0, 2], *halfway(2, steps, seed), N_PLANNING[2])
 
-    # Compare with the means of 2000 runs of another program (tests/expected).
+    # Compare with the means of 2000 runs of another program. Its curves are in tests/expected.
     dyna = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed)
     plus = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed, KAPPA)
     replay = changing_maze(BLOCKING, replay_q, 3000, n_runs, seed)
@@ -515,17 +523,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS keeps an error message to one sentence.
+    # Without SUPPRESS an error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is the one that started the notebook: not for us.
+    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a display, matplotlib falls back to "agg", which can only write files.
+    # matplotlib draws with one of several programs. Where there is no display it chooses the one
+    # that is called "agg" and can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -41,7 +41,7 @@ References
     Kocsis & Szepesvari, Bandit based Monte-Carlo planning (2006): UCB1 in trees, with proofs.
     Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
-# For "uv run", which reads here what to install:
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -262,8 +262,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, in place of a rollout
     expand      False: no tree, only the root; see flat_search
 
-    The root has state, its A actions, N (A,), Q (A,), children[i] = {next state: Node}, best(rng). N and
-    Q are arrays in the root, lists in the nodes below. An untried action has N = 0 and Q = 0.
+    The root has its state, its A actions, N (A,), Q (A,), children[i] = {next state: Node}, and
+    best(rng). N and Q are arrays in the root, lists in the nodes below. An untried action has
+    N = 0 and Q = 0.
     ValueError: numbers out of range, a root of another state or other actions, a NaN reward, or
     a state without actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
     States are hashable, and equal (==) in the same situation: only so are they found again in the
@@ -548,7 +549,8 @@ def run_all(axes, n_runs, seed):
     lines = {f"MCTS, bridge of {n}": crossing(mcts, n, seeds) for n in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
     draw_curves(axes[0, 0], lines, 1, SIMULATIONS, "simulations",
-                "more simulations: MCTS learns to cross\nthe bridge, flat search does not", "share of runs that cross")
+                "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
+                "share of runs that cross")
     for name, runs in lines.items():
         row(f"{name}: share that crosses", runs[:, -1].mean(), "1: it is right to cross")
 
@@ -599,17 +601,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS keeps an error message to one sentence.
+    # Without SUPPRESS an error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=15, help="independent runs (default 15)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is the one that started the notebook: not for us.
+    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a display, matplotlib falls back to "agg", which can only write files.
+    # matplotlib draws with one of several programs. Where there is no display it chooses the one
+    # that is called "agg" and can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:

@@ -42,7 +42,7 @@ References: Rubinstein & Kroese (2004), The Cross-Entropy Method: cem. Nagabandi
     Neural Network Dynamics: v1.5 with random shooting. Chua et al. (2018), PETS: v1.5 with cem.
     Kingma & Ba (2015), Adam. Ross & Bagnell (2012), Agnostic System Identification: why v1.0.
 """
-# For "uv run", which reads here what to install:
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -717,17 +717,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS keeps an error message to one sentence.
+    # Without SUPPRESS an error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=5, help="independent runs (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is the one that started the notebook: not for us.
+    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a display, matplotlib falls back to "agg", which can only write files.
+    # matplotlib draws with one of several programs. Where there is no display it chooses the one
+    # that is called "agg" and can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:

@@ -9,12 +9,14 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a)
+                     V(S)     = sum_a pi(a|S) Q(S,a), the same as the mean over episodes in which
+                                already the first action is drawn from pi
 
 Run it: python rollout_search.py (7 seconds). What you will see, and why
     A small treasure is near, and a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, as far as the big one is. With every further
-    step its tree has about nine times as many nodes; a rollout has one step more.
+    step its tree has about nine times as many nodes (4 actions, and each can lead to at most 3
+    cells: up to 12, but some of them are ends). A rollout has only one step more.
     In a learned model, the error of the values grows with depth, since every step asks the model
     again. It stops growing when most episodes are over.
     Rollouts are right on average; with 4 times as many, the error is half. Acting on them improves
@@ -27,9 +29,10 @@ Try: three changes of one line, each with the question that it answers
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     "g": 0.1          With a smaller small treasure, do rollouts of the random policy suffice?
 
-Notation (in the world below, the start is state 8; action 1 is "right", 3 is "left")
+Notation (examples: BRIDGE below, where the start is state 8 and action 1 is "right", 3 "left"; a
+          step succeeds with probability 0.8; left of the start is a treasure of 0.4)
     s, a, r, s2   S, A, R, S' of the slides: whole numbers, but for the reward r: 8, 1, 0.0, 9
-    S, A          in shapes: the number of states, of actions: 28, 4
+    S, A          in shapes like (S, A): the number of states, of actions: 28, 4
     P[s, a, s2]   p(s2 | s, a), shape (S, A, S): P[8, 1, 9] = 0.8, as it may slip
     R[s, a]       expected reward, shape (S, A): R[8, 3] = 0.8 * 0.4 = 0.32
     policy[s, a]  pi(a | s), shape (S, A): policy[8] = [0.25, 0.25, 0.25, 0.25]
@@ -42,7 +45,7 @@ References
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10: both searches.
     Tesauro & Galperin (1996), On-line policy improvement using Monte-Carlo search: acting on it.
 """
-# For "uv run", which reads here what to install:
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -58,7 +61,7 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall. Nothing else at the border.
+# S start, g small treasure, G big treasure, x drop, # wall. No free cell (.) at the border.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
@@ -75,15 +78,17 @@ SLIP = 0.2
 # Close to 1, so that a treasure 6 steps away still counts: paid in step 6, 0.98**5 = 0.90.
 GAMMA = 0.98
 
-# The tree has 200,000 nodes (4 actions, up to 3 next states each, 6 times): half a second.
+# A tree of this depth has about 200,000 nodes, counted by count_nodes, and takes half a second.
 TREE_DEPTH = 6
-# By then nearly all episodes are over: rollouts are cut here, and exact answers go so far.
+# Rollouts are cut after so many steps, by when nearly all episodes are over; so the exact answers
+# look at most so many steps ahead.
 HORIZON = 30
 # Learned models that have seen each pair (s, a) only so many times.
 N_SAMPLES = [3, 10, 100]
 # Each number is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = [1, 4, 16, 64, 256]
-# Searches in each cell of each run: enough to see how often each action wins.
+# To see how good it is to act on rollouts, we search so often in each cell, in each run: enough
+# to see how often each action wins.
 N_SEARCHES = 12
 
 # Four colours that colour-blind readers can tell apart.
@@ -117,7 +122,8 @@ def bridge_model(rows, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # A pair's mean reward: what entering S' pays, times its probability, summed over S'.
+    # A pair's mean reward: what entering S' pays, times its probability, summed over S' (the last
+    # axis of P).
     R = P @ [TREASURES.get(letter, 0.0) for letter in text]
     return TabularModel(P, R, [letter in "gGx" for letter in text])
 
@@ -313,6 +319,7 @@ def lookahead_values(model):
     and kept, whereas the tree computes it again wherever the state turns up.
     """
     V = np.zeros((HORIZON + 1, len(model.P)))
+    # Where an episode has ended, P and R are 0, and so V stays 0.
     for d in range(1, HORIZON + 1):
         # P @ V is the sum over s', for all pairs at once: (S, A).
         Q = model.R + GAMMA * (model.P @ V[d - 1])
@@ -324,19 +331,21 @@ def count_nodes(depth):
     """How many nodes (s, a) a tree of forward_search has at each state: (S,)."""
     nodes = np.zeros(len(MODEL.P))
     for _ in range(depth):
-        # Below a pair are the nodes of all its possible next states, with one step less to go.
+        # Below a pair are the nodes of all its possible next states, with one step less to go. A
+        # True counts as 1 in the sum over s'.
         below_pairs = (MODEL.P > 0) @ nodes         # (S, A)
         nodes[CELLS] = (1 + below_pairs[CELLS]).sum(axis=1)
     return nodes
 
 
 def exact_returns(policy):
-    """Of the episodes that rollout_search simulates from the start: V, Q (A,), and Var(G) (A,)."""
+    """For episodes from START: V, Q (A,), and the variance of their returns Var(G) (A,)."""
     # From the end backwards, as in lookahead_values: with no step to go, G = 0 and G^2 = 0.
     V = square = np.zeros(len(policy))
     for _ in range(HORIZON):
         # G = R + gamma G', where G' is the return from S' on. So, with E for the mean,
         # E[G] = R + gamma E[G'],   E[G^2] = R^2 + 2 R gamma E[G'] + gamma^2 E[G'^2].
+        # (In a TabularModel the reward R(s,a) itself is not random.)
         future = GAMMA * (MODEL.P @ V)
         Q = MODEL.R + future
         Q_square = MODEL.R**2 + 2 * MODEL.R * future + GAMMA**2 * (MODEL.P @ square)
@@ -352,7 +361,8 @@ def exact_returns(policy):
 V_EXACT = lookahead_values(MODEL)
 # V_d does not grow any more by then: it is what the best policy earns.
 OPTIMUM = V_EXACT[-1, START]
-# Row a is the choice of action a: 0 0 1 0 for action 2.
+# Row a always takes action a: 0 0 1 0 for action 2. ALWAYS[[2, 2, 1]] is such a row for each of
+# three states: a policy.
 ALWAYS = np.eye(4)
 # (Where there is no arrow, find gives -1, the last row. Nobody acts there.)
 POLICIES = {"random": np.full((len(MODEL.P), 4), 0.25),
@@ -360,10 +370,10 @@ POLICIES = {"random": np.full((len(MODEL.P), 4), 0.25),
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and where the mean of many more runs would be (95 %)."""
+    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
+    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
     error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -411,7 +421,7 @@ def draw_nodes(ax):
 # %% Slide "Forward search": errors have a tendency to be cumulative
 
 def errors_of_learned_models(n_runs, seed):
-    """Mean error over the cells of V_1, V_2, ...: (n_runs, len(N_SAMPLES), HORIZON)."""
+    """Error of V_1, V_2, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON))
     for run in range(n_runs):
         # A stream of random numbers for each run: run 3 is the same however many runs there are.
@@ -439,7 +449,8 @@ def draw_learned(ax, errors):
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 
 def search_everywhere(policy, n_runs, seed):
-    """RMS error of Q at S, and the value at S of acting on the searches: (n_runs, Ks) each."""
+    """RMS error of Q at S, and the value at S of acting on the searches: both are arrays (n_runs,
+    len(K_ROLLOUTS))."""
     _, Q_pi, _ = exact_returns(policy)
     errors, values = np.zeros((2, n_runs, len(K_ROLLOUTS)))
     for run in range(n_runs):
@@ -454,9 +465,9 @@ def search_everywhere(policy, n_runs, seed):
             # Ties at random, by adding something tiny. With K = 1 often all four returns are 0,
             # and argmax would always take the first action, "up": into the wall.
             winners = (Q + 1e-9 * rng.random(Q.shape)).argmax(axis=2)       # (N_SEARCHES, S)
-            # An agent searches anew in every step, and its searches differ. So it takes an action
-            # with a probability: the share of searches that this action wins. (A few searches
-            # give rough shares, with which acting looks a little worse than it is.)
+            # An agent searches anew in every step, and its searches differ. So it is like a policy
+            # that takes each action with a probability: the share of searches that it wins. (12
+            # searches give rough shares. With more of them, the values come out a little higher.)
             acting = ALWAYS[winners].mean(axis=0)                           # (S, A)
             values[run, k], _, _ = exact_returns(acting)
     return errors, values
@@ -500,7 +511,7 @@ def run_all(axes, n_runs, seed):
         f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for name, color, style, ax in [("random", RED, "--", axes[1, 1]),
                                    ("sensible", BLUE, "-", axes[1, 2])]:
-        # The same seed for both policies: they meet the same luck.
+        # The same seed for both policies: no difference between them comes from another seed.
         errors, values = search_everywhere(POLICIES[name], n_runs, seed)
         itself, _, variance = exact_returns(POLICIES[name])
         # The error of a mean of K returns is the root of Var(G) / K; RMS over the four actions.
@@ -514,17 +525,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS keeps an error message to one sentence.
+    # Without SUPPRESS an error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is the one that started the notebook: not for us.
+    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a display, matplotlib falls back to "agg", which can only write files.
+    # matplotlib draws with one of several programs. Where there is no display it chooses the one
+    # that is called "agg" and can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
