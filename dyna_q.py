@@ -437,7 +437,7 @@ def draw_comparison(ax, steps):
 
 
 def halfway(i, steps, seed):
-    """Halfway through episode 2 of run 0 with n = N_PLANNING[i]: Q (S, A), and the agent's state."""
+    """Run 0 with n = N_PLANNING[i], halfway through episode 2: Q (S, A), and the agent's state."""
     # With the seed of run 0 it walks as it did in compare_planning, but stops earlier.
     episode_1, episode_2 = steps[0, i, :2].astype(int).tolist()
     n_steps = episode_1 + episode_2 // 2
