@@ -6,6 +6,7 @@ children[i] = {next state: node} and best(rng).
 """
 import math
 import random
+import re
 from collections import Counter
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ import pytest
 from conftest import require, require_names
 
 GAMMA = 0.95
+SIDES = ("heads", "tails")
 UCB1 = "Q(s,a) + c sqrt(ln N(s) / N(s,a)), where N(s) is the sum of this node's own N"
 
 
@@ -39,20 +41,14 @@ class Table:
         return self.log[-1][2:]
 
 
-def chain(rewards, kind=float):
+def chain(rewards):
     """States 0, 1, ...; the one action is "on"; the episode ends after the last reward."""
-    last = len(rewards) - 1
-    return Table({s: {"on": [(s + 1, kind(r), s == last)]} for s, r in enumerate(rewards)})
+    return Table({s: {"on": [(s + 1, r, np.bool_(s == len(rewards) - 1))]} for s, r in enumerate(rewards)})
 
 
 def bandit(*rewards):
     """One state; the actions a, b, ... pay these rewards and end the episode."""
     return Table({"room": {a: [("end", r, True)] for a, r in zip("abcde", rewards)}})
-
-
-def endless():
-    """Never ends, every step pays 1."""
-    return Table({"s": {a: [("s", 1.0, False)] for a in (0, 1)}})
 
 
 def random_table(seed, n_states=4, end=0.25):
@@ -75,13 +71,6 @@ def optimal(table, state, gamma):
     return Q[state]
 
 
-def nodes(root):
-    found = [root]
-    for node in found:
-        found += [child for children in node.children for child in children.values()]
-    return found
-
-
 def visits(root):
     """{action: N}"""
     return dict(zip(root.actions, map(int, root.N)))
@@ -90,19 +79,6 @@ def visits(root):
 def values(root):
     """{action: Q}"""
     return dict(zip(root.actions, map(float, root.Q)))
-
-
-def attempt(call, what):
-    """What the call gives; an error becomes a sentence."""
-    try:
-        return call()
-    except Exception as error:
-        pytest.fail(f"{what} ended in {error!r}", pytrace=False)
-
-
-def whole_tree(node):
-    return (node.state, visits(node), values(node),
-            [{s: whole_tree(child) for s, child in children.items()} for children in node.children])
 
 
 def rounded(numbers):
@@ -123,25 +99,35 @@ WRONG_RETURNS = {21: "gamma is missing", 3.5: "the first reward is discounted to
 
 
 def test_a_return_is_the_discounted_sum_of_its_rewards(mcts):
-    """Rewards 1, 4, 16 and gamma 1/2: 1 + 4/2 + 16/4 = 7, whether a rollout or the tree goes there."""
-    for n in (1, 2, 3, 10):
-        root = attempt(lambda: mcts.mcts(chain([1, 4, 16]), 0, n, gamma=0.5, rng=0), f"{n} simulations of a chain whose "
-                       "states 0, 1, 2 lead to an end, 3 (does a simulation stop there, in tree and rollout?)")
+    """Rewards 1, 4, 16 and gamma 1/2: 1 + 4/2 + 16/4 = 7, whether a rollout or the tree goes there. Chains of 60 steps
+    and of 100 (the default max_depth) are followed to their ends. 60 rewards of 2,000 are 120,000, but
+    infinite if added as float16."""
+    cases = [([1, 4, 16], 0.5, n, 7, WRONG_RETURNS) for n in (1, 2, 3, 10)]
+    cases += [([3, 2, 1], 0.0, 5, 3, {}), ([3, 2, 1], 1, 5, 6, {}), ([0] * 59 + [1], 1.0, 1, 1, {0: "was the episode cut?"}),
+              ([0] * 99 + [1], 1.0, 1, 1, {0: "was it cut before 100 steps, the default max_depth?"})]
+    cases += [([np.float16(2000)] * 60, 1.0, n, 120_000, {math.inf: "make floats of NumPy's rewards"}) for n in (1, 80)]
+    for rewards, gamma, n, exact, guesses in cases:
+        what = f"{n} simulations of rewards {rewards[:3]}{', ...' * (len(rewards) > 3)} with gamma {gamma}"
+        root = mcts.mcts(chain(rewards), 0, n, gamma=gamma, rng=0)
         q = float(root.Q[0])
-        require(int(np.sum(root.N)) == n, f"after {n} simulations the root's N is {root.N}: its sum should be {n}")
-        require(abs(q - 7) < 1e-9, f"{n} simulations of rewards 1, 4, 16 with gamma 1/2: Q should be 1 + 4/2 + 16/4 "
-                f"= 7, it is {q:g}: {WRONG_RETURNS.get(round(q, 6), 'is every reward counted once, in its place?')}")
+        require(int(np.sum(root.N)) == n, f"{what}: the root's N is {root.N}, its sum should be {n}")
+        require(abs(q - exact) < 1e-9, f"{what}: Q should be {'1 + 4/2 + 16/4 = ' * (exact == 7)}{exact}, it is {q:g}: "
+                f"{guesses.get(round(q, 6), 'is every reward counted once, in its place?')}")
 
 
-def test_each_pair_gets_the_return_from_its_own_step_on(mcts):
-    """With the rewards 1, 4, 16 and gamma 1/2: 7 at the root, 4 + 16/2 = 12 one step later, then 16."""
-    tree = nodes(mcts.mcts(chain([1, 4, 16]), 0, 10, gamma=0.5, rng=0))
-    found = {node.state: float(node.Q[0]) for node in tree if len(node.Q)}
-    for s, exact in enumerate((7, 12, 16)):
-        require(s in found, f"after 10 simulations of a chain of 3 states the tree has the states {sorted(found)} "
-                "only: each simulation adds one node")
-        require(abs(found[s] - exact) < 1e-9, f"Q of state {s} should be the return from there on, {exact}; it is "
-                f"{found[s]:g} (rewards 1, 4, 16, gamma 1/2)")
+def test_each_simulation_adds_a_node_and_each_pair_gets_the_return_from_its_own_step_on(mcts):
+    """Rewards 1, 4, 16, gamma 1/2: 7 at the root, 4 + 16/2 = 12 one step later, then 16. (Nodes of ends do not count.)"""
+    def add(node, found):
+        found += [(node.state, float(node.Q[0]))] * (node.state != 3)
+        for child in node.children[0].values() if node.state != 3 else ():
+            add(child, found)
+    for n in (1, 2, 3, 30):
+        add(mcts.mcts(chain([1, 4, 16]), 0, n, gamma=0.5, rng=0), found := [])
+        require([s for s, _ in found] == [0, 1, 2][:n + 1], f"{n} simulations of a chain of 3 states: the tree has nodes of "
+                f"{[s for s, _ in found]}, not {[0, 1, 2][:n + 1]}: it is expanded by one node in each simulation")
+        for (s, q), exact in list(zip(found, (7, 12, 16)))[:n]:
+            require(abs(q - exact) < 1e-9, f"{n} simulations: Q of state {s} should be the return from there on, {exact}; it is "
+                    f"{q:g} (rewards 1, 4, 16, gamma 1/2)")
 
 
 def test_q_is_the_mean_of_all_returns(mcts):
@@ -153,21 +139,6 @@ def test_q_is_the_mean_of_all_returns(mcts):
     q = float(mcts.mcts(Paying({"room": {0: [("end", 0, True)]}}), "room", 3, rng=0).Q[0])
     guess = {6: "the last or the largest return", 9: "their sum"}.get(q, "Q + (G - Q) / N with N counted first?")
     require(abs(q - 3) < 1e-9, f"Q after the returns 1, 2, 6 should be their mean, 3; it is {q:g}: {guess}")
-
-
-def test_one_node_is_added_in_each_simulation(mcts):
-    """Until there is none left to add: states 0 to 4. (Nodes of ends do not count here.)"""
-    for n, exact in ((1, 2), (2, 3), (3, 4), (4, 5), (30, 5)):
-        tree = nodes(mcts.mcts(chain([0, 0, 0, 0, 1]), 0, n, rng=0))
-        states = [node.state for node in tree if node.state != 5]
-        require(len(states) == exact, f"after {n} simulations of a chain of 5 states the tree has nodes of {states}; "
-                f"it should have {exact}: the search tree is expanded by one node in each simulation")
-
-
-def test_every_action_is_tried_once_before_any_twice(mcts):
-    for n in range(1, 6):
-        N = visits(mcts.mcts(bandit(1.0, -5.0, 0.0, 9.0, -1.0), "room", n, c=0.1, rng=n))
-        require(max(N.values()) == 1, f"{n} simulations of 5 actions: visits {N}; untried actions come first")
 
 
 def test_ucb1_worked_by_hand(mcts):
@@ -208,27 +179,20 @@ def test_an_action_never_tried_has_q_0_and_is_not_the_best(mcts):
 
 def test_leaf_value_replaces_the_rollout(mcts):
     """Rewards 1, 2, 4, gamma 1/2, V(1) = 10, V(2) = 20. Returns of simulations 1, 2, 3, 4: 1 + 10/2 = 6;
-    1 + 2/2 + 20/4 = 7; and 1 + 2/2 + 4/4 = 3 twice, as the episode ends there. With max_depth 2: 6, 7, 7, 7."""
+    1 + 2/2 + 20/4 = 7; and 1 + 2/2 + 4/4 = 3 twice, as the episode ends there. With max_depth 2: 6, 7, 7, 7. V = 0: 1."""
     def V(state):
         require(state in (1, 2), f"leaf_value was asked about {state!r}; after a terminal state nothing follows")
         return {1: 10.0, 2: 20.0}[state]
-    for n, exact, depth in ((1, 6.0, 100), (2, 6.5, 100), (4, 19 / 4, 100), (4, 27 / 4, 2)):
-        for rollout in (None, lambda state, rng: "on"):
-            q = float(mcts.mcts(chain([1, 2, 4]), 0, n, gamma=0.5, max_depth=depth, rng=0, rollout=rollout, leaf_value=V).Q[0])
-            require(abs(q - exact) < 1e-9, f"rewards 1, 2, 4, gamma 1/2, leaf values 10 and 20, max_depth {depth}"
-                    f"{', with a rollout policy' if rollout else ''}: Q after {n} simulations should be {exact:g}, it is "
-                    f"{q:g}: the leaf is worth V of the state reached, discounted, in place of a rollout")
 
-
-def test_a_leaf_value_that_is_falsy_or_0_counts(mcts):
-    class Values(dict):
-        def __call__(self, state):
-            return self.get(state, 5.0)
-    q = float(mcts.mcts(chain([1, 2, 4]), 0, 1, gamma=0.5, rng=0, leaf_value=Values()).Q[0])
-    require(q == 3.5, f"leaf_value is an object whose truth value is False (an empty table of values) and says 5: Q "
-            f"should be 1 + 5/2 = 3.5, it is {q:g}: ask `is not None`")
-    q = float(mcts.mcts(chain([1, 2, 4]), 0, 1, gamma=0.5, rng=0, leaf_value=lambda state: 0.0).Q[0])
-    require(q == 1, f"leaf_value says 0: Q should be the reward 1 alone, it is {q:g}: a value of 0 is no rollout")
+    class Empty(dict):
+        __call__ = staticmethod(V)
+    for n, exact, what, settings in ((1, 6, "", {}), (2, 6.5, "", {}), (4, 4.75, "", {}), (4, 6.75, "max_depth 2", {"max_depth": 2}),
+                                     (4, 4.75, "a rollout policy, too", {"rollout": lambda state, rng: "on"}),
+                                     (4, 4.75, "leaf_value is an object that is falsy: ask `is not None`", {"leaf_value": Empty()}),
+                                     (1, 1, "now both values are 0", {"leaf_value": lambda state: 0.0})):
+        q = float(mcts.mcts(chain([1, 2, 4]), 0, n, 0.5, rng=0, **{"leaf_value": V, **settings}).Q[0])
+        require(abs(q - exact) < 1e-9, f"rewards 1, 2, 4, gamma 1/2, leaf values 10 and 20 ({what}): Q after {n} simulations should "
+                f"be {exact}, it is {q:g}: the leaf is worth V of the state reached, discounted, in place of a rollout")
 
 
 def test_the_rollout_policy_is_asked_with_the_state_it_is_in(mcts):
@@ -245,14 +209,6 @@ def test_the_rollout_policy_is_asked_with_the_state_it_is_in(mcts):
     require(abs(q - 0.5**7) < 1e-12, f"8 steps to the right, 1 at the end, gamma 1/2: Q is {q:g}, not 1/128")
 
 
-def test_a_rollout_goes_on_to_the_end_of_the_episode(mcts):
-    """A chain of 60 that pays 1 at its end; and one of 100, the default max_depth."""
-    for length, depth in ((60, {}), (100, {}), (5, {"max_depth": 5})):
-        root = mcts.mcts(chain([0] * (length - 1) + [1]), 0, 1, rng=0, **depth)
-        require(root.Q[0] == 1, f"a chain of {length} pays 1 in its last step, max_depth is {depth or 100}: Q is "
-                f"{root.Q[0]:g}, not 1: was the simulation cut before?")
-
-
 def test_an_earlier_tree_is_continued(mcts):
     root = mcts.mcts(bandit(0.0, 1.0), "room", 7, c=1.0, rng=0)
     root = mcts.mcts(bandit(0.0, 1.0), "room", 4, c=1.0, rng=0, root=root)
@@ -262,64 +218,44 @@ def test_an_earlier_tree_is_continued(mcts):
 
 def test_each_state_reached_has_a_node_of_its_own(mcts):
     """A toss leads to heads or tails; 40 simulations see both (or else 1 in 2^39)."""
-    side = {"say": [("end", 1.0, True)]}
-    toss = Table({"start": {"toss": [("heads", 0.0, False), ("tails", 0.0, False)]}, "heads": side, "tails": side})
-    below = mcts.mcts(toss, "start", 40, rng=0).children[0]
-    found = {s: (node.state, int(np.sum(node.N))) for s, node in below.items()}
-    seen = Counter(s2 for _, a, s2, *_ in toss.log if a == "toss")
-    exact = {s: (s, n - 1) for s, n in seen.items()}
+    model = Table({"start": {"toss": [(s, 0.0, False) for s in SIDES]}, **{s: {"say": [("end", 1.0, True)]} for s in SIDES}})
+    below = mcts.mcts(model, "start", 40, rng=0).children[0]
+    found = {s: int(np.sum(node.N)) for s, node in below.items() if node.state == s}
+    seen = Counter(s2 for _, a, s2, *_ in model.log if a == "toss")
     require(len(seen) == 2, f"40 simulations of a toss, heads or tails, led to {dict(seen)} only: chance is drawn anew")
-    require(found == exact, f"a toss led to {dict(seen)}: children[0] gives {{state: (its state, its visits)}} {found}, it "
-            f"should be {exact}: each state reached has a node of its own, visited each time but the first")
+    require(found == {s: n - 1 for s, n in seen.items()}, f"a toss led to {dict(seen)}, but the visits of the nodes below it are "
+            f"{found}: each state reached has a node of its own, visited each time but the first")
 
 
 def test_max_depth_cuts_a_simulation_after_so_many_steps(mcts):
-    """Every step of an endless world pays 1: 50 simulations ask for 50 max_depth steps and return
-    1 + 1/2 + 1/4 + ... of as many. A leaf is worth 2, which is that sum without an end."""
+    """Every step of an endless world pays 1: 50 simulations ask for 50 max_depth steps, also in a deeper tree, and return
+    1 + 1/2 + 1/4 + ... of as many. Leaves worth 2 are that sum without an end."""
     for depth in (1, 2, 13):
         exact = 2 * (1 - 0.5**depth)
-        model = endless()
-        for older in (None, mcts.mcts(endless(), "s", 300, gamma=0.5, max_depth=20, rng=0)):
+        for older, leaf in ((0, None), (20, None), (0, lambda s: 2.0)):
+            model = Table({"s": {a: [("s", 1.0, False)] for a in (0, 1)}})
+            root = mcts.mcts(model, "s", 300, gamma=0.5, max_depth=older, rng=0) if older else None
             model.log.clear()
-            root = mcts.mcts(model, "s", 50, gamma=0.5, max_depth=depth, rng=0, root=older)
-            tree = "a tree made with max_depth 20" if older else "a new tree"
-            require(len(model.log) == 50 * depth, f"50 simulations with max_depth {depth}, {tree}: {len(model.log)} "
-                    f"steps of the model, not {50 * depth}: both the path in the tree and the rollout count")
-            require(older or np.allclose(root.Q, exact, atol=1e-12), f"rewards of 1 for {depth} steps, gamma 1/2: Q is "
-                    f"{rounded(root.Q)}, not {exact:g}: what follows after max_depth counts as 0")
-        root = mcts.mcts(endless(), "s", 50, gamma=0.5, max_depth=depth, rng=0, leaf_value=lambda s: 2.0)
-        require(np.allclose(root.Q, 2, atol=1e-12), f"rewards of 1 for ever, gamma 1/2, leaves worth 2, max_depth "
-                f"{depth}: Q is {rounded(root.Q)}, not 2: leaf_value counts where max_depth cuts, too")
-
-
-def test_gamma_0_and_1(mcts):
-    for gamma, exact in ((0, 3.0), (0.0, 3.0), (1, 6.0)):
-        q = float(mcts.mcts(chain([3, 2, 1]), 0, 5, gamma=gamma, rng=0).Q[0])
-        require(q == exact, f"rewards 3, 2, 1, gamma {gamma}: Q is {q:g}, not {exact:g}")
-
-
-def test_numpy_rewards_are_made_floats(mcts):
-    """60 rewards of 2,000 are 120,000; as float16 the sum would be infinite. terminated is a np.bool_."""
-    class Numpy(Table):
-        def step(self, state, action, rng):
-            s, r, end = super().step(state, action, rng)
-            return s, r, np.bool_(end)
-    for n in (1, 5, 80):
-        root = mcts.mcts(Numpy(chain([2000] * 60, np.float16).outcomes), 0, n, rng=0)
-        require(root.Q[0] == 120_000, f"60 rewards of np.float16(2000), {n} simulations: Q is {root.Q[0]}, not 120000: "
-                "make floats of rewards before they are added")
+            root = mcts.mcts(model, "s", 50, gamma=0.5, max_depth=depth, rng=0, root=root, leaf_value=leaf)
+            require(leaf or len(model.log) == 50 * depth, f"50 simulations with max_depth {depth}, in a tree of depth {older}: "
+                    f"{len(model.log)} steps of the model, not {50 * depth}: path and rollout count together")
+            require(older or np.allclose(root.Q, 2 if leaf else exact, atol=1e-12), f"rewards of 1 for ever, gamma 1/2, "
+                    f"max_depth {depth}: Q is {rounded(root.Q)}, not " + ("2: leaf_value (2) counts where max_depth cuts, too"
+                    if leaf else f"{exact:.4g}: what follows counts as 0"))
 
 
 def test_gridworld_worked_by_hand(mcts):
-    """Cells 0 g, 1 S, 2 ., 3 G; 4 #, 5 x, 6 ., 7 #. Actions up 0, right 1, down 2, left 3."""
-    rows = ["gS.G", "#x.#"]
+    """Cells 0 g, 1 S, 2 ., 3 #; 4 ., 5 x, 6 G, 7 .; 8 ., 9 #, 10 ., 11 .: all borders, all ends."""
+    rows = ["gS.#", ".xG.", ".#.."]
     world, rng = mcts.GridWorld(rows), random.Random(0)
     require(world.start == 1, f"the start of {rows} is cell 1, numbered row by row; start is {world.start}")
-    for s, after in {1: {1: (2, 0.0, False), 2: (5, 0.0, True), 3: (0, 0.4, True)},
-                     2: {1: (3, 1.0, True), 2: (6, 0.0, False), 3: (1, 0.0, False)},
-                     6: {0: (2, 0.0, False), 3: (5, 0.0, True)}}.items():
-        require(sorted(world.actions(s)) == sorted(after), f"{rows}: cell {s} offers {list(world.actions(s))}, it should "
-                f"be {sorted(after)}: 0 up, 1 right, 2 down, 3 left, but no moves into walls or over the border")
+    small, big, drop = (0, 0.4, True), (6, 1.0, True), (5, 0.0, True)
+    for s, after in {1: {1: (2, 0.0, False), 2: drop, 3: small}, 2: {2: big, 3: (1, 0.0, False)},
+                     4: {0: small, 1: drop, 2: (8, 0.0, False)}, 7: {2: (11, 0.0, False), 3: big},
+                     8: {0: (4, 0.0, False)}, 10: {0: big, 1: (11, 0.0, False)},
+                     11: {0: (7, 0.0, False), 3: (10, 0.0, False)}}.items():
+        require(sorted(world.actions(s)) == sorted(after), f"{rows}: cell {s} offers {list(world.actions(s))}, it should be "
+                f"{sorted(after)}: 0 up, 1 right, 2 down, 3 left, but no moves into walls or over the border")
         for a, exact in after.items():
             found = tuple(world.step(s, a, rng))
             require(found == exact, f"{rows}: step({s}, {a}) gives {found}, it should be {exact}: next state, reward "
@@ -333,7 +269,7 @@ def test_count_model_worked_by_hand(mcts):
     model.learn(7, "go", 5.0, 0, True)
     for s, a, exact in ((0, "go", (7, 3.0, False)), (7, "go", (0, 5.0, True)), (0, "wait", (0, 0.0, True)),
                         (9, "go", (9, 0.0, True))):
-        found = tuple(attempt(lambda: model.step(s, a, rng), f"CountModel.step({s}, {a!r})"))
+        found = tuple(model.step(s, a, rng))
         require(found == exact, f"learned: (0, go, reward 3, next state 7, goes on), (7, go, reward 5, next state 0, "
                 f"ends); step({s}, {a!r}) gives {found}, it should be {exact}: a pair never tried ends with 0")
     root = mcts.mcts(model, 0, 20, gamma=0.5, rng=0)
@@ -341,39 +277,31 @@ def test_count_model_worked_by_hand(mcts):
             f"mcts in that model, gamma 1/2: Q is {values(root)}; go is worth at most 3 + 5/2, wait 0")
 
 
-def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
-    """States made anew in each step: as tuples they are found again; as objects without __eq__ (such as copied
-    environments) never, and the tree stays one level deep."""
-    class Copy:
-        def __init__(self, n):
-            self.n = n
+class Copy(tuple):
+    """A state that compares equal to nothing else, such as a copied environment."""
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
+
+@pytest.mark.parametrize("kind, exact", [(lambda pair: pair, 62), (Copy, 0)], ids=["tuples", "copies"])
+def test_states_that_are_equal_share_a_node_and_others_do_not(mcts, kind, exact):
+    """States made anew in each step, 64 simulations: as tuples they are found again, and all but the first two go through
+    the nodes of the root's 2 actions; as copies never, and the tree stays one level deep."""
     class Steps:
-        def __init__(self, make, number):
-            self.make, self.number = make, number
-
         def actions(self, state):
-            return [0, 1]
+            return range(2)
 
         def step(self, state, action, rng):
-            n = self.number(state) + 1
-            return self.make(n), 1.0, n >= 6
-    for kind, make, number in (("tuples", lambda n: (n, "x"), lambda s: s[0]), ("copies", Copy, lambda s: s.n)):
-        model, start = Steps(make, number), make(0)
-        root = mcts.mcts(model, start, 64, rng=0)
-        below = sum(int(np.sum(child.N)) for children in root.children for child in children.values())
-        require(np.allclose(root.Q, 6), f"6 steps that pay 1 (states are {kind}): Q is {rounded(root.Q)}, not 6")
-        if kind == "tuples":
-            require(below == 62, f"64 simulations, 2 of them expand the root's children, 62 should go through these; "
-                    f"{below} did: are states found again by ==, not by `is`? Has each action children of its own?")
-            child = root.children[0][make(1)]
-            before = int(np.sum(child.N))
-            after = mcts.mcts(model, make(1), 10, rng=0, root=child)
-            require(int(np.sum(after.N)) == before + 10, f"a child with {before} visits was handed over as root for 10 "
-                    f"more: {int(np.sum(after.N))} visits")
-        else:
-            require(below == 0, f"states never compare equal, but {below} simulations went through a node of one: the node of "
-                    "an action's children is found by the state reached")
+            step, n = state
+            return kind((step + 1, n)), 1.0, step == 5
+    start = kind((0, 0))
+    root = mcts.mcts(Steps(), start, 64, rng=0)
+    below = [int(np.sum(child.N)) for children in root.children for child in children.values()]
+    require(sum(below) == exact and np.allclose(root.Q, 6), f"{type(start).__name__}s as states: {sum(below)} of 64 simulations "
+            f"went through the root's children, {exact} should; Q is {rounded(root.Q)}, exact 6: are they found by the state "
+            "reached and ==, not by `is` or the action alone? Has each action children of its own?")
+    if exact:
+        root = mcts.mcts(Steps(), kind((1, 0)), 10, rng=0, root=root.children[0][1, 0])
+        require(int(np.sum(root.N)) == below[0] + 10, f"a child with {below[0]} visits, 10 simulations more: N is {root.N}")
 
 
 # ---------------------------------------------------------------- exact: every step of every simulation
@@ -483,62 +411,33 @@ def test_every_step_of_every_simulation(mcts, base_seed, kind):
 
 
 def test_rollouts_are_uniform_over_the_actions(mcts, base_seed):
-    """4 states, 2 or 3 actions, given the action before (3 or none): about 40 counts, each within 5 standard
-    deviations (6e-7): 2e-5 in all."""
+    """About 40 counts, by state and action before, each within 5 standard deviations (6e-7): 2e-5 in all."""
     model = random_table([base_seed, 2], end=0.15)
     replay = Replay(model, "s0", 1.0, 1.0)
     replay.follow(mcts.mcts(model, "s0", 2000, c=1.0, rng=base_seed), 2000, ("s0",))
     for s, before in {key[:2] for key in replay.chosen}:
-        actions = model.actions(s)
-        counts = [replay.chosen[s, before, a] for a in actions]
-        n, p = sum(counts), 1 / len(actions)
-        bound = 5 * math.sqrt(n * p * (1 - p)) + 1
-        require(n < 50 or max(abs(k - n * p) for k in counts) < bound, f"rollouts in {s}, after {before or 'the tree'}: "
-                f"the actions {actions} were drawn {counts} times; uniform would be {n * p:.0f} +- {bound:.0f} each")
+        counts = [replay.chosen[s, before, a] for a in model.actions(s)]
+        mean = sum(counts) / len(counts)
+        bound = 5 * math.sqrt(mean * (1 - 1 / len(counts))) + 1
+        require(mean < 20 or max(abs(k - mean) for k in counts) < bound, f"rollouts in {s}, after {before or 'the tree'}: the "
+                f"actions {model.actions(s)} were drawn {counts} times; uniform would be {mean:.0f} +- {bound:.0f} each")
 
 
-def test_the_tree_holds_decisions_for_the_state_reached(mcts, base_seed):
-    """A toss shows heads or tails. Who sees it guesses right, and it is worth 1 (a node that mixes both: 1/2). If
-    what counts is heads, whatever one says, it is worth 1/2, less than a sure 0.7 (the first outcome frozen: 0 or
-    1). 1,000 simulations try it 129 times on average: its mean 0.5 +- 0.044 is 4.5 standard errors from 0.7. In 1,000
-    other runs of each no answer was wrong, and the Q of who sees it was at least 0.976; asked is 0.85."""
-    guesses = {side: {guess: [("end", float(guess == side), True)] for guess in ("heads", "tails")}
-               for side in ("heads", "tails")}
-    pays = {side: {guess: [("end", float(side == "heads"), True)] for guess in ("heads", "tails")}
-            for side in ("heads", "tails")}
+def test_stochastic_worlds_are_worth_what_they_are(mcts, base_seed):
+    """A toss: who sees it guesses right, worth 1 (a node that mixes heads and tails: 1/2). If heads alone wins, it is worth
+    1/2, less than a sure 0.7. 1,000 simulations try that 129 times: 0.5 +- 0.044 is 4.5 standard errors from 0.7; in 1,000
+    other runs of each no answer was wrong."""
     for k in range(6):
-        for end, best in ((guesses, "toss"), (pays, "sure")):
-            start = {"toss": [("heads", 0.0, False), ("tails", 0.0, False)], "sure": [("end", 0.7, True)]}
-            root = mcts.mcts(Table({"start": start, **end}), "start", 1000, rng=6 * base_seed + k)
+        for best, wins in (("toss", lambda guess, side: guess == side), ("sure", lambda guess, side: side == "heads")):
+            sides = {side: {guess: [("end", float(wins(guess, side)), True)] for guess in SIDES} for side in SIDES}
+            start = {"toss": [(side, 0.0, False) for side in SIDES], "sure": [("end", 0.7, True)]}
+            root = mcts.mcts(Table({"start": start, **sides}), "start", 1000, rng=6 * base_seed + k)
             require(root.best() == best, f"a toss worth {1 if best == 'toss' else 0.5}, or a sure 0.7: best() is "
-                    f"{root.best()!r}, Q {values(root)}: chance is drawn anew in each simulation, and each state that "
-                    "it leads to has a node of its own")
-            require(best == "sure" or values(root)["toss"] > 0.85, f"who sees the coin guesses right, 1: Q {values(root)}")
+                    f"{root.best()!r}, Q {values(root)}: chance is drawn anew, each state reached has a node of its own")
 
 
-def test_gridworld_against_a_map(mcts, base_seed):
-    """Random maps: the moves and what they lead to, at borders and walls."""
-    rng = np.random.default_rng([base_seed, 3])
-    for height, width in ((1, 6), (6, 1), (2, 3), (5, 4)):
-        cells = list(rng.choice(list("..##xgG"), size=height * width))
-        start = int(rng.integers(height * width))
-        cells[start] = "S"
-        rows = ["".join(cells[y * width:(y + 1) * width]) for y in range(height)]
-        world = mcts.GridWorld(rows)
-        for s, cell in enumerate(cells):
-            if cell in ".S":
-                y, x = divmod(s, width)
-                exact = {}
-                for a, (v, u) in enumerate(((y - 1, x), (y, x + 1), (y + 1, x), (y, x - 1))):
-                    if 0 <= v < height and 0 <= u < width and rows[v][u] != "#":
-                        exact[a] = v * width + u, {"g": 0.4, "G": 1.0}.get(rows[v][u], 0.0), rows[v][u] in "xgG"
-                found = {a: tuple(world.step(s, a, random.Random(0))) for a in world.actions(s)}
-                require(found == exact, f"{rows}, row {y}, column {x}: actions and outcomes are {found}; by the map "
-                        f"they are {exact}")
-
-
-def models_log(mcts, rng):
-    """What a search does with this generator or seed: its root, and the generator that the model was handed."""
+def search_log(mcts, rng):
+    """What a search asked the model with this generator or seed, and the generators that it handed on."""
     model, handed = random_table(7), []
     step = model.step
 
@@ -546,69 +445,60 @@ def models_log(mcts, rng):
         handed.append(rng)
         return step(state, action, rng)
     model.step = listening
-    return mcts.mcts(model, "s0", 120, rng=rng), handed
+    mcts.mcts(model, "s0", 120, rng=rng)
+    return model.log, handed
 
 
-def test_same_seed_same_tree(mcts):
+def test_same_seed_same_search(mcts):
     for make in (int, np.random.default_rng, random.Random):
-        one, other, third = (whole_tree(models_log(mcts, make(seed))[0]) for seed in (4, 4, 5))
-        require(one == other, f"two searches with the same rng ({make.__name__}, seed 4) made different trees: is all "
-                "luck drawn from that generator?")
-        require(one != third, f"searches with the seeds 4 and 5 ({make.__name__}) made the same tree: is rng used?")
-    trees = [whole_tree(models_log(mcts, None)[0]) for _ in range(2)]
-    require(trees[0] != trees[1], "two searches with rng=None made the same tree; None is a new seed each time")
+        one, other, third = (search_log(mcts, make(seed))[0] for seed in (4, 4, 5))
+        require(one == other, f"two searches with the same rng ({make.__name__}, seed 4) differ: is all luck drawn from it?")
+        require(one != third, f"searches with the seeds 4 and 5 ({make.__name__}) are the same: is rng used?")
+    require(search_log(mcts, None)[0] != search_log(mcts, None)[0], "two searches with rng=None are the same; None is a new seed "
+            "each time")
 
 
 def test_the_generator_itself_is_handed_on_and_no_other_is_used(mcts):
-    before = random.getstate(), str(np.random.get_state())
-    for mine in (np.random.default_rng(0), random.Random(0)):
-        handed = models_log(mcts, mine)[1]
-        require(all(rng is mine for rng in handed), f"the model was handed {type(handed[0]).__name__}, not the very "
-                f"{type(mine).__name__} that mcts was given")
-    models_log(mcts, 3)
-    root = models_log(mcts, None)[0]
-    root.best()
-    world, model = mcts.GridWorld(["...", ".S.", "..."], 0.9), mcts.CountModel(lambda state: ["go"])
-    for r in range(50):
-        model.learn(0, "go", r, 1, False)
-    tied = mcts.mcts(bandit(*[1.0] * 5), "room", 5, rng=0)
-    for what, draw in (("GridWorld.step", lambda rng: world.step(4, 1, rng)), ("best", tied.best),
-                       ("CountModel.step", lambda rng: model.step(0, "go", rng))):
-        for make in (np.random.default_rng, random.Random):
-            one, other = make(5), make(5)
-            require([draw(one) for _ in range(60)] == [draw(other) for _ in range(60)],
-                    f"60 times {what}(rng) with equal generators gave different results: all luck comes from rng")
-    require(before == (random.getstate(), str(np.random.get_state())), "the global random generators were used")
-
     class Numpy:
         def actions(self, state):
             return range(2)
 
         def step(self, state, action, rng):
             return state + int(rng.integers(3)), float(rng.normal() + rng.choice(5)), bool(rng.random() < 0.3)
-    root = mcts.mcts(Numpy(), 0, 50, rng=np.random.default_rng(0))
-    require(int(np.sum(root.N)) == 50, f"a model that draws rng.integers, rng.choice and rng.normal: N {root.N}")
+    before = random.getstate(), str(np.random.get_state())
+    world, model = mcts.GridWorld(["...", ".S.", "..."], 0.9), mcts.CountModel(lambda state: ["go"])
+    for r in range(50):
+        model.learn(0, "go", r, 1, False)
+    tied = mcts.mcts(bandit(*[1.0] * 5), "room", 5, rng=0)
+    for make in (np.random.default_rng, random.Random):
+        mine = make(0)
+        handed = search_log(mcts, mine)[1]
+        require(all(rng is mine for rng in handed), f"the model was handed {type(handed[0]).__name__}, not the very "
+                f"{type(mine).__name__} that mcts was given")
+        for what, draw in (("GridWorld.step", lambda rng: world.step(4, 1, rng)), ("best", tied.best),
+                           ("CountModel.step", lambda rng: model.step(0, "go", rng))):
+            one, other = make(5), make(5)
+            require([draw(one) for _ in range(60)] == [draw(other) for _ in range(60)], f"60 times {what}(rng) with equal "
+                    "generators gave different results: all luck comes from rng")
+    N = mcts.mcts(Numpy(), 0, 50, rng=np.random.default_rng(0)).N
+    require(int(np.sum(N)) == 50, f"a model that draws rng.integers, rng.choice and rng.normal: N {N}")
+    search_log(mcts, 3), search_log(mcts, None)[0], tied.best()
+    require(before == (random.getstate(), str(np.random.get_state())), "the global random generators were used")
 
 
 def test_inputs_are_left_as_they_were(mcts):
-    outcomes = random_table(3).outcomes
-    lists = {s: sorted(offers) for s, offers in outcomes.items()}
-    before = {s: list(actions) for s, actions in lists.items()}
-    model = Table(outcomes)
-    model.actions = lists.__getitem__               # the model's own lists, each time
-    mcts.mcts(model, "s0", 200, rng=0)
-    require(lists == before, f"the model's lists of actions were {before}, after a search they are {lists}")
-    rows = ["gS.G", "##x#"]
-    world = mcts.GridWorld(rows, 0.5)
-    mcts.mcts(world, world.start, 50, rng=0)
-    require(rows == ["gS.G", "##x#"], f"GridWorld or the search changed the rows into {rows}")
-    model = mcts.CountModel(lists.__getitem__)
-    model.learn("s0", "a0", 1.0, "s1", False)
-    for _ in range(3):
-        mcts.mcts(model, "s0", 50, rng=0)
-    found = {tuple(model.step("s0", "a0", random.Random(k))) for k in range(20)}
-    require(found == {("s1", 1.0, False)} and lists == before, f"a search in a CountModel changed it: (s1, 1.0, False) "
-            f"was learned, now it gives {found}")
+    """The model's own lists of actions, handed out each time; rows; what a CountModel has learned."""
+    model, rows = random_table(3), ["gS.G", "##x#"]
+    lists = {s: list(offers) for s, offers in model.outcomes.items()}
+    learned, world = mcts.CountModel(lists.__getitem__), mcts.GridWorld(rows, 0.5)
+    learned.learn("s0", "a0", 1.0, "s1", False)
+    model.actions = lists.__getitem__
+    for m, state in ((model, "s0"), (world, world.start), (learned, "s0")):
+        mcts.mcts(m, state, 200, rng=0)
+    require(lists == {s: list(offers) for s, offers in model.outcomes.items()} and rows == ["gS.G", "##x#"],
+            f"after searches the model's own lists of actions are {lists}, GridWorld's rows {rows}")
+    found = {tuple(learned.step("s0", "a0", random.Random(k))) for k in range(20)}
+    require(found == {("s1", 1.0, False)}, f"(s1, 1.0, False) was learned, after a search the CountModel gives {found}")
 
 
 # ---------------------------------------------------------------- statistics
@@ -658,10 +548,6 @@ def test_count_model_draws_as_often_as_it_has_seen(mcts, base_seed):
 
 # ---------------------------------------------------------------- what it is for: curves
 
-def bridge(mcts, length):
-    return mcts.GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"])
-
-
 def test_search_converges_to_dynamic_programming(mcts, base_seed):
     """5 random stochastic models, gamma 0.7, 10,000 simulations: the root's largest Q against V*. In 200 others the
     error was 0.017 +- 0.013, at most 0.074, and the action found at most 0.035 below the best; asked is 0.12 and 0.1.
@@ -678,21 +564,6 @@ def test_search_converges_to_dynamic_programming(mcts, base_seed):
     check(10_000, 5)
     with pytest.raises(pytest.fail.Exception):
         check(10, 10)
-
-
-@pytest.mark.parametrize("length, n, too_few", [(2, 300, 20), (3, 1500, 100)])
-def test_search_crosses_the_bridge(mcts, base_seed, length, n, too_few):
-    """0.4 on the left; 0.95^length on the right, behind a bridge from which random walks fall. Of 400 other runs
-    all crossed with as many simulations, and of 1,000 with too few 2 % and none (the negative control)."""
-    world, seeds = bridge(mcts, length), [12 * base_seed + k for k in range(12)]
-
-    def check(n):
-        crossed = sum(mcts.mcts(world, world.start, n, gamma=GAMMA, rng=s).best() == 1 for s in seeds)
-        require(crossed >= 10, f"a bridge of {length}, {n} simulations: {crossed} of 12 searches cross it, at least 10 "
-                "should: what went well is selected again, so that later simulations see further")
-    check(n)
-    with pytest.raises(pytest.fail.Exception):
-        check(too_few)
 
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
@@ -726,80 +597,47 @@ def perfect(board):
 
 
 class TicTacToe:
-    """We are X and begin; the answer of an opponent who plays perfectly, ties at random, is part of the step."""
+    """One move for whoever's turn it is, who is paid 1 for a win; or for X, with the answer of a perfect O in the step."""
+
+    def __init__(self, with_answer):
+        self.with_answer = with_answer
 
     def actions(self, board):
         return moves(board)
 
     def step(self, board, action, rng):
         board = put(board, action)
-        if result(board) is None:
+        won = result(board) in (1, -1)
+        if self.with_answer and result(board) is None:
             answers = perfect(board)[1]
             board = put(board, answers[int(rng.random() * len(answers))])
-        return board, float(result(board) or 0), result(board) is not None
+            return board, float(result(board) or 0), result(board) is not None
+        return board, float(won), result(board) is not None
 
 
-def play(game, choose, n_games, rng):
-    """Results for X."""
-    results = []
-    for _ in range(n_games):
-        board, end = ".........", False
-        while not end:
-            board, r, end = game.step(board, choose(board), rng)
-        results.append(r)
-    return results
+def lost(choose, n_games, rng, as_o=False):
+    """Games lost against a perfect opponent, who begins in every other game if as_o."""
+    n_lost = 0
+    for k in range(n_games):
+        board, me = ".........", -1 if as_o and k % 2 else 1
+        while result(board) is None:
+            mine = board.count(".") % 2 == (me == 1)
+            board = put(board, choose(board) if mine else rng.choice(perfect(board)[1]))
+        n_lost += result(board) == -me
+    return n_lost
 
 
 def test_tic_tac_toe_with_the_opponent_in_step(mcts, base_seed):
-    """16 games against a perfect opponent, 400 simulations a move. In 1,000 others it lost none. Asked is
-    at most 2 of 16; 3 have probability 2e-5 even if it lost 1 in 300. Negative control: a random player lost 78 %."""
-    rng, game = random.Random(base_seed), TicTacToe()
+    """16 games against a perfect opponent, 400 simulations a move. In 1,000 others none was lost. Asked is at most 2 lost,
+    which fails with 2e-5 even if it loses 1 in 300. Negative control: a random player lost 78 %."""
+    rng, game = random.Random(base_seed), TicTacToe(True)
 
     def check(choose):
-        lost = play(game, choose, 16, rng).count(-1.0)
-        require(lost <= 2, f"tic-tac-toe against a perfect opponent, whose answer is part of the step: lost {lost} of 16")
+        n = lost(choose, 16, rng)
+        require(n <= 2, f"tic-tac-toe against a perfect opponent, whose answer is part of the step: lost {n} of 16 games")
     check(lambda board: mcts.mcts(game, board, 400, rng=rng).best(rng))
     with pytest.raises(pytest.fail.Exception):
         check(lambda board: rng.choice(moves(board)))
-
-
-MAZE = ["....#...", ".##.#.#.", "S#....#G", "...#...."]
-
-
-def learn(mcts, world, n_episodes, seed, epsilon=0.1):
-    """Putting it all together, from public names: the model and the values are learned, the search uses both."""
-    world_rng, search_rng, acting_rng = (random.Random(10 * seed + k) for k in range(3))
-    model, V, returns = mcts.CountModel(world.actions), {}, np.zeros(n_episodes)
-    for episode in range(n_episodes):
-        s = world.start
-        for t in range(100):
-            root = mcts.mcts(model, s, 20, GAMMA, 0.5, 20, search_rng, leaf_value=lambda state: V.get(state, 0.0))
-            V[s] = float(np.max(root.Q))
-            a = root.best(acting_rng)
-            if acting_rng.random() < epsilon:
-                a = acting_rng.choice(list(root.actions))
-            s2, r, end = world.step(s, a, world_rng)
-            model.learn(s, a, r, s2, end)
-            returns[episode] += GAMMA**t * r
-            if end:
-                break
-            s = s2
-    return returns
-
-
-def test_model_values_and_search_learn_together(mcts, base_seed):
-    """6 runs of 12 episodes. In 90 others the mean return rose from 0.051 (episodes 1 and 2) to 0.454 (9 to 12), with
-    standard errors of 0.031 and 0.053 for 6 runs: 0.2 is 4.8 of them from both, 2e-6. Negative control: who
-    acts at random has 0.036 +- 0.016 in episodes 9 to 12."""
-    world = mcts.GridWorld(MAZE, 0.1)
-
-    def check(epsilon):
-        curve = np.mean([learn(mcts, world, 12, 6 * base_seed + k, epsilon) for k in range(6)], axis=0)
-        require(curve[8:].mean() > 0.2 > curve[:2].mean(), f"a CountModel, values and mcts learn a maze: the return is "
-                f"{curve[:2].mean():.3f} in episodes 1 and 2, {curve[8:].mean():.3f} in 9 to 12; it should rise above 0.2")
-    check(0.1)
-    with pytest.raises(pytest.fail.Exception):
-        check(1.0)
 
 
 # ---------------------------------------------------------------- bad input: a ValueError, one sentence
@@ -816,29 +654,29 @@ def refused(call, what):
 
 
 def test_mcts_refuses_what_makes_no_sense(mcts):
-    for bad in (dict(n_simulations=-1), dict(c=-1.0), dict(max_depth=0), dict(gamma=1.1), dict(gamma=-0.1), dict(gamma=math.nan)):
-        settings = {"n_simulations": 5, **bad}
-        refused(lambda: mcts.mcts(chain([1, 1]), 0, **settings), f"mcts with {bad}")
-    for rewards in ([1, math.nan, 1], [math.nan, 1]):
-        for n in (1, 3):
-            refused(lambda: mcts.mcts(chain(rewards), 0, n, rng=0), f"rewards {rewards}, {n} simulations")
-    for empty, n in ((0, 1), (1, 1), (3, 1), (3, 3)):
-        model = chain([0, 0, 0, 0, 0])
-        model.actions = lambda state: [] if state == empty else ["on"]
-        refused(lambda: mcts.mcts(model, 0, n, rng=0), f"state {empty} of a chain has no actions, {n} simulations")
-    root = mcts.mcts(chain([1, 1, 1]), 0, 5, rng=0)
-    refused(lambda: mcts.mcts(chain([1, 1, 1]), 1, 5, root=root), "a root of state 0 handed over for state 1")
-    model = chain([1, 1, 1])
+    def search(model=None, state=0, n=5, **settings):
+        return mcts.mcts(model or chain([1, 1, 1]), state, n, rng=0, **settings)
+
+    def offers(actions, at=0):
+        model = chain([1, 1, 1])
+        model.actions = lambda state: actions if state == at else ["on"]
+        return model
+    for bad in (dict(n=-1), dict(c=-1.0), dict(max_depth=0), dict(gamma=1.1), dict(gamma=-0.1), dict(gamma=math.nan)):
+        refused(lambda: search(**bad), f"mcts with {bad}")
+    for n in (1, 3):
+        for rewards in ([1, math.nan, 1], [math.nan, 1]):
+            refused(lambda: search(chain(rewards), n=n), f"rewards {rewards}, {n} simulations")
+        for empty in (0, 1, 2):
+            refused(lambda: search(offers([], empty), n=n), f"state {empty} of a chain has no actions, {n} simulations")
+    root = search()
+    refused(lambda: search(state=1, root=root), "a root of state 0 handed over for state 1")
     for other in (["off"], ["on", "off"], []):
-        model.actions = lambda state: other
-        refused(lambda: mcts.mcts(model, 0, 5, root=root), f"a root that offers ['on'] where the model offers {other}")
+        refused(lambda: search(offers(other), root=root), f"a root that offers ['on'] where the model offers {other}")
+    learned = mcts.CountModel(lambda state: ["go"])
 
-
-def test_count_model_with_a_nan_reward_is_refused_at_the_latest_in_a_search(mcts):
     def learn_and_search():
-        model = mcts.CountModel(lambda state: ["go"])
-        model.learn(0, "go", math.nan, 1, True)
-        mcts.mcts(model, 0, 1)
+        learned.learn(0, "go", math.nan, 1, True)
+        search(learned)
     refused(learn_and_search, "a NaN reward, learned by a CountModel and met by a search")
 
 
@@ -850,38 +688,30 @@ def test_gridworld_refuses_malformed_rows(mcts):
 
 # ---------------------------------------------------------------- what only our own script has
 
-def test_flat_search_is_the_mean_of_random_rollouts(mcts, ours, base_seed):
-    """At S of "gS.G" over "##x#": left 0.4; right 0.95 q with q = (1 + 0.95 p) / 3 in the next cell and
-    p = (0.4 + 0.95 q) / 2 at S. 10,000 rollouts, standard error below 0.005; 5 of them."""
-    world = mcts.GridWorld(["gS.G", "##x#"])
+def test_flat_search_and_optimal_values(mcts, ours, base_seed):
+    """At S of "gS.G" over "##x#": left 0.4; flat search's right is 0.95 q with q = (1 + 0.95 p) / 3 in the next cell and
+    p = (0.4 + 0.95 q) / 2 at S: 10,000 rollouts, 5 standard errors of 0.005; Q* is 0.95."""
+    world = mcts.GridWorld(mcts.bridge(1))
     root = mcts.flat_search(world, world.start, 20_000, GAMMA, rng=base_seed)
     exact = {1: GAMMA * (1 + GAMMA * 0.2) / 3 / (1 - GAMMA**2 / 6), 3: 0.4}
     require(abs(root.N[0] - root.N[1]) <= 1 and all(abs(q - exact[a]) < 0.025 for a, q in values(root).items()),
             f"flat search: visits {visits(root)}, Q {values(root)}, exact {exact}")
-
-
-def test_optimal_values(mcts, ours):
-    """0.95^n over a bridge of n; an iteration of its own for the slippery bridge of 2."""
-    for n in (1, 4):
-        Q, V = mcts.optimal_values(mcts.GridWorld(mcts.bridge(n)), GAMMA)
-        require(np.allclose([V[1], Q[1, 3]], [GAMMA**n, 0.4], atol=1e-9), f"bridge of {n}: V {V[1]}, Q left {Q[1, 3]}")
-    v = [0.0] * 3
-    for _ in range(500):
-        slips = [(0.4 + GAMMA * v[1]) / 2, GAMMA / 3 * (v[0] + v[2]), (1 + GAMMA * v[1]) / 3]
-        right = [GAMMA * v[1], GAMMA * v[2], 1.0]
-        v = [max(0.9 * r + 0.1 * s, 0.36 * (i == 0) + 0.1 * s) for i, (r, s) in enumerate(zip(right, slips))]
-    V = mcts.optimal_values(mcts.GridWorld(mcts.bridge(2), 0.1), GAMMA)[1][1:4]
-    require(np.allclose(V, v, atol=1e-9), f"slippery bridge of 2: {V}, by hand {v}")
+    for rows, slip, value in ((mcts.bridge(1), 0, 0.95), (mcts.bridge(4), 0, GAMMA**4), (mcts.bridge(2), 0.1, 0.81233),
+                              (mcts.MAZE, 0.1, 0.56332)):
+        world = mcts.GridWorld(rows, slip)
+        found = mcts.optimal_values(world, GAMMA)[1][world.start]
+        require(abs(found - value) < 1e-5, f"{rows}, slip {slip}: V* of the start is {found}, exact {value}")
 
 
 def test_curve_of_crossing(mcts, ours, base_seed):
-    """Shares of runs that cross with 10, 30, ..., 3,000 simulations: of 150, 60, 30 and 30 others; 8 runs; binomial,
-    5 standard deviations and 1. Negative control: flat search is not like MCTS."""
+    """Shares of runs that cross with 10, 30, ..., 3,000 simulations, from 100 to 3,000 others; 8 runs; binomial,
+    5 standard deviations and 2: the likeliest false alarm, 4 where the share is 0.015, has 4e-6. Negative control: flat search is not like MCTS."""
     def check(length, runs):
         for n, p, found in zip(mcts.SIMULATIONS, shares[length], runs.sum(axis=0)):
-            require(abs(found - 8 * p) <= 5 * math.sqrt(8 * p * (1 - p)) + 1, f"bridge of {length}, {n} simulations: "
+            require(abs(found - 8 * p) <= 5 * math.sqrt(8 * p * (1 - p)) + 2, f"bridge of {length}, {n} simulations: "
                     f"{found:g} of 8 runs cross; {8 * p:.1f} expected")
-    shares = {2: [0.12, 0.1, 1, 1, 1, 1], 3: [0.02, 0, 0, 0.9, 1, 1], 4: [0, 0, 0, 0, 0.03, 0.95], "flat": [0.17] + 5 * [0]}
+    shares = {2: [0.134, 0.094, 1, 1, 1, 1], 3: [0.015, 0, 0, 0.945, 1, 1], 4: [0, 0, 0, 0, 0.063, 0.95],
+              "flat": [0.11, 0.015, 0, 0, 0, 0]}
     seeds = mcts.run_seeds(8, 100 + base_seed)
     for length in (2, 3, 4):
         check(length, mcts.crossing(mcts.mcts, length, seeds))
@@ -891,34 +721,24 @@ def test_curve_of_crossing(mcts, ours, base_seed):
         check(2, flat)
 
 
-def test_curve_of_the_exploration_constant(mcts, ours, base_seed):
-    """Return on the slippery bridge of 2 (optimum 0.812), 40 runs: in 150 others 0.415 +- 0.105 for c = 0.03, 0.838
-    +- 0.202 for 1, 0.437 +- 0.131 for 10; 5 standard errors. Negative control: c = 10 is not like c = 1."""
-    world = mcts.GridWorld(mcts.bridge(2), mcts.SLIP)
-    optimum = mcts.optimal_values(world, GAMMA)[1][world.start]
-    require(abs(optimum - 0.81233) < 1e-4, f"slippery bridge of 2: optimum {optimum}")
+def test_curve_of_the_exploration_constant_and_of_a_kept_tree(mcts, ours, base_seed):
+    """Slippery bridge of 2, 40 runs; in 150 others 0.415 +- 0.105 for c = 0.03, 0.838 +- 0.202 for 1, 0.437 +- 0.131 for 10;
+    5 standard errors. Maze, 60 runs, 10 and 20 simulations: the tree kept gained 0.081, standard error 0.016; asked is more
+    than 0. Negative controls: c = 10 is not like c = 1; the new tree does not gain."""
+    world, maze = mcts.GridWorld(mcts.bridge(2), mcts.SLIP), mcts.GridWorld(mcts.MAZE, mcts.SLIP)
+    seeds = mcts.run_seeds(60, 200 + base_seed)
+    kept, new = (np.mean([mcts.search_and_act(maze, seeds, n, keep_tree=k).mean() for n in (10, 20)]) for k in (True, False))
 
-    def check(c, mean, deviation):
-        found = mcts.search_and_act(world, mcts.run_seeds(40, 200 + base_seed), 300, c).mean()
+    def check(c, mean, deviation, kept, new):
+        found = mcts.search_and_act(world, seeds[:40], 300, c).mean()
         bound = 5 * deviation * math.sqrt(1 / 40 + 1 / 150)
         require(abs(found - mean) < bound, f"c = {c}: return {found:.3f}; {mean} +- {bound:.3f} expected")
+        require(kept > new, f"return with a tree kept {kept:.3f}, with a new one in each step {new:.3f}")
     for case in ((0.03, 0.415, 0.105), (1.0, 0.838, 0.202), (10.0, 0.437, 0.131)):
-        check(*case)
-    with pytest.raises(pytest.fail.Exception):
-        check(10.0, 0.838, 0.202)
-
-
-def test_a_kept_tree_is_worth_simulations(mcts, ours, base_seed):
-    """60 runs each with 10 and 20 simulations: in 150 others the tree kept gained 0.081, standard error 0.016 for 60;
-    asked is more than 0. Negative control: the other way round."""
-    world, seeds = mcts.GridWorld(mcts.MAZE, mcts.SLIP), mcts.run_seeds(60, 300 + base_seed)
-    kept, new = (np.mean([mcts.search_and_act(world, seeds, n, keep_tree=k).mean() for n in (10, 20)]) for k in (True, False))
-
-    def check(one, other):
-        require(one > other, f"return with a tree kept {one:.3f}, with a new one in each step {other:.3f}")
-    check(kept, new)
-    with pytest.raises(pytest.fail.Exception):
-        check(new, kept)
+        check(*case, kept, new)
+    for bad in ((10.0, 0.838, 0.202, kept, new), (1.0, 0.838, 0.202, new, kept)):
+        with pytest.raises(pytest.fail.Exception):
+            check(*bad)
 
 
 def test_learning_curve_and_its_ablations(mcts, ours, base_seed):
@@ -926,7 +746,6 @@ def test_learning_curve_and_its_ablations(mcts, ours, base_seed):
     errors (by resampling the 300: false alarms 3e-5; the negative control, no search, passes with 3e-6). In the last 5
     episodes 0.481 with everything, 0.234 without search, 0.185 without values (6 runs): 5 standard errors and more."""
     world = mcts.GridWorld(mcts.MAZE, mcts.SLIP)
-    optimum = mcts.optimal_values(world, GAMMA)[1][world.start]
     seeds = mcts.run_seeds(20, 400 + base_seed)
     full, no_search = mcts.learning(world, seeds), mcts.learning(world, seeds, max_depth=1)
     no_values = mcts.learning(world, seeds[:6], values=False)
@@ -942,37 +761,21 @@ def test_learning_curve_and_its_ablations(mcts, ours, base_seed):
     late = [float(runs[:, -5:].mean()) for runs in (full, no_search, no_values)]
     require(late[0] > max(late[1:]), f"return of the last 5 episodes: {late[0]:.3f}, {late[1]:.3f} without search, "
             f"{late[2]:.3f} without values")
-    require(abs(optimum - 0.56332) < 1e-4 and late[0] < optimum + 0.1, f"return {late[0]:.3f}, optimum {optimum:.4f}")
 
 
 def test_self_play_by_the_sign_of_the_backup(mcts, ours, base_seed):
-    """The docstring's change: gamma becomes -gamma in the two lines marked "self-play". 20 games of tic-tac-toe against
-    a perfect opponent, 400 simulations a move: of 200 others 19 were lost; asked is at most 9 of 20 (4e-6). Negative
-    control: without the change, 200 of 200 were lost."""
-    class Game:
-        def actions(self, board):
-            return moves(board)
-
-        def step(self, board, action, rng):
-            board = put(board, action)
-            return board, float(result(board) not in (None, 0)), result(board) is not None
-    lines = mcts._path.read_text(encoding="utf-8").splitlines()
-    marked = [k for k, line in enumerate(lines) if line.endswith("# self-play")]
-    require(len(marked) == 2, f"{len(marked)} lines are marked self-play, not 2")
-    for k in marked:
-        lines[k] = lines[k].replace("gamma", "-gamma")
-    changed = {"__name__": "changed"}
-    exec("\n".join(lines), changed)
+    """The docstring's change: gamma becomes -gamma in the two lines marked "self-play". 20 games of tic-tac-toe, 400
+    simulations a move: of 200 others 19 were lost; at most 9 of 20 are asked (4e-6). Without the change 200 of 200 were."""
+    source = mcts._path.read_text(encoding="utf-8")
+    signed = re.sub(r"gamma(.*# self-play)", r"-gamma\1", source)
+    require(signed.count("-gamma") - source.count("-gamma") == 2, "the docstring's two lines are not marked self-play")
+    changed, game = {"__name__": "changed"}, TicTacToe(False)
+    exec(signed, changed)
 
     def check(search):
-        rng, lost = random.Random(base_seed), 0
-        for k in range(20):
-            board = "." * 9
-            while result(board) is None:
-                mine = (9 - board.count(".")) % 2 == k % 2
-                board = put(board, search(Game(), board, 400, rng=rng).best(rng) if mine else rng.choice(perfect(board)[1]))
-            lost += result(board) == (-1 if k % 2 == 0 else 1)
-        require(lost <= 9, f"self-play against a perfect opponent: lost {lost} of 20")
+        rng = random.Random(base_seed)
+        n = lost(lambda board: search(game, board, 400, rng=rng).best(rng), 20, rng, as_o=True)
+        require(n <= 9, f"self-play against a perfect opponent: lost {n} of 20 games")
     check(changed["mcts"])
     with pytest.raises(pytest.fail.Exception):
         check(mcts.mcts)
