@@ -19,17 +19,18 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     With more data, a table comes as close to E[S' | s, a] as you like. A linear model does not,
     because the truth is no plane: at the border one stops. With few data the network is better
     than the table: it also learns from what happened in the cells nearby.
-    From the cell F a leap lands above or below a pit. Its expectation is the pit itself, where
+    From the start S a leap lands above or below a pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound. Least so the table,
     which predicts probabilities of all cells, and not one position.
     Networks that learn from the same data agree where these were, and disagree elsewhere.
 
-Try: three changes of one line, and the question that each answers
-    size=1 in place of size=K                  What if the components of a mixture start alike?
-    np.array([0.03] + [0.03] * n_features)     Why do rewards need a larger floor than features?
-    WIND = [0] * 7                             Is it the wind that no plane can follow?
+Try: change one line, run again, and answer
+    In MixtureModel.fit: size=1 in place of size=K. What if all components start alike?
+    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What does a table promise that was not told
+        where episodes end?
+    WIND = 0.0. Is it the wind that no plane can follow?
 
 Notation
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,), for example [16]
@@ -51,6 +52,7 @@ References
     Lakshminarayanan et al., Deep ensembles (NeurIPS 2017): disagreement as uncertainty.
     Kingma & Ba, Adam (ICLR 2015): the optimiser.
 """
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -60,81 +62,67 @@ References
 import argparse
 import math
 import sys
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
 
-# S start, F the cell in front of the pit, P pit, G goal. Pit and goal end the episode.
+# S is the start, P a pit, G the goal. To arrive in P pays -1, in G 1, and ends the episode.
 GRID = [".......",
         ".......",
-        "S.F.P.G",
+        "..S.P.G",
         ".......",
         "......."]
-# The probability that a gust blows the walker one cell back to the left, for each column.
-# Later on, networks will see the left columns only: then nothing tells them of the strong wind.
-WIND = [0.1, 0.1, 0.1, 0.4, 0.4, 0.4, 0.4]
-# What an action adds to (column, row): up, right, down, left. Each is a list of landings ...
-MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)]]
-# ... because action 4, the leap, has two: by a coin, it ends one row higher or one row lower.
+# Cells are numbered row by row from the top left: cell 3 is letter 3 of this text.
+LETTERS = "".join(GRID)
+START = LETTERS.index("S")
+# What an action adds to (column, row): up, right, down, left, leap. Each is a list of landings,
+# because the leap has two: by a coin, it ends one row higher or one row lower.
+MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)], [(2, -1), (2, 1)]]
 LEAP = 4
-MOVES.append([(2, -1), (2, 1)])
-
+# After each step a gust blows with this probability, one cell back to the left.
+WIND = 0.3
 # Discount: a goal that is reached in four steps counts 0.9^3 = 0.73.
 GAMMA = 0.9
+
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
 SIZES = [100, 400, 1600, 6400, 25600]
 # Where one size is enough: about ten transitions for each state and action, a fair model.
 N_SOME = 1600
 # Look ahead for longer than it takes to cross the grid.
 N_AHEAD = 20
-# For so small a world, a small network and a short fit are enough. The defaults, which suit
-# Gymnasium's Pendulum, take 8 times as long.
-SMALL = dict(hidden=32)
-SHORT = dict(n_steps=500, batch_size=64)
-
-# Colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
-# The three expectation models look the same in all panels.
-LOOKS = [("table", BLUE, "o-"), ("linear", RED, "s--"), ("network", GREEN, "^:")]
+# Colours that colour-blind readers can tell apart, and line styles for black and white.
+LOOKS = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":")]
 
 
-# %% Environment: a windy grid with a fork
+# %% Environment: a windy grid with a leap
 
 def make_world():
-    """P (S,A,S), R (S,A), reward of arriving (S,), terminal (S,), coordinates x (S,2), cells.
-
-    States are numbered row by row from the top left. A step is the move, then perhaps a gust;
-    at the border one stays inside. Arriving at the goal pays 1, arriving in the pit -1.
-    """
-    letters = "".join(GRID)
-    S, width = len(letters), len(GRID[0])
+    """P (S, A, S), the reward of arriving in a cell (S,), and the features of the cells (S, 2)."""
+    S, width = len(LETTERS), len(GRID[0])
+    # The features of a cell are its column and its row.
     x = np.array([(s % width, s // width) for s in range(S)])
+    arrival = np.zeros(S)
+    arrival[LETTERS.index("G")] = 1
+    arrival[LETTERS.index("P")] = -1
     P = np.zeros((S, len(MOVES), S))
     for s in range(S):
-        gust = WIND[s % width]
         for a, landings in enumerate(MOVES):
             for move in landings:
-                for blown, probability in [(0, 1 - gust), (-1, gust)]:
-                    # The border: no number below 0, none above those of the last cell.
-                    column, row = np.clip(x[s] + move + (blown, 0), 0, x[-1])
+                for back, probability in [(0, 1 - WIND), (1, WIND)]:
+                    # At the border one stays inside: no number below 0 or above the last cell's.
+                    column, row = np.clip(x[s] + move - (back, 0), 0, x[-1])
                     # +=, because at the border two outcomes may be the same cell.
                     P[s, a, row * width + column] += probability / len(landings)
-    # R(s,a) = sum_s' p(s'|s,a) (reward of arriving in s')
-    arrival = np.zeros(S)
-    arrival[letters.index("G")] = 1
-    arrival[letters.index("P")] = -1
-    R = P @ arrival
-    # After the end of an episode nothing moves and nothing is paid any more.
-    terminal = arrival != 0
-    for s in np.flatnonzero(terminal):
-        P[s] = np.eye(S)[s]
-        R[s] = 0
-    return SimpleNamespace(P=P, R=R, arrival=arrival, terminal=terminal, x=x.astype(float),
-                           start=letters.index("S"), fork=letters.index("F"),
-                           pit=letters.index("P"))
+    return P, arrival, x
+
+
+TRUE_P, ARRIVAL, X = make_world()
+# R(s,a) = sum_s' p(s'|s,a) (reward of arriving in s')
+TRUE_R = TRUE_P @ ARRIVAL
+# Where an episode ends. (To keep things simple, one may start anywhere, also there.)
+TERMINAL = ARRIVAL != 0
 
 
 def draw_from_rows(probabilities, rng):
@@ -143,22 +131,19 @@ def draw_from_rows(probabilities, rng):
     # the second of them but not below the first, so it draws column 1. So do all numbers from .2
     # to .7: they come with probability .5, as they should.
     cumulative = probabilities.cumsum(axis=1)
-    # Rounding may leave .9999999 at the end; a number above that would draw nothing.
-    cumulative /= cumulative[:, -1:]
-    uniform = rng.random((len(probabilities), 1))
+    # Rounding may make the last sum .9999999, so this is what the numbers are drawn below.
+    uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     return (uniform < cumulative).argmax(axis=1)            # the first True of each row
 
 
-def collect(world, n, rng, cells=None, actions=range(len(MOVES))):
+def collect(n, rng, cells=range(len(X)), actions=range(len(MOVES))):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
-    # Nobody ever acts in a terminal state. All else is tried equally often.
-    if cells is None:
-        cells = np.flatnonzero(~world.terminal)
+    rng = np.random.default_rng(rng)
+    # All cells and all actions are tried equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
-    next_states = draw_from_rows(world.P[states, actions], rng)
-    rewards = world.arrival[next_states]
-    return states, actions, rewards, next_states, world.terminal[next_states]
+    next_states = draw_from_rows(TRUE_P[states, actions], rng)
+    return states, actions, ARRIVAL[next_states], next_states, TERMINAL[next_states]
 
 
 # %% Algorithm: a lookup table
@@ -168,14 +153,11 @@ def checked(name, values, shape, below=None):
     # Without this NumPy would not complain: it repeats a single number for all rows, and takes
     # state -1 for the last one. The results would be wrong, and nothing would tell.
     array = np.asarray(values, dtype=float)
-    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite numbers of shape {shape}, at least one row "
-                         f"(a single row of d features is (1, d)); its shape is {array.shape}")
-    if below is None:
-        return array
-    if not np.isin(array, np.arange(below)).all():
-        raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
-    return array.astype(int)
+    allowed = np.isfinite(array) if below is None else np.isin(array, range(below))
+    if array.shape != shape or array.size == 0 or not allowed.all():
+        raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
+                         f"of d features is (1, d)), and no number that is NaN or out of range")
+    return array if below is None else array.astype(int)
 
 
 class LookupModel:
@@ -191,7 +173,7 @@ class LookupModel:
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, numbers out of range, and before fit. Needs
-    checked and draw_from_rows.
+    checked, draw_from_rows.
 
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit([0, 0, 0, 0], [0, 0, 0, 0], [5, 0, 0, 3], [1, 0, 0, 1])
@@ -204,7 +186,7 @@ class LookupModel:
         self.n_actions = n_actions
         # An outcome has a number: s' if the episode went on in s', S + s' if it ended there.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
-        self.reward_sums = np.zeros((n_states, n_actions, 2 * n_states))
+        self.reward_sums = np.zeros_like(self.counts)
         self.P = None
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -222,17 +204,14 @@ class LookupModel:
         np.add.at(self.counts, (states, actions, outcomes), 1)
         np.add.at(self.reward_sums, (states, actions, outcomes), rewards)
 
-        # A pair never seen would give 0/0. It gets a made-up transition: stay put, reward 0.
-        counts = self.counts.copy()
-        for s, a in np.argwhere(counts.sum(axis=2) == 0):
-            counts[s, a, s] = 1
-
-        # p^(s'|s,a) = N(s,a,s') / N(s,a)      E^[R|s,a] = (sum of the rewards seen) / N(s,a)
-        n = counts.sum(axis=2)
-        self.R = self.reward_sums.sum(axis=2) / n
-        # The same of each outcome, (S, A, 2S): what sample draws from, and what it pays.
-        self.probabilities = counts / n[:, :, None]
-        self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
+        # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
+        n = self.counts.sum(axis=2)
+        seen = np.maximum(n, 1)                                 # against 0/0
+        self.R = self.reward_sums.sum(axis=2) / seen
+        self.probabilities = self.counts / seen[:, :, None]     # of all outcomes (S, A, 2S)
+        # A pair never seen: we let it stay put. (Its reward is 0 / 1 = 0.)
+        for s, a in np.argwhere(n == 0):
+            self.probabilities[s, a, s] = 1
         # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
         # This is right for planning. After an end nothing more is earned, and what P leaves out
         # adds nothing to sum_s' p(s'|s,a) V(s'), whatever V(s') may be.
@@ -257,18 +236,23 @@ class LookupModel:
         # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
         outcomes = draw_from_rows(self.probabilities[states, actions], rng)
-        rewards = self.outcome_rewards[states, actions, outcomes]
+        n = np.maximum(self.counts[states, actions, outcomes], 1)
+        rewards = self.reward_sums[states, actions, outcomes] / n
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model
 
-def check_pairs(model, x, actions):
-    """x (N, d) and actions (N,) as arrays. The number of actions says what N is."""
+def check_inputs(model, x, actions):
+    """x (N, d), actions (N,), and both of them as inputs of a network (N, d+A)."""
+    # The number of actions says what N is.
     N = np.size(actions)
     x = checked("x", x, (N, model.n_features))
-    return x, checked("actions", actions, (N,), model.n_actions)
+    actions = checked("actions", actions, (N,), model.n_actions)
+    # A network gets a column for each action: 1 where it is taken, else 0. One column with the
+    # action's number would not do: action 2 is not twice action 1.
+    return x, actions, np.hstack([x, np.eye(model.n_actions)[actions]])
 
 
 def labels(x, rewards, x_next):
@@ -287,11 +271,10 @@ class LinearModel:
 
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    .W       after fit (A, 1+d, 1+d): of each action, row 0 the intercept, column 0 the reward
 
     Continuous actions are further features, with n_actions=1: write the action into x, and the
     same numbers into x_next. An action never tried stays put with reward 0. ValueError for no
-    data, other shapes, numbers out of range, and before fit. Needs labels, check_pairs, checked.
+    data, other shapes, numbers out of range, and before fit. Needs labels, check_inputs, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -305,11 +288,9 @@ class LinearModel:
         self.W = None
 
     def fit(self, x, actions, rewards, x_next):
-        x, actions = check_pairs(self, x, actions)
+        x, actions, inputs = check_inputs(self, x, actions)
         y = labels(x, rewards, x_next)
-        # The intercept is the weight of a feature that is always 1.
-        phi = np.column_stack([np.ones(len(x)), x])
-        self.W = np.zeros((self.n_actions, phi.shape[1], y.shape[1]))
+        self.W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
         for a in range(self.n_actions):
             mine = actions == a
             # Least squares: w = argmin sum_i (phi_i . w - y_i)^2, for each column of y by itself:
@@ -318,18 +299,17 @@ class LinearModel:
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
             # the means of all pairs. It passes as near as it can, and what is still missing with
-            # endless data is called its bias.
-            self.W[a] = np.linalg.lstsq(phi[mine], y[mine], rcond=None)[0]
+            # endless data is called its bias. (The plane's intercept is the weight of the
+            # action's own column of the inputs, which is always 1 here.)
+            self.W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
         return self
 
     def predict(self, x, actions):
         if self.W is None:
             raise ValueError("this LinearModel has seen no data: call fit first")
-        x, actions = check_pairs(self, x, actions)
-        phi = np.column_stack([np.ones(len(x)), x])
-        y = np.zeros(phi.shape)
-        for a in range(self.n_actions):
-            y[actions == a] = phi[actions == a] @ self.W[a]
+        x, actions, inputs = check_inputs(self, x, actions)
+        # Each input times its weights, those of this row's action, summed over the inputs.
+        y = (inputs[:, :, None] * self.W[actions]).sum(axis=1)
         return y[:, 0], x + y[:, 1:]
 
 
@@ -341,7 +321,7 @@ def mean_and_scale(data):
     scale = data.std(axis=0)
     # A column that never changes has scale 0, or 1e-17 by rounding. To divide by that gives NaN,
     # or noise as large as a signal. So such a column is divided by 1.
-    constant = scale <= 1e-12 * np.abs(data).max(axis=0)
+    constant = scale <= 1e-12 * np.abs(mean)
     return mean, np.where(constant, 1, scale)
 
 
@@ -438,14 +418,6 @@ def squared_error(outputs, targets):
     return (error**2).mean(), 2 * error / error.size
 
 
-def network_inputs(model, x, actions):
-    """x (N, d) as an array, and the inputs (N, d+A): x, and a column for each action."""
-    x, actions = check_pairs(model, x, actions)
-    # An action's column is 1 where it is taken, else 0. One column with the action's number would
-    # not do: action 2 is not twice action 1.
-    return x, np.hstack([x, np.eye(model.n_actions)[actions]])
-
-
 class NeuralModel:
     """A network for the reward and one for the next features; or an ensemble of such pairs.
 
@@ -459,8 +431,7 @@ class NeuralModel:
              standard deviation of the changes in the data: near 0 they agree, 1 is "no idea"
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
-    member. Needs Network, squared_error, network_inputs, mean_and_scale, labels, check_pairs,
-    checked.
+    member. Needs Network, mean_and_scale, squared_error, labels, check_inputs, checked.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> model = NeuralModel(1, 1).fit(x, np.zeros(200), x[:, 0], x + x**2, n_steps=500)
@@ -475,51 +446,44 @@ class NeuralModel:
         self.hidden = hidden
         self.n_members = n_members
         self.seed = seed
-        self.members = None
+        self.members = []
 
     def fit(self, x, actions, rewards, x_next, **settings):
-        x, inputs = network_inputs(self, x, actions)
+        x, _, inputs = check_inputs(self, x, actions)
         y = labels(x, rewards, x_next)
-        self.change_scale = mean_and_scale(y[:, 1:])[1]
         rng = np.random.default_rng(self.seed)
         self.members = []
         for _ in range(self.n_members):
-            rows = np.arange(len(x))
-            if self.n_members > 1:
-                # Bootstrap: each member has a sample of its own, N of the N rows, drawn with
-                # replacement. With the same rows for all they would agree too much.
-                rows = rng.integers(len(x), size=len(x))
             # Separate functions, as on the slide: a network for the reward, one for the change.
-            networks = []
-            for targets in [y[rows, :1], y[rows, 1:]]:
-                network = Network(inputs[rows], targets, self.hidden, targets.shape[1], rng)
-                networks.append(network.fit(squared_error, **settings))
-            self.members.append(networks)
+            reward = Network(inputs, y[:, :1], self.hidden, 1, rng)
+            change = Network(inputs, y[:, 1:], self.hidden, self.n_features, rng)
+            reward.fit(squared_error, **settings)
+            change.fit(squared_error, **settings)
+            # The members learn from the same data. They differ in their initial weights and in
+            # the batches that they draw, and so agree only on what the data tell.
+            self.members.append((reward, change))
         return self
 
     def guesses(self, x, actions):
-        """x, and what each of the M members says about y = (R, S' - S): (M, N, 1+d)."""
-        if self.members is None:
+        """x, and what the M members say: rewards (M, N, 1), changes of the features (M, N, d)."""
+        if not self.members:
             raise ValueError("this NeuralModel has seen no data: call fit first")
-        x, inputs = network_inputs(self, x, actions)
-        guesses = []
-        for networks in self.members:
-            guesses.append(np.hstack([network.predict(inputs) for network in networks]))
-        return x, np.array(guesses)
+        x, _, inputs = check_inputs(self, x, actions)
+        rewards = [reward.predict(inputs) for reward, _ in self.members]
+        return x, rewards, [change.predict(inputs) for _, change in self.members]
 
     def predict(self, x, actions):
-        x, y = self.guesses(x, actions)
-        y = y.mean(axis=0)
-        return y[:, 0], x + y[:, 1:]
+        x, rewards, changes = self.guesses(x, actions)
+        return np.mean(rewards, axis=0)[:, 0], x + np.mean(changes, axis=0)
 
     def spread(self, x, actions):
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        x, y = self.guesses(x, actions)
-        # How much the members' changes deviate from their mean, measured in standard deviations
-        # of the data's changes: so it does not matter whether lengths are in m or in mm.
-        deviation = y[:, :, 1:].std(axis=0) / self.change_scale
-        return np.sqrt((deviation**2).mean(axis=1))
+        _, _, changes = self.guesses(x, actions)
+        # How much the members deviate from their mean, measured in standard deviations of the
+        # data's changes: so it does not matter whether lengths are in m or in mm.
+        _, first = self.members[0]
+        return (np.std(changes, axis=0) / first.y_scale).mean(axis=1)
 
 
 # %% Algorithm: the same network with another loss becomes a stochastic model
@@ -530,10 +494,9 @@ def log_sum_exp(terms):
     >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()
     [[-999.31]]
     """
-    # e^-1000 is 0 for a computer, and log 0 is -infinity. So the largest term is taken out first:
-    # log(e^a + e^b) = a + log(1 + e^(b-a)).
-    largest = terms.max(axis=-1, keepdims=True)
-    return largest + np.log(np.exp(terms - largest).sum(axis=-1, keepdims=True))
+    # e^-1000 is 0 for a computer, and log 0 is -infinity. np.logaddexp takes the larger one out
+    # first, log(e^a + e^b) = a + log(1 + e^(b-a)); with .reduce it does so for the whole axis.
+    return np.logaddexp.reduce(terms, axis=-1, keepdims=True)
 
 
 def log_terms(log_weights, means, sds, y):
@@ -559,8 +522,7 @@ class MixtureModel:
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
     half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs Network,
-    log_terms, log_sum_exp, network_inputs, mean_and_scale, draw_from_rows, labels, check_pairs,
-    checked.
+    mean_and_scale, log_terms, log_sum_exp, draw_from_rows, labels, check_inputs, checked.
 
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
@@ -583,32 +545,34 @@ class MixtureModel:
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def fit(self, x, actions, rewards, x_next, **settings):
-        x, inputs = network_inputs(self, x, actions)
+        x, _, inputs = check_inputs(self, x, actions)
         # One network for all D = 1 + d numbers, because reward and S' are drawn together.
         y = labels(x, rewards, x_next)
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
-        self.network = Network(inputs, y, self.hidden, K * (1 + 2 * D), rng)
+        self.network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So their means
-        # start at K outcomes out of the data. (At first, the biases of the last layer are all
-        # that the outputs consist of.)
-        start = np.zeros((K, 1 + 2 * D))
-        start[:, 1:1 + D] = self.network.targets[rng.integers(len(y), size=K)]
+        # start at K outcomes out of the data, and their sds small: a wide one could settle down
+        # between two landings. (At first, the biases of the last layer are all that the outputs
+        # consist of.)
+        start = np.zeros((K, 2 * D + 1))
+        start[:, :D] = self.network.targets[rng.integers(len(y), size=K)]
+        start[:, D:-1] = -2
         self.network.weights[-1] = start.ravel()
         self.network.fit(self.loss, **settings)
         return self
 
     def split(self, outputs):
         """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
-        # Each component has 1 + 2D outputs: a score, D means and D widths.
+        # Each component has 2D + 1 outputs: D means, D widths and a score.
         D = 1 + self.n_features
-        outputs = outputs.reshape(len(outputs), self.n_components, 1 + 2 * D)
-        scores = outputs[:, :, 0]
+        outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
+        scores = outputs[:, :, -1]
         # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
         log_weights = scores - log_sum_exp(scores)
-        means = outputs[:, :, 1:1 + D]
+        means = outputs[:, :, :D]
         # e^width is positive, whatever the width is.
-        sds = self.floor + np.exp(outputs[:, :, 1 + D:])
+        sds = self.floor + np.exp(outputs[:, :, D:-1])
         return log_weights, means, sds
 
     def loss(self, outputs, y):
@@ -628,14 +592,14 @@ class MixtureModel:
         by_sd = share[:, :, None] * (1 - z**2) / sds
         # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
-        gradient = np.concatenate([by_score[:, :, None], by_mean, by_width], axis=2)
+        gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
     def components(self, x, actions):
         """Log weights (N, K), means and sds (N, K, D) of (R, S'), in the units of the data."""
         if self.network is None:
             raise ValueError("this MixtureModel has seen no data: call fit first")
-        x, inputs = network_inputs(self, x, actions)
+        x, _, inputs = check_inputs(self, x, actions)
         log_weights, means, sds = self.split(self.network.outputs(inputs))
         means = self.network.y_mean + self.network.y_scale * means
         # Number 0 is the reward; the others are changes, and S' = S + change.
@@ -682,14 +646,12 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     >>> print(V.round(3), Q.round(3))
     [1.] [[1.  0.9]]
     """
-    P, R = np.asarray(P, dtype=float), np.asarray(R, dtype=float)
-    if not 0 <= gamma < 1:
-        raise ValueError(f"gamma must be in [0, 1), or values may be infinite; got {gamma}")
-    if P.shape != R.shape + R.shape[:1] or not np.isfinite(R).all():
-        raise ValueError(f"need P (S, A, S) and finite R (S, A); got {P.shape} and {R.shape}")
-    # Written with "not", because NaN fails every comparison: so it is refused as well.
-    if not (P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("each P[s, a] must be probabilities, at least 0 and together at most 1")
+    P, R = np.asarray(P), np.asarray(R)
+    # Written as "not (all is right)": a NaN makes every comparison false, so it is refused too.
+    if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
+            and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
+        raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
+                         "probabilities, at least 0 and together at most 1")
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
@@ -707,302 +669,277 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
 # %% Exact answers
 
-def policy_value(P, R, policy, gamma):
-    """V (S,) of the policy (S,) that takes action policy[s] in s."""
-    # V = R_pi + gamma P_pi V, so (I - gamma P_pi) V = R_pi: a system of linear equations.
-    s = np.arange(len(R))
-    return np.linalg.solve(np.eye(len(R)) - gamma * P[s, policy], R[s, policy])
+# All models are asked where the leap ends, from each cell: the action with the most to learn.
+LEAPS = np.full(len(X), LEAP)
+# What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
+MEANS = TRUE_P[:, LEAP] @ X
+# For planning, ends are left out of the rows of P, as in LookupModel.P.
+ONGOING_P = TRUE_P * ~TERMINAL
+# V*, the values of the best plan. After an end nothing more is earned.
+OPTIMAL = value_iteration(ONGOING_P, TRUE_R, GAMMA)[0] * ~TERMINAL
 
 
-def distance(guess, mean):
+def distance(guess, truth):
     """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
-    return math.sqrt(((guess - mean) ** 2).sum(axis=1).mean())
+    return math.sqrt(((guess - truth) ** 2).sum(axis=1).mean())
 
 
-def all_pairs(world):
-    """Every pair (s, a) in which one can act: states (n,), actions (n,), E[S'|s,a] (n, 2)."""
-    cells = np.flatnonzero(~world.terminal)
-    # States 0 0 0 0 0 1 1 1 ..., actions 0 1 2 3 4 0 1 2 ...
-    states = np.repeat(cells, len(MOVES))
-    actions = np.tile(np.arange(len(MOVES)), len(cells))
-    return states, actions, world.P[states, actions] @ world.x
-
-
-def exact_errors(world):
+def exact_errors():
     """In theory: the table's error of E[S'|s,a] for each of SIZES; the best plane's error."""
-    states, actions, mean = all_pairs(world)
-    # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the pairs.
-    squares = world.P[states, actions] @ (world.x**2).sum(axis=1)
-    variance = (squares - (mean**2).sum(axis=1)).mean()
-    # The mean of n draws is off by sqrt(variance / n), and each pair has its share of the N.
-    table = np.sqrt(variance / (np.array(SIZES) / len(states)))
+    # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
+    squares = TRUE_P[:, LEAP] @ (X**2).sum(axis=1)
+    variance = (squares - (MEANS**2).sum(axis=1)).mean()
+    # The mean of n draws is off by sqrt(variance / n). Here n is a pair's share of the N.
+    table = np.sqrt(variance * TRUE_R.size / np.array(SIZES))
     # With endless data least squares would see the exact means. So the best plane fits these.
-    best = LinearModel(2, len(MOVES)).fit(world.x[states], actions, np.zeros(len(states)), mean)
-    return table, distance(best.predict(world.x[states], actions)[1], mean)
+    best = LinearModel(2, 1).fit(X, 0 * LEAPS, 0 * LEAPS, MEANS)
+    return table, distance(best.predict(X, 0 * LEAPS)[1], MEANS)
 
 
 # %% What the experiments and panels below share
 
-def repeat(experiment, world, n_runs, seed):
-    """The arrays that experiment(world, run_seed) returns, with a leading axis of runs."""
+def repeat(experiment, n_runs, seed):
+    """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
     seeds = np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
-    return np.array([experiment(world, run_seed) for run_seed in seeds])
+    return np.array([experiment(run_seed) for run_seed in seeds])
 
 
-def fit_all(world, n, seed):
+def fit_all(n, seed, cells=range(len(X)), n_members=1):
     """Table, linear model and network, all fitted to the same n transitions."""
-    states, actions, rewards, next_states, _ = collect(world, n, np.random.default_rng(seed))
-    data = world.x[states], actions, rewards, world.x[next_states]
-    # Here we ask where the walker is, also after the end: so `terminated` is not told.
-    return (LookupModel(*world.R.shape).fit(states, actions, rewards, next_states),
-            LinearModel(2, len(MOVES)).fit(*data),
-            NeuralModel(2, len(MOVES), seed=seed, **SMALL).fit(*data, **SHORT))
+    # Here we ask where the walker is, also after the end: so the models are not told of ends.
+    states, actions, rewards, next_states, _ = collect(n, seed, cells)
+    table = LookupModel(*TRUE_R.shape).fit(states, actions, rewards, next_states)
+    data = X[states], actions, rewards, X[next_states]
+    linear = LinearModel(2, len(MOVES)).fit(*data)
+    # For so small a world, a small network and a short fit are enough. The defaults, which suit
+    # Gymnasium's Pendulum, take 8 times as long.
+    network = NeuralModel(2, len(MOVES), hidden=32, n_members=n_members, seed=seed)
+    return table, linear, network.fit(*data, n_steps=500, batch_size=64)
 
 
-def draw_bands(ax, x, runs, looks):
-    """Curves of runs (n_runs, curves, len(x)): the mean of the runs, and where the mean of many
-    more runs would be (95 %)."""
-    for i, (name, color, style) in enumerate(looks):
-        mean = runs[:, i].mean(axis=0)
-        # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice as much.
-        error = runs[:, i].std(axis=0) / math.sqrt(len(runs))
-        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
-        ax.plot(x, mean, style, color=color, label=name, markersize=4)
-    ax.legend()
+def errors_ahead(n, seed, n_leaps):
+    """Errors of E[S_k] after k leaps (3, n_leaps): table, linear model, network, from all cells.
 
-
-def draw_world(ax, world):
-    # One square for each cell, the darker the windier.
-    ax.pcolormesh([WIND] * len(GRID), cmap="Greys", vmin=0, vmax=1.5, edgecolors="white")
-    for (x, y), letter in zip(world.x + 0.5, "".join(GRID)):
-        if letter != ".":
-            ax.text(x, y, letter, ha="center", va="center", weight="bold", fontsize="large")
-    x, y = world.x[world.fork] + 0.5
-    for dx, dy in MOVES[LEAP]:
-        ax.annotate("", (x + dx, y + dy), (x + 0.2, y),
-                    arrowprops=dict(color=BLUE, width=1, headwidth=7))
-    ax.set_xticks(np.arange(len(WIND)) + 0.5, [f"{gust:.0%}" for gust in WIND])
-    ax.set(yticks=[], aspect="equal", xlabel="chance of a gust, one cell back to the left",
-           title="from F a leap (arrows) lands above\nor below the pit P, never in it")
-    ax.invert_yaxis()
-
-
-# %% Slides "How to build a model?" (I), (II), (III): what do the models converge to?
-
-def convergence(world, seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
-    states, actions, mean = all_pairs(world)
-    x = world.x[states]
+    Each model is fitted to n transitions. From the second leap on, it is fed with what it
+    predicted itself.
+    """
+    table, linear, network = fit_all(n, seed)
+    # The probability of each cell, one row for each cell of departure: at first one is there.
+    truth = guess = np.eye(len(X))
+    x_linear = x_network = X
     errors = []
-    for n in SIZES:
-        table, linear, network = fit_all(world, n, seed)
-        # The table predicts probabilities of cells. The mean position is sum_s' p(s') x(s').
-        errors.append([distance(table.predict(states, actions)[1] @ world.x, mean),
-                       distance(linear.predict(x, actions)[1], mean),
-                       distance(network.predict(x, actions)[1], mean)])
+    for _ in range(n_leaps):
+        truth = truth @ TRUE_P[:, LEAP]
+        guess = guess @ table.P[:, LEAP]
+        # These two know expected positions only. Such a position is soon in no cell's middle, and
+        # perhaps out of the grid: nothing like it was in the data.
+        _, x_linear = linear.predict(x_linear, LEAPS)
+        _, x_network = network.predict(x_network, LEAPS)
+        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
     return np.transpose(errors)
 
 
-def draw_convergence(ax, world, errors):
-    draw_bands(ax, SIZES, errors, LOOKS)
-    table, bias = exact_errors(world)
-    ax.plot(SIZES, table, color=GREY, linewidth=1)
-    ax.text(SIZES[3], table[4], "exact: 1 / sqrt(N)", color=GREY, ha="right")
-    ax.axhline(bias, color=GREY, linewidth=1)
-    ax.text(SIZES[-1], 0.8 * bias, "exact: best plane", color=GREY, ha="right")
-    ax.set(xscale="log", yscale="log", xlabel="transitions N in D",
+def draw_bands(ax, x, runs, names):
+    """Curves of runs (n_runs, curves, len(x)): their mean, and a band in which the mean of endless
+    runs would be."""
+    for i, name in enumerate(names):
+        color, style = LOOKS[i]
+        mean = runs[:, i].mean(axis=0)
+        # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
+        error = runs[:, i].std(axis=0) / math.sqrt(len(runs))
+        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+        ax.plot(x, mean, style, color=color, label=name)
+    ax.legend()
+
+
+# %% Slides "How to build a model?" (I), (II): the world that the models shall learn
+
+def draw_world(ax):
+    ax.imshow(ARRIVAL.reshape(len(GRID), -1), cmap="coolwarm_r", alpha=0.5)
+    for (x, y), letter in zip(X, LETTERS):
+        ax.text(x, y, letter, ha="center", va="center")
+    for dx, dy in MOVES[LEAP]:
+        ax.arrow(*X[START], dx, dy, width=0.05, length_includes_head=True)
+    ax.set(title="from S a leap (arrows) lands above\nor below the pit P, never in it",
+           xlabel="column (wind: often one less)", ylabel="row")
+
+
+# %% Slide "How to build a model? (III)": what do the models converge to?
+
+def convergence(seed):
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
+    return np.transpose([errors_ahead(n, seed, 1)[:, 0] for n in SIZES])
+
+
+def draw_convergence(ax, errors):
+    table, best_plane = exact_errors()
+    ax.plot(SIZES, table, color="grey")
+    ax.axhline(best_plane, color="grey")
+    draw_bands(ax, SIZES, errors, ["table", "linear", "network"])
+    ax.set(xscale="log", yscale="log", xlabel="transitions N in D (grey: exact answers)",
            ylabel="error of E[S' | s, a] (cells)",
            title="with data the table finds E[S' | s, a],\nthe linear model keeps its bias")
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 
-def leap_samples(world, seed, n=400):
-    """The row of S' after a leap from F (3, n): in the world, of a Gaussian, of a mixture."""
+def leap_samples(seed):
+    """The row of S' after a leap from S (3, 400): in the world, of a Gaussian, of a mixture."""
     rng = np.random.default_rng(seed)
-    states, _, rewards, next_states, _ = collect(world, 5000, rng, actions=[LEAP])
-    _, _, _, landings, _ = collect(world, n, rng, [world.fork], [LEAP])
+    states, _, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
     # The walker stands near the middle of a cell, not in it: a density of whole numbers would be
     # nothing but needles. (The table, which knows cells by their numbers, has no such trouble.)
-    x_next = world.x[next_states] + rng.normal(0, 0.15, (len(states), 2))
-    rows = [world.x[landings, 1] + rng.normal(0, 0.15, n)]
+    x_next = rng.normal(X[next_states], 0.15)
+    # 400 draws out of those transitions that began in S.
+    from_start = rng.choice(np.flatnonzero(states == START), 400)
+    rows = [x_next[from_start, 1]]
     for n_components in [1, 5]:
         model = MixtureModel(2, 1, n_components, seed=seed)
-        model.fit(world.x[states], np.zeros(len(states)), rewards, x_next, n_steps=1000)
-        _, x = model.sample(np.tile(world.x[world.fork], (n, 1)), np.zeros(n), rng)
-        rows.append(x[:, 1])
+        model.fit(X[states], np.zeros(5000), rewards, x_next, n_steps=1000)
+        _, samples = model.sample(X[states[from_start]], np.zeros(400), rng)
+        rows.append(samples[:, 1])
     return np.array(rows)
 
 
-def values_of_the_leap(world):
-    """E[v(S')] and v(E[S']) after a leap from F, for v = V*."""
-    V, _ = value_iteration(world.P, world.R, GAMMA)
-    p = world.P[world.fork, LEAP]
+def values_of_the_leap():
+    """E[V*(S')] and V*(E[S']) after a leap from S."""
     # For a linear v(x) = w . x the two are equal, E[w . S'] = w . E[S']: then to know E[S'] is
     # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over. And
     # E[S'] = (3.9, 2) is the pit. (V* knows whole cells only, so we look up the nearest one.)
-    nearest = ((world.x - p @ world.x) ** 2).sum(axis=1).argmin()
-    return p @ V, V[nearest]
+    nearest = np.abs(X - MEANS[START]).sum(axis=1).argmin()
+    return TRUE_P[START, LEAP] @ OPTIMAL, OPTIMAL[nearest]
 
 
-def draw_leap(ax, world, rows):
-    pit_row = world.x[world.pit, 1]
-    ax.axhline(pit_row, color=RED)
-    # Spread out sideways, so that the points do not hide each other.
-    sideways = np.linspace(-0.3, 0.3, rows.shape[2])
-    for i, color in enumerate([GREY, RED, GREEN]):
-        ax.plot(i + sideways, rows[0, i], ".", color=color, markersize=3)
+def draw_leap(ax, rows):
+    # One column of points for each; spread out sideways, so that they do not hide each other.
+    sideways = np.linspace(-0.3, 0.3, rows.shape[2])[:, None]
+    ax.plot(range(3) + sideways, rows[0].T, ".", markersize=3)
+    ax.axhline(MEANS[START, 1], color="grey")
     ax.set_xticks(range(3), ["the world", "Gaussian", "mixture"])
-    value, value_of_mean = values_of_the_leap(world)
-    ax.text(1, -1.7, f"red line: E[S'], in the row of the pit.\nE[V*(S')] = {value:.2f}, but "
-            f"V*(E[S']) = {value_of_mean:.2f}", ha="center", va="center")
-    ax.set(ylim=(len(GRID) - 0.5, -2.4), yticks=range(len(GRID)), ylabel="row of S'",
+    value, value_of_mean = values_of_the_leap()
+    ax.set(ylabel="row of S'", xlabel=f"line: row of E[S'], which is the pit\n"
+           f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
            title="after the leap: a mixture knows\nboth landings, a Gaussian does not")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
 
-def plan_on_the_table(world, seed):
+def plan_on_the_table(seed):
     """Value of the start (2, sizes): as the model promises, and as the plan achieves."""
     values = []
+    s = np.arange(len(X))
     for n in SIZES:
-        model = LookupModel(*world.R.shape)
-        model.fit(*collect(world, n, np.random.default_rng(seed)))
+        model = LookupModel(*TRUE_R.shape).fit(*collect(n, seed))
+        # V is what the model promises for its best plan.
         V, Q = value_iteration(model.P, model.R, GAMMA)
-        # V is what the model promises for its best plan. Now the plan is carried out in the world.
-        # (argmax, without random ties: a fixed plan can be solved for exactly, and cannot learn.)
-        achieved = policy_value(world.P, world.R, Q.argmax(axis=1), GAMMA)
-        values.append([V[world.start], achieved[world.start]])
+        plan = Q.argmax(axis=1)
+        # Now the plan is carried out in the world: (S, 1, S), only one action in each state. With
+        # nothing to choose, value iteration finds what the plan is worth.
+        P, R = ONGOING_P[s, plan], TRUE_R[s, plan]
+        achieved, _ = value_iteration(P[:, None], R[:, None], GAMMA)
+        values.append([V[START], achieved[START]])
     return np.transpose(values)
 
 
-def optimal_value(world):
-    return value_iteration(world.P, world.R, GAMMA)[0][world.start]
-
-
-def draw_plan(ax, world, values):
-    optimal = optimal_value(world)
-    ax.axhline(optimal, color=GREY, linewidth=1)
-    ax.text(SIZES[-1], 0.83 * optimal, f"exact: V*(S) = {optimal:.3f}", color=GREY, ha="right")
-    draw_bands(ax, SIZES, values, [("promised by the model", RED, "s--"),
-                                   ("achieved in the world", BLUE, "o-")])
+def draw_plan(ax, values):
+    ax.axhline(OPTIMAL[START], color="grey", label=f"exact: V*(S) = {OPTIMAL[START]:.3f}")
+    draw_bands(ax, SIZES, values, ["promised by the model", "achieved in the world"])
     ax.set(xscale="log", xlabel="transitions N in D", ylabel="value of the start S",
            title="planning on a table of few data\npromises more than it achieves")
 
 
-def errors_compound(world, seed):
-    """Errors of E[S_k] (3, k), from all cells; each model is fed with its own predictions."""
-    table, linear, network = fit_all(world, N_SOME, seed)
-    rng = np.random.default_rng(seed)
-    cells = np.flatnonzero(~world.terminal)
-    # The probability of each cell, one row for each cell of departure: at first one is there.
-    truth = guess = np.eye(len(world.x))[cells]
-    x_linear = x_network = world.x[cells]
-    errors = []
-    for a in rng.integers(len(MOVES), size=N_AHEAD):
-        truth = truth @ world.P[:, a]
-        guess = guess @ table.P[:, a]
-        # These two know expected positions only. Such a position is soon in no cell's middle, and
-        # perhaps out of the grid: nothing like it was in the data.
-        actions = np.full(len(cells), a)
-        _, x_linear = linear.predict(x_linear, actions)
-        _, x_network = network.predict(x_network, actions)
-        positions = [guess @ world.x, x_linear, x_network]
-        errors.append([distance(x, truth @ world.x) for x in positions])
-    return np.transpose(errors)
+def errors_compound(seed):
+    """Errors of E[S_k] (3, k): a fair model, asked further and further ahead."""
+    return errors_ahead(N_SOME, seed, N_AHEAD)
 
 
 def draw_compound(ax, errors):
-    draw_bands(ax, np.arange(1, N_AHEAD + 1), errors, LOOKS)
-    ax.set(xlabel="steps ahead k", ylabel="error of E[S_k] (cells)", ylim=(0, None),
+    draw_bands(ax, range(1, N_AHEAD + 1), errors, ["table", "linear", "network"])
+    ax.set(xlabel="leaps ahead k", ylabel="error of E[S_k] (cells)",
            title="errors compound in positions,\nless in a table's probabilities")
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 
-def what_it_knows(world, seed):
+def what_it_knows(seed):
     """Disagreement of five networks, and their true error (2, columns)."""
-    # Data only from the columns up to F.
-    seen = np.flatnonzero(world.x[:, 0] <= world.x[world.fork, 0])
-    s, a, rewards, s2, _ = collect(world, N_SOME, np.random.default_rng(seed), seen)
-    model = NeuralModel(2, len(MOVES), n_members=5, seed=seed, **SMALL)
-    model.fit(world.x[s], a, rewards, world.x[s2], **SHORT)
-    states, actions, mean = all_pairs(world)
-    x = world.x[states]
-    error = np.linalg.norm(model.predict(x, actions)[1] - mean, axis=1)
-    # bincount sums up the numbers of each column of the grid.
-    column = x[:, 0].astype(int)
-    sums = [np.bincount(column, model.spread(x, actions)), np.bincount(column, error)]
-    return np.array(sums) / np.bincount(column)
+    # Data only from the columns up to S.
+    seen = np.flatnonzero(X[:, 0] <= X[START, 0])
+    _, _, network = fit_all(N_SOME, seed, seen, n_members=5)
+    spread = network.spread(X, LEAPS)
+    error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
+    # From a number for each cell to the mean of each column of the grid.
+    return np.array([spread, error]).reshape(2, len(GRID), -1).mean(axis=1)
 
 
-def draw_known(ax, world, known):
-    ax.axvspan(-0.5, world.x[world.fork, 0] + 0.5, color=GREY, alpha=0.15)
-    draw_bands(ax, np.arange(len(WIND)), known, [("disagreement (sds of S' - S)", BLUE, "o-"),
-                                                 ("true error (cells)", RED, "s--")])
-    ax.set(xlabel="column (grey: with data)", ylabel="mean over rows and actions",
+def draw_known(ax, known):
+    draw_bands(ax, range(len(GRID[0])), known,
+               ["disagreement (sds of S' - S)", "true error (cells)"])
+    ax.set(xlabel=f"column (data: 0 to {X[START, 0]})", ylabel="mean over the rows",
            title="where five networks saw no data,\nthey disagree, and err")
 
 
 # %% The run: what is printed, and main
 
 def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near, and why."""
-    print(f"{what:46} | {measured:8.4f} | {compare}")
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
-    world = make_world()
-    draw_world(axes[0, 0], world)
+    draw_world(axes[0, 0])
 
-    errors = repeat(convergence, world, n_runs, seed)
-    draw_convergence(axes[0, 1], world, errors)
-    table, bias = exact_errors(world)
-    what = f"error of E[S'|s,a], N = {SIZES[-1]}: "
-    row(what + "table", errors[:, 0, -1].mean(), f"{table[-1]:.4f}: exact, noise / sqrt(N)")
-    row(what + "linear", errors[:, 1, -1].mean(), f"{bias:.4f}: exact, the best plane")
-    row(what + "network", errors[:, 2, -1].mean(), "between the two")
+    errors = repeat(convergence, n_runs, seed)
+    draw_convergence(axes[0, 1], errors)
+    exact, best_plane = exact_errors()
+    table, linear, network = errors.mean(axis=0)[:, -1]
+    row(f"error of E[S'|s,a], N = {SIZES[-1]}: table", table, f"{exact[-1]:.4f}, exact")
+    row("the same: linear", linear, f"{best_plane:.4f}, exact: best plane")
+    row("the same: network", network, "between the two")
 
-    rows = repeat(leap_samples, world, n_runs, seed)
-    draw_leap(axes[0, 2], world, rows)
-    in_pit_row = (np.abs(rows - world.x[world.pit, 1]) < 0.5).mean(axis=(0, 2))
-    row("leap: share in the pit's row, Gaussian", in_pit_row[1], "0: nobody lands there")
-    row("leap: share in the pit's row, mixture", in_pit_row[2], "0, the same")
+    rows = repeat(leap_samples, n_runs, seed)
+    draw_leap(axes[0, 2], rows)
+    # How many of the samples are nearer to the pit's row than to any other?
+    _, gaussian, mixture = (np.abs(rows - X[START, 1]) < 0.5).mean(axis=(0, 2))
+    row("leap: share in the pit's row, Gaussian", gaussian, "0: nobody lands there")
+    row("leap: share in the pit's row, mixture", mixture, "0, the same")
 
-    # Two experiments that take little time are run more often.
-    values = repeat(plan_on_the_table, world, 10 * n_runs, seed)
-    draw_plan(axes[1, 0], world, values)
-    promised, achieved = values.mean(axis=0)
-    row(f"value of S, N = {SIZES[1]}: promised", promised[1], "above what is achieved")
-    row(f"value of S, N = {SIZES[1]}: achieved", achieved[1],
-        f"at most {optimal_value(world):.4f}: exact, V*")
+    # This takes little time, so it is run more often.
+    values = repeat(plan_on_the_table, 10 * n_runs, seed)
+    draw_plan(axes[1, 0], values)
+    promised, achieved = values.mean(axis=0)[:, 1]
+    row(f"value of S, N = {SIZES[1]}: promised", promised, "above what is achieved")
+    row(f"value of S, N = {SIZES[1]}: achieved", achieved,
+        f"at most {OPTIMAL[START]:.4f}, exact: V*")
 
-    ahead = repeat(errors_compound, world, 4 * n_runs, seed)
+    ahead = repeat(errors_compound, n_runs, seed)
     draw_compound(axes[1, 1], ahead)
-    network = ahead[:, 2].mean(axis=0)
-    row(f"network: error at step {N_AHEAD} / at step 1", network[-1] / network[0], "far above 1")
+    network = ahead.mean(axis=0)[2]
+    row(f"network: error {N_AHEAD} leaps ahead", network[-1],
+        f"far above {network[0]:.4f}, one leap ahead")
 
-    known = repeat(what_it_knows, world, n_runs, seed)
-    draw_known(axes[1, 2], world, known)
-    disagreement = known[:, 0].mean(axis=0)
-    row("disagreement: last column / first column", disagreement[-1] / disagreement[0],
-        "far above 1: no data there")
+    known = repeat(what_it_knows, n_runs, seed)
+    draw_known(axes[1, 2], known)
+    disagreement = known.mean(axis=0)[0]
+    row("disagreement in the last column", disagreement[-1],
+        f"far above {disagreement[0]:.4f}, in the first")
 
 
 def main():
-    # SUPPRESS keeps an error message to one sentence.
+    # Without SUPPRESS an error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is the one that started the notebook: not for us.
+    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
     args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a display, matplotlib falls back to "agg", which can only write files.
+    # matplotlib draws with one of several programs. Where there is no display it chooses the one
+    # that is called "agg" and can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:
