@@ -745,7 +745,8 @@ def draw_bands(ax, x, runs, names):
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
+        # The mean of n runs is off by about their spread / sqrt(n), in 95 % by less than twice
+        # that.
         error = runs[:, i].std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)

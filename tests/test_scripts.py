@@ -47,7 +47,7 @@ def code_objects(code):
 def test_public_names_work_when_copied(script, name):
     """With the script's imports and what the docstring's sentence "Needs ..." names, nothing is missing."""
     defined = definitions(script)
-    docstring = ast.get_docstring(defined[name])
+    docstring = " ".join(ast.get_docstring(defined[name]).split())
     needs = " ".join(re.findall(r"Needs ([^.]*)\.", docstring))
     copied = [defined[name]] + [defined[n] for n in re.findall(r"\w+", needs) if n in defined and n != name]
     tree = ast.parse(source_of(script))
