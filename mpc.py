@@ -466,8 +466,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
     plan      cem or random_shooting; all further settings go there: horizon, n_candidates, ...
-    ValueError as the planner's, and for NaN from the environment. Each recipe needs cem,
-    imagined_returns, float_bounds, reset, execute, run_base_policy, as_arrays.
+    ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
+    float_bounds, reset, execute, run_base_policy, as_arrays.
 
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
@@ -491,7 +491,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
     """Slide "Planning v1.0": v0.5, again and again, with what was executed as further data.
 
-    Arguments and errors as planning_v05's. Returns the returns (n_rounds,) and D.
+    Arguments and errors as planning_v05's. Returns the returns (n_rounds,) and D. Needs cem,
+    imagined_returns, float_bounds, reset, execute, run_base_policy, as_arrays.
 
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
@@ -521,6 +522,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
     the plan has fewer). Returns the returns (n_rounds,), D, and the plans of the last episode: a
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
+    Needs cem, imagined_returns, float_bounds, reset, execute, run_base_policy, as_arrays.
 
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)

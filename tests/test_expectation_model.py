@@ -1,12 +1,19 @@
-"""Tests of expectation_model.py. Exact answers first, then statistics; each statistic says what it catches.
+"""Tests of expectation_model.py: by hand, exact checks, statistics of samples, learning, curves, bad input, our own figure.
 
-False alarms: the statistical checks below have margins of at least 5 standard errors (two-sided 6e-7 if
-normal), or thresholds beside which stands what 20 other seeds gave.
+False alarms: about 60 comparisons at 5 standard errors or more (6e-7 each), and thresholds of learned models, beside
+which stands what 30 seeds of two independent programs gave: a right program fails this file in fewer than 1 of 5,000 runs.
 """
 import math
+import random
 
 import numpy as np
 import pytest
+
+from conftest import require, require_names
+
+failure = pytest.fail.Exception
+FEATURE_MODELS = ["LinearModel", "NeuralModel", "MixtureModel"]
+NETWORKS = ["NeuralModel", "MixtureModel"]
 
 
 def every_pair(S, A):
@@ -14,7 +21,7 @@ def every_pair(S, A):
 
 
 def random_mdp(rng, S, A, ends=0.0):
-    """P (S, A, S) with rows that sum to 1 - ends (for a random third of the pairs), R (S, A)."""
+    """P (S, A, S), the rows of a random third of the pairs sum to 1 - ends; R (S, A)."""
     P = rng.dirichlet(np.ones(S), size=(S, A)) * np.where(rng.random((S, A, 1)) < 1 / 3, 1 - ends, 1)
     return P, rng.normal(size=(S, A))
 
@@ -28,585 +35,764 @@ def draw(P, R, n, rng):
 
 
 def optimal_values(P, R, gamma):
-    """V*, Q* by policy iteration with linear solves: no successive approximation in it."""
+    """V*, Q* by policy iteration: linear equations, no successive approximation."""
     s, policy = np.arange(len(R)), R.argmax(axis=1)
     for _ in range(100):
         V = np.linalg.solve(np.eye(len(R)) - gamma * P[s, policy], R[s, policy])
         Q = R + gamma * P @ V
-        better = Q.argmax(axis=1)
-        if (Q[s, better] <= Q[s, policy] + 1e-12).all():
+        if (Q.max(axis=1) <= Q[s, policy] + 1e-12).all():
             return V, Q
-        policy = better
-    raise AssertionError("policy iteration did not end")
+        policy = Q.argmax(axis=1)
+    raise RuntimeError("policy iteration did not end")
+
+
+def require_near(what, got, expected, mistakes=(), tolerance=1e-9):
+    """`mistakes`: (what some wrong programs get, what to ask about them)."""
+    got, expected = np.asarray(got, dtype=float), np.asarray(expected, dtype=float)
+    require(got.shape == expected.shape, f"{what}: the shape is {got.shape}, not {expected.shape}")
+    asked = [question for wrong, question in mistakes if np.abs(got - wrong).max() < 1e-6] + [""]
+    at = np.unravel_index(np.argmax(np.nan_to_num(np.abs(got - expected), nan=np.inf)), got.shape)
+    place = f" [{', '.join(map(str, at))}]" if at else ""
+    require(abs(got[at] - expected[at]) <= tolerance, f"{what}{place}: {got[at]:.6g}, not {expected[at]:.6g}. {asked[0]}".rstrip())
 
 
 def r_squared(truth, guess):
+    """Of each column: 1 is perfect, 0 no better than the mean."""
     return 1 - ((truth - guess) ** 2).mean(axis=0) / truth.var(axis=0)
 
 
-# ---------------------------------------------------------------- LookupModel, exact
+def require_learned(what, x, x_next, predicted, least):
+    """R2 of the change of each feature that changes."""
+    scores = r_squared(x_next - x, predicted - x)
+    for wrong, question in [(predicted, "It looks as if predict returned the change, not x + change."), (predicted - 2 * x, "Is x added twice?"),
+                            (2 * x - predicted, "Does the change have the wrong sign?")]:
+        if scores.min() < least and r_squared(x_next - x, wrong).min() > scores.min() + 0.5:
+            require(False, f"{what}: R2 of the predicted change is {scores.min():.2f}, not above {least}. {question}")
+    require(scores.min() > least, f"{what}: R2 of the predicted change is {scores.min():.3f} (feature {scores.argmin()}), not above {least}. Is the output "
+            "scaled back, is the action an input, does the error get smaller while it learns?")
 
-def test_lookup_equals_counts_exactly(expectation_model):
-    model = expectation_model.LookupModel(3, 2)
-    model.fit([0, 0, 0, 0, 1], [1, 1, 1, 0, 0], [1.0, 2.0, 6.0, 5.0, -1.0], [2, 2, 1, 0, 2])
-    rewards, P = model.predict([0, 0, 1], [1, 0, 0])
-    assert rewards == pytest.approx([3, 5, -1], abs=1e-12)
-    assert P == pytest.approx(np.array([[0, 1 / 3, 2 / 3], [1, 0, 0], [0, 0, 1]]), abs=1e-15)
+
+def require_refused(what, call, *arguments):
+    try:
+        call(*arguments)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:
+        require(False, f"{what} gave {error!r}; it must be a ValueError that says what is wrong")
+    require(False, f"{what} was accepted; it must be a ValueError")
+
+
+def test_the_names_of_the_contract_are_there(expectation_model):
+    require_names(expectation_model)
+
+
+# ---------------------------------------------------------------- by hand: the table
+
+TABLE = [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 0, 0], [1.0, 2.0, 6.0, 7.0, 5.0, -1.0], [2, 2, 1, 2, 0, 2]
+
+
+def table(expectation_model, S, A, *data):
+    """fit need not return the table."""
+    model = expectation_model.LookupModel(S, A)
+    model.fit(*data)
+    return model
+
+
+def test_counts_by_hand(expectation_model):
+    """s0, a1 led three times to 2 (rewards 1, 2, 7) and once to 1 (reward 6): mean reward 4."""
+    model = table(expectation_model, 3, 2, *TABLE)
+    rewards, P = model.predict([1, 0, 0], [0, 0, 1])
+    require_near("after s0, a1 -> 2, 2, 1, 2 the next-state probabilities of s0, a1", P[2], [0, 1 / 4, 3 / 4], [
+        ([0, 1 / 2, 1 / 2], "counts[s, a, s2] += 1 on arrays counts repeated transitions once: np.add.at does not."),
+        ([0, 1, 3], "These are counts: divide by how often the pair was tried."), ([0, 0, 1], "This is the likeliest next state, not its probability."),
+        ([1 / 7, 2 / 7, 4 / 7], "Are counts of 1 added to all?")])
+    require_near("after s0, a1 with rewards 1, 2, 6, 7 the expected reward", rewards[2], 4, [
+        (16, "This is the sum."), (7, "Is the last reward kept only?"), (13 / 4, "`+=` on arrays adds repeated transitions once: np.add.at does not.")])
+    require_near("the table's predict, pairs (1, 0), (0, 0), (0, 1): rewards", rewards, [-1, 5, 4])
+    require_near("the table's predict, pairs (1, 0), (0, 0), (0, 1): next states", P, [[0, 0, 1], [1, 0, 0], [0, 1 / 4, 3 / 4]])
+    require_near("P after fit", model.P, [[[1, 0, 0], [0, 1 / 4, 3 / 4]], [[0, 0, 1], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]])
+    require_near("R after fit", model.R, [[5, 4], [-1, 0], [0, 0]])
+
+
+def test_a_pair_never_seen_stays_put(expectation_model):
+    model = table(expectation_model, 3, 2, [0], [0], [1.0], [1])
+    for states in ([2, 1, 0], [2], [0, 1]):
+        n = len(states)
+        rewards, P = model.predict(states, [1] * n)
+        require_near(f"pairs never seen, states {states}: next-state probabilities (it stays put)", P, np.eye(3)[states], [
+            (0, "Missing mass would mean that the episode ends."), (1 / 3, "Not the uniform distribution.")])
+        require_near("pairs never seen: reward", rewards, [0] * n)
+        rewards, next_states, terminated = model.sample(states, [1] * n, 0)
+        require(list(next_states) == states and not np.any(terminated) and not np.any(rewards),
+                f"sample of pairs never seen in states {states}: rewards {rewards}, next states {next_states}, terminated {terminated}; it stays put with reward 0")
+
+
+def test_ends_by_hand(expectation_model):
+    """One state. a0 pays 1 and ends, with the same observation once more; a1 pays 0 and stays: V = 1, not 1 / (1 - 0.9)."""
+    model = table(expectation_model, 1, 2, [0, 0], [0, 1], [1.0, 0.0], [0, 0], [True, False])
+    mistakes = [(10, "Does the table know that the episode ended? P leaves that probability out."), (0, "Are transitions that end the episode dropped?"),
+                (9, "Is the missing mass shared out?")]
+    V, Q = expectation_model.value_iteration(model.P, model.R, 0.9)
+    require_near("a0 pays 1 and ends the episode, a1 pays 0 and stays, gamma = 0.9: V", V, [1], mistakes, 1e-7)
+    require_near("a0 pays 1 and ends the episode, a1 pays 0 and stays, gamma = 0.9: Q", Q, [[1, 0.9]], (), 1e-7)
+    model = table(expectation_model, 2, 1, [0] * 4, [0] * 4, [4.0, 0, 0, 8], [1, 0, 1, 1], [1, 0, 0, 1])
+    require_near("s0 -> 1 and the end (twice), 0, 1: row P[0, 0] (an end belongs to no next state)", model.P[0, 0], [1 / 4, 1 / 4], [
+        ([1 / 4, 3 / 4], "Is the end counted as a next state?"), ([1 / 2, 1 / 2], "Do the rows leave out the ends, without being scaled up again?")])
+    require_near("s0 -> rewards 4 and 8 at an end, 0, 0: R[0, 0]", model.R[0, 0], 3, [(0, "Are rewards of the last step lost?"), (6, "Of all four.")])
+    require_near("the rows that predict gives are those of P", model.predict([0, 0], [0, 0])[1], [[1 / 4, 1 / 4]] * 2)
+    model.fit([0], [0], [0.0], [0])
+    require_near("one more transition without `terminated`, s0 -> 0 (by default no end): P[0, 0]", model.P[0, 0], [2 / 5, 1 / 5])
+    V, _ = expectation_model.value_iteration(*[getattr(table(expectation_model, 1, 1, [0], [0], [3.0], [0], [True]), name) for name in "PR"], 0.9)
+    require_near("a pair whose only transition ended the episode, reward 3: V", V, [3], [(30, "It was seen: it does not stay put.")], 1e-7)
+
+
+def test_fit_adds_to_the_counts(expectation_model, base_seed):
+    rng = np.random.default_rng([base_seed, 1])
+    data = *draw(*random_mdp(rng, 4, 2), 300, rng), rng.random(300) < 0.2
+    at_once, in_parts = table(expectation_model, 4, 2, *data), expectation_model.LookupModel(4, 2)
+    for i in range(0, 300, 7):
+        in_parts.fit(*(array[i:i + 7] for array in data))
+    for name in "PR":
+        require_near(f"{name} after 300 transitions in parts of 7 (fit adds to the counts), against all at once; pair and next state",
+                     getattr(in_parts, name), getattr(at_once, name))
 
 
 def test_lookup_against_a_loop(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 1])
-    S, A = 5, 3
-    D = draw(*random_mdp(rng, S, A), 400, rng)
-    n, total = {}, {}
-    for s, a, r, s2 in zip(*D):
-        n.setdefault((s, a), np.zeros(S))[s2] += 1
-        total[s, a] = total.get((s, a), 0) + r
-    rewards, P = expectation_model.LookupModel(S, A).fit(*D).predict(*every_pair(S, A))
-    for s, a, r, p in zip(*every_pair(S, A), rewards, P):
-        assert r == pytest.approx(total[s, a] / n[s, a].sum(), abs=1e-12)
-        assert p == pytest.approx(n[s, a] / n[s, a].sum(), abs=1e-12)
-    assert P.sum(axis=1) == pytest.approx(np.ones(S * A), abs=1e-12)
-
-
-def test_lookup_fit_adds_to_the_counts(expectation_model, base_seed):
     rng = np.random.default_rng([base_seed, 2])
-    D = draw(*random_mdp(rng, 4, 2), 300, rng)
-    at_once, in_parts = expectation_model.LookupModel(4, 2), expectation_model.LookupModel(4, 2)
-    at_once.fit(*D)
-    for i in range(0, 300, 7):
-        in_parts.fit(*(array[i:i + 7] for array in D))
-    for one, other in zip(at_once.predict(*every_pair(4, 2)), in_parts.predict(*every_pair(4, 2))):
-        assert one == pytest.approx(other, abs=1e-12)
+    S, A = 5, 3
+    data = *draw(*random_mdp(rng, S, A), 400, rng), rng.random(400) < 0.2
+    P, R = np.zeros((S, A, S)), np.zeros((S, A))
+    for s, a in np.ndindex(S, A):
+        mine = (data[0] == s) & (data[1] == a)
+        R[s, a] = data[2][mine].mean()
+        for s2 in range(S):
+            P[s, a, s2] = (mine & (data[3] == s2) & ~data[4]).sum() / mine.sum()
+    model = table(expectation_model, S, A, *data)
+    require_near("P of 400 random transitions, some of which end the episode", model.P, P)
+    require_near("R of 400 random transitions", model.R, R)
+    rewards, rows = model.predict(*every_pair(S, A))
+    require_near("predict against P, pairs in order", rows, P.reshape(-1, S))
+    require_near("predict against R, pairs in order", rewards, R.ravel())
 
 
-def test_a_pair_never_seen_gets_a_distribution_and_no_nan(expectation_model):
-    model = expectation_model.LookupModel(3, 2)
-    model.fit([0], [0], [1.0], [1])
-    with np.errstate(all="raise"):
-        rewards, P = model.predict([2, 1], [1, 0])
-        sampled, next_states = model.sample([2, 1], [1, 0], np.random.default_rng(0))
-    assert np.isfinite(rewards).all() and np.isfinite(sampled).all()
-    assert P.sum(axis=1) == pytest.approx([1, 1])
-    assert set(np.asarray(next_states).tolist()) <= {0, 1, 2}
+# ---------------------------------------------------------------- by hand: dynamic programming
+
+def test_value_iteration_by_hand(expectation_model):
+    """Solved by hand; rows that sum to less than 1 end the episode."""
+    one, chain, two = np.ones((1, 1, 1)), np.zeros((3, 1, 3)), np.zeros((2, 2, 2))
+    chain[0, 0, 1] = chain[1, 0, 2] = 1
+    two[0, 0, 1], two[1, :, 0] = 1, 0.5
+    # V0 = max(2 + 0.8 V1, 3), V1 = 1 + 0.4 V0, so V0 = 2.8 / 0.68.
+    for what, P, R, gamma, V, mistakes in [
+            ("0 -> 1 -> 2 -> end, reward 1 for the last step, gamma = 0.5", chain, [[0], [0], [1]], 0.5, [0.25, 0.5, 1],
+             [([0, 0, 1], "Does it stop too early?"), ([0.125, 0.25, 0.5], "The reward itself is not discounted.")]),
+            ("one state that stays, reward -1, gamma = 0.5", one, [[-1]], 0.5, [-2], [
+                (0, "Are negative values cut off?"), (-1, "Does it stop when the values fall? |change| counts.")]),
+            ("one state with two actions that stay, rewards 1 and 3, gamma = 0.5", np.ones((1, 2, 1)), [[1, 3]], 0.5, [6], [
+                (4, "Is this the mean over actions, not the best?"), (2, "Is this the worst action?"), (3, "Is the reward discounted, or gamma forgotten?")]),
+            ("s0: a0 -> s1 with 2, a1 -> end with 3; s1 -> s0 or end by a coin, with 1; gamma = 0.8", two, [[2, 3], [1, 1]], 0.8,
+             [2.8 / 0.68, 1 + 0.4 * 2.8 / 0.68], [([2.8 / 0.36, 1 + 0.8 * 2.8 / 0.36], "The missing mass ends the episode; is it shared out among the next states?")]),
+            ("one state that stays, reward 1, gamma = 0", one, [[1]], 0, [1], []),
+            ("one state that ends the episode with 5, gamma = 0.9", 0 * one, [[5]], 0.9, [5], [(50, "Is the missing mass treated as staying?")])]:
+        values, Q = expectation_model.value_iteration(P, np.array(R, dtype=float), gamma)
+        require_near(f"value_iteration, {what}: V", values, V, mistakes, 2e-8)
+        require_near(f"value_iteration, {what}: Q", Q, R + gamma * P @ np.array(V), (), 2e-8)
 
 
-def test_a_pair_never_seen_stays_put(expectation_model, ours):
-    model = expectation_model.LookupModel(3, 2).fit([0], [0], [1.0], [1])
-    rewards, P = model.predict([2, 0], [1, 1])
-    assert (rewards == 0).all() and (P == np.eye(3)[[2, 0]]).all()
+def test_value_iteration_is_as_near_as_it_says(expectation_model):
+    """One state, reward 1: V = 1 / (1 - gamma), reached from below; after a change of c, gamma / (1 - gamma) c is still missing."""
+    for gamma, tolerance in [(0.999, 1e-8), (0.99, 0.1), (0.9, 1e-4)]:
+        V, _ = expectation_model.value_iteration(np.array([[[1.0, 0], [1, 0]], [[0, 1], [0, 1]]]), np.array([[1.0, 0], [0, 0]]), gamma, tolerance=tolerance)
+        off = abs(V[0] - 1 / (1 - gamma))
+        require(off < 1.5 * tolerance, f"value_iteration, gamma = {gamma}, tolerance = {tolerance}: V is off by {off:.2g}. A small change does not mean that little is missing: "
+                "change * gamma / (1 - gamma) is. (Or: a fixed number of sweeps, the mean change instead of the largest?)")
 
-
-def test_lookup_samples_follow_the_counts(expectation_model, base_seed):
-    """Shares of 20,000 draws: standard error 0.0034, margin 6 of them. Catches off-by-one draws."""
-    model = expectation_model.LookupModel(3, 1)
-    model.fit([0] * 10, [0] * 10, [4.0] * 3 + [-1.0] * 7, [1] * 3 + [2] * 7)
-    n = 20_000
-    rewards, next_states = model.sample(np.zeros(n, int), np.zeros(n, int),
-                                        np.random.default_rng([base_seed, 3]))
-    shares = np.bincount(next_states, minlength=3) / n
-    assert shares == pytest.approx([0, 0.3, 0.7], abs=0.02)
-    assert shares[0] == 0
-    assert np.mean(rewards) == pytest.approx(0.5, abs=6 * 2.3 / math.sqrt(n))
-
-
-# ---------------------------------------------------------------- value_iteration, exact
 
 @pytest.mark.parametrize("gamma, ends", [(0.0, 0.0), (0.5, 1.0), (0.9, 0.3), (0.99, 0.0)])
 def test_value_iteration_against_policy_iteration(expectation_model, base_seed, gamma, ends):
-    """Rows that sum to less than 1 end the episode; the tolerance is kept, not only the last step's."""
     for i in range(5):
-        P, R = random_mdp(np.random.default_rng([base_seed, 4, i]), 6, 3, ends)
-        V, Q = expectation_model.value_iteration(P, R, gamma)
-        exact = optimal_values(P, R, gamma)
-        assert np.shape(V) == (6,) and np.shape(Q) == (6, 3)
-        assert np.abs(V - exact[0]).max() < 1.1e-8 and np.abs(Q - exact[1]).max() < 1.1e-8
-
-
-def test_an_ended_episode_is_worth_nothing_more(expectation_model):
-    """s0 -a0-> s1 (reward 2), -a1-> end (reward 3); s1 -> end or s0, half each (reward 1)."""
-    P = np.zeros((2, 2, 2))
-    P[0, 0, 1] = 1
-    P[1, :, 0] = 0.5
-    R = np.array([[2.0, 3.0], [1.0, 1.0]])
-    V, Q = expectation_model.value_iteration(P, R, 0.8)
-    # V0 = max(2 + 0.8 V1, 3), V1 = 1 + 0.4 V0:  V0 = 2.8 / 0.68
-    assert V == pytest.approx([2.8 / 0.68, 1 + 0.4 * 2.8 / 0.68], abs=1e-7)
-    assert Q[0, 1] == pytest.approx(3, abs=1e-7)
-
-
-def test_a_gamma_close_to_one_ends_too(expectation_model):
-    V, _ = expectation_model.value_iteration(np.array([[[0.5, 0.5]], [[0.5, 0.5]]]), np.ones((2, 1)), 0.999)
-    assert V == pytest.approx([1000, 1000], abs=1e-6)
-
-
-# ---------------------------------------------------------------- known examples
-
-def frozen_lake():
-    """The 4 x 4 lake, slippery: lists of (next state, reward, ends), each with probability 1/3."""
-    text, moves = "SFFFFHFHFFFHHFFG", [(0, -1), (1, 0), (0, 1), (-1, 0)]
-    table = {}
-    for s in range(16):
-        for a in range(4):
-            if text[s] not in "HG":
-                table[s, a] = []
-                for b in (a - 1, a, a + 1):
-                    dy, dx = moves[b % 4]
-                    s2 = min(max(s // 4 + dy, 0), 3) * 4 + min(max(s % 4 + dx, 0), 3)
-                    table[s, a].append((s2, float(text[s2] == "G"), text[s2] in "HG"))
-    return table
-
-
-def test_frozen_lake_is_worth_0_5420(expectation_model):
-    rows = [(s, a, r, s2) for (s, a), outcomes in frozen_lake().items() for s2, r, _ in outcomes]
-    model = expectation_model.LookupModel(16, 4)
-    model.fit(*map(np.array, zip(*rows)))
-    rewards, P = model.predict(*every_pair(16, 4))
-    V, _ = expectation_model.value_iteration(np.reshape(P, (16, 4, 16)), np.reshape(rewards, (16, 4)), 0.99)
-    assert V[0] == pytest.approx(0.5420, abs=5e-5)
-
-
-def test_frozen_lake_of_gymnasium(expectation_model):
-    """Straight from its table, ended episodes as missing mass."""
-    gymnasium = pytest.importorskip("gymnasium")
-    table = gymnasium.make("FrozenLake-v1", map_name="4x4", is_slippery=True).unwrapped.P
-    P, R = np.zeros((16, 4, 16)), np.zeros((16, 4))
-    for s in range(16):
-        for a in range(4):
-            for p, s2, r, ends in table[s][a]:
-                R[s, a] += p * r
-                P[s, a, s2] += p * (not ends)
-    assert expectation_model.value_iteration(P, R, 0.99)[0][0] == pytest.approx(0.5420, abs=5e-5)
+        P, R = random_mdp(np.random.default_rng([base_seed, 3, i]), 6, 3, ends)
+        for what, got, exact in zip("VQ", expectation_model.value_iteration(P, R, gamma), optimal_values(P, R, gamma)):
+            require_near(f"value_iteration, random model of 6 states, gamma = {gamma}, against policy iteration: {what}", got, exact, (), 2e-8)
 
 
 def test_certainty_equivalence_on_example_6_4(expectation_model):
-    """Sutton & Barto: A,0,B,0 once; B,1 six times; B,0 once. V(A) = 3/4 (Monte Carlo says 0)."""
-    A, B, END = 0, 1, 2
-    states, rewards, next_states = [A] + [B] * 8, [0, 0] + [1] * 6 + [0], [B] + [END] * 8
-    model = expectation_model.LookupModel(3, 1)
-    model.fit(states, [0] * 9, rewards, next_states)
-    R, P = model.predict(*every_pair(3, 1))
-    P, R = np.reshape(P, (3, 1, 3)).copy(), np.reshape(R, (3, 1)).copy()
-    P[END], R[END] = 0, 0
-    V, _ = expectation_model.value_iteration(P, R, 1 - 1e-9)
-    assert V[:2] == pytest.approx([0.75, 0.75], abs=1e-7)
+    """Sutton & Barto: A,0,B,0 once; B,1 six times; B,0 once. V(A) = V(B) = 3/4 (Monte Carlo says V(A) = 0)."""
+    model = table(expectation_model, 2, 1, [0] + [1] * 8, [0] * 9, [0.0, 0] + [1] * 6 + [0], [1] + [1] * 8, [False] + [True] * 8)
+    V, _ = expectation_model.value_iteration(model.P, model.R, 1 - 1e-9)
+    require_near("Example 6.4 (A,0,B,0; six times B,1; B,0), LookupModel and value_iteration: V(A), V(B)", V, [0.75, 0.75], [([0, 0.75], "That is Monte Carlo.")], 1e-7)
 
 
-# ---------------------------------------------------------------- LinearModel, exact
+def test_gymnasium_frozen_lake_is_worth_0_5420(expectation_model):
+    """Each action has three outcomes of probability 1/3 (or one that is certain); each of them seen once, the model is the lake."""
+    lake = pytest.importorskip("gymnasium").make("FrozenLake-v1", map_name="4x4", is_slippery=True).unwrapped.P
+    rows = [(s, a, r, s2, ends) for s in range(16) for a in range(4) for _, s2, r, ends in lake[s][a]]
+    data = [np.array(column) for column in zip(*rows)]
+    model = table(expectation_model, 16, 4, *data)
+    V, _ = expectation_model.value_iteration(model.P, model.R, 0.99)
+    require_near("FrozenLake-v1 4x4, LookupModel of its outcomes and value_iteration, gamma = 0.99: V(start)", V[0], 0.5420, (), 5e-5)
 
-def test_a_linear_world_is_recovered(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 5])
+
+# ---------------------------------------------------------------- linear models, exact
+
+def test_linear_model_by_hand(expectation_model):
+    """a0: R = 5, S' = 2x + 1. a1: R = 3x, S' = 7. a2: never tried. The best line through the changes 0, 1, 4 is 2x - 1/3."""
+    x = np.array([[0.0], [1], [2], [0], [1], [3]])
+    actions = np.array([0, 0, 0, 1, 1, 1])
+    model = expectation_model.LinearModel(1, 3)
+    returned = model.fit(x, actions, np.where(actions, 3 * x[:, 0], 5), np.where(actions[:, None], 7, 2 * x + 1))
+    require(returned is model, "LinearModel.fit must return the model")
+    rewards, x_next = model.predict([[10], [10], [10], [-1], [-1]], [0, 1, 2, 1, 0])
+    require_near("x = 10, a0 (S' = 2x + 1): next x", x_next[0, 0], 21, [(20, "Is the intercept used?"), (31, "Is x added twice?"), (11, "Is x added?")], 1e-8)
+    require_near("x = 10, a0 (R = 5): reward", rewards[0], 5, [(0, "Is the intercept used?"), (21, "Are reward and next features mixed up?")], 1e-8)
+    require_near("x = 10 and a2, never tried: next x (it stays put)", x_next[2, 0], 10, (), 1e-8)
+    require_near("x = 10, 10, 10, -1, -1, actions 0, 1, 2, 1, 0 (one model for each action): rewards", rewards, [5, 30, 0, -3, 5], (), 1e-8)
+    require_near("x = 10, 10, 10, -1, -1, actions 0, 1, 2, 1, 0 (one model for each action): next x", x_next[:, 0], [21, 7, 10, 7, -1], (), 1e-8)
+    bent = expectation_model.LinearModel(1, 1).fit(x[:3], [0] * 3, [0.0] * 3, x[:3] + x[:3] ** 2)
+    require_near("S' = x + x^2 at x = 0, 1, 2 (best line: 3x - 1/3): x_next there", bent.predict(x[:3], [0] * 3)[1][:, 0], [-1 / 3, 8 / 3, 17 / 3], (), 1e-8)
+    few = expectation_model.LinearModel(3, 1).fit(np.eye(3)[:2], [0, 0], [1.0, 2], np.eye(3)[1:])
+    require_near("two rows of three features are fitted exactly: rewards", few.predict(np.eye(3)[:2], [0, 0])[0], [1, 2], (), 1e-8)
+
+
+def test_a_linear_world_is_recovered_and_refitted(expectation_model, base_seed):
+    rng = np.random.default_rng([base_seed, 4])
     A, d = 3, 4
-    W, w, b, c = rng.normal(size=(A, d, d)), rng.normal(size=(A, d)), rng.normal(size=(A, d)), rng.normal(size=A)
 
-    def world(n):
-        x, a = rng.normal(size=(n, d)), rng.integers(A, size=n)
-        return x, a, (x * w[a]).sum(axis=1) + c[a], np.einsum("nd,nde->ne", x, W[a]) + b[a]
+    def world():
+        W = rng.normal(size=(A, 1 + d, 1 + d))
+
+        def data(n):
+            x, a = rng.normal(size=(n, d)), rng.integers(A, size=n)
+            y = np.array([np.r_[1, row] @ W[action] for row, action in zip(x, a)])
+            return x, a, y[:, 0], y[:, 1:]
+        return data
     model = expectation_model.LinearModel(d, A)
-    model.fit(*world(200))
-    x, a, r, x_next = world(50)
-    rewards, predicted = model.predict(x, a)
-    assert np.abs(rewards - r).max() < 1e-6 and np.abs(predicted - x_next).max() < 1e-6
-    wrong = model.predict(x, (a + 1) % A)[1]            # control: another action is another law
-    assert np.abs(wrong - x_next).max() > 0.1
-
-
-def test_refitting_starts_from_scratch(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 6])
-    x, a = rng.normal(size=(100, 2)), rng.integers(2, size=100)
-    model = expectation_model.LinearModel(2, 2)
-    model.fit(x, a, np.ones(100), 3 * x)
-    model.fit(x, a, np.zeros(100), x + 1)
-    rewards, x_next = model.predict(x, a)
-    assert np.abs(rewards).max() < 1e-9 and np.abs(x_next - x - 1).max() < 1e-9
+    for time in ["first", "second"]:
+        law = world()
+        model.fit(*law(200))
+        x, a, r, x_next = law(50)
+        for what, got, exact in zip(["rewards", "next features"], model.predict(x, a), [r, x_next]):
+            require_near(f"a linear world without noise, {time} fit (each from scratch): {what}", got, exact, (), 1e-6)
+    model.fit(x[a == 0], a[a == 0], r[a == 0], x_next[a == 0])
+    require_near("a third fit has no data of a1 (each fit from scratch): a1 stays put", model.predict(x, 0 * a + 1)[1], x)
 
 
 def test_one_hot_features_give_the_lookup_table(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 7])
-    D = states, actions, rewards, next_states = draw(*random_mdp(rng, 6, 3), 500, rng)
-    one_hot = np.eye(6)
-    linear, table = expectation_model.LinearModel(6, 3), expectation_model.LookupModel(6, 3)
-    linear.fit(one_hot[states], actions, rewards, one_hot[next_states])
-    table.fit(*D)
-    for one, other in zip(linear.predict(one_hot[states], actions), table.predict(states, actions)):
-        assert np.abs(one - other).max() < 1e-8
+    rng = np.random.default_rng([base_seed, 5])
+    data = states, actions, rewards, next_states = draw(*random_mdp(rng, 6, 3), 500, rng)
+    linear = expectation_model.LinearModel(6, 3).fit(np.eye(6)[states], actions, rewards, np.eye(6)[next_states])
+    for what, one, other in zip(["rewards", "next states"], linear.predict(np.eye(6)[states], actions), table(expectation_model, 6, 3, *data).predict(states, actions)):
+        require_near(f"one-hot features, LinearModel against LookupModel (intercept and features depend on each other: lstsq can, inv cannot): {what}", one, other, (), 1e-7)
 
 
 def test_value_of_the_linear_model_is_lstds(expectation_model, base_seed):
     """Parr et al. 2008. The model is asked at 0 and the unit vectors, which tell all of a linear map."""
-    rng = np.random.default_rng([base_seed, 8])
+    rng = np.random.default_rng([base_seed, 6])
     d, gamma, n = 3, 0.9, 300
     x = rng.normal(size=(n, d))
     x_next, r = 0.5 * x @ rng.normal(size=(d, d)) + rng.normal(size=(n, d)), rng.normal(size=n)
-    model = expectation_model.LinearModel(d, 1)
-    model.fit(x, np.zeros(n, int), r, x_next)
+    model = expectation_model.LinearModel(d, 1).fit(x, np.zeros(n, int), r, x_next)
     rewards, images = model.predict(np.vstack([np.zeros(d), np.eye(d)]), np.zeros(d + 1, int))
-    w_r = np.r_[rewards[0], rewards[1:] - rewards[0]]
     F = np.eye(d + 1)
     F[:, 1:] = np.vstack([images[0], images[1:] - images[0]])
-    value = np.linalg.solve(np.eye(d + 1) - gamma * F, w_r)
+    value = np.linalg.solve(np.eye(d + 1) - gamma * F, np.r_[rewards[0], rewards[1:] - rewards[0]])
     phi, phi_next = np.column_stack([np.ones(n), x]), np.column_stack([np.ones(n), x_next])
     lstd = np.linalg.solve(phi.T @ (phi - gamma * phi_next), phi.T @ r)
-    assert np.abs(value - lstd).max() < 1e-8 * max(1, np.abs(lstd).max())
+    require_near("value of the linear model, relative to LSTD's: weights", value / np.abs(lstd).max(), lstd / np.abs(lstd).max(), (), 1e-7)
 
 
-# ---------------------------------------------------------------- gradients, exact
+# ---------------------------------------------------------------- shapes, seeds, inputs
 
-def finite_differences(loss, weights, rng, h=1e-6):
-    """(numerical, index) at three entries of each array."""
-    for k, w in enumerate(weights):
-        for _ in range(3):
-            i = tuple(int(rng.integers(n)) for n in w.shape)
-            old = w[i]
-            w[i] = old + h
-            up = loss()
-            w[i] = old - h
-            down = loss()
-            w[i] = old
-            yield (up - down) / (2 * h), (k, i)
+def small_data(rng, n=150):
+    x, a = rng.normal(size=(n, 2)), rng.integers(2, size=n)
+    return x, a, x[:, 0] - a, x + np.column_stack([a, np.sin(x[:, 0])]) + 0.1 * rng.normal(size=(n, 2))
 
 
-def test_gradient_of_the_squared_error(expectation_model, base_seed):
-    """Central differences are good to 1e-6 here, except within 1e-6 of a kink of max(z, 0)."""
-    if not hasattr(expectation_model.NeuralModel, "loss_gradient"):
-        pytest.skip("this NeuralModel has no loss_gradient")
-    rng = np.random.default_rng([base_seed, 9])
-    model = expectation_model.NeuralModel(2, 2, hidden=7, n_members=3)
-    weights = [rng.normal(size=s) for s in ((3, 4, 7), (3, 1, 7), (3, 7, 7), (3, 1, 7), (3, 7, 2), (3, 1, 2))]
-    inputs, targets = rng.normal(size=(3, 5, 4)), rng.normal(size=(3, 5, 2))
-    _, gradient = model.loss_gradient(weights, inputs, targets)
-    loss = lambda: model.loss_gradient(weights, inputs, targets)[0].sum()
-    errors = [abs(g - gradient[k][i]) / max(1, abs(g)) for g, (k, i) in finite_differences(loss, weights, rng)]
-    assert sorted(errors)[-2] < 1e-5                    # one of 18 may sit on a kink
+def small(expectation_model, kind, data, **settings):
+    """A model after a short fit: quick, and not random any more."""
+    if kind == "LinearModel":
+        return expectation_model.LinearModel(2, 2).fit(*data)
+    if kind == "NeuralModel":
+        settings = {"n_members": 3, **settings}
+    return getattr(expectation_model, kind)(2, 2, hidden=16, **settings).fit(*data, n_steps=30)
 
 
-@pytest.mark.parametrize("K", [1, 3])
-def test_gradient_of_the_log_likelihood(expectation_model, base_seed, K):
-    if not hasattr(expectation_model.MixtureModel, "loss_gradient"):
-        pytest.skip("this MixtureModel has no loss_gradient")
-    rng = np.random.default_rng([base_seed, 10, K])
-    model = expectation_model.MixtureModel(2, 2, n_components=K, hidden=6)
-    n_out = K * 7
-    weights = [0.5 * rng.normal(size=s) for s in ((4, 6), 6, (6, 6), 6, (6, n_out), n_out)]
-    inputs, y = rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
-    _, gradient = model.loss_gradient(weights, inputs, y)
-    loss = lambda: model.loss_gradient(weights, inputs, y)[0]
-    errors = [abs(g - gradient[k][i]) / max(1, abs(g)) for g, (k, i) in finite_differences(loss, weights, rng)]
-    assert sorted(errors)[-2] < 1e-4
+def answers(kind, model, data):
+    """All that the model says without luck."""
+    x, a, _, x_next = data
+    said = dict(zip(["predicted rewards", "predicted features"], model.predict(x, a)))
+    if kind == "NeuralModel":
+        said["spread"] = model.spread(x, a)
+    if kind == "MixtureModel":
+        said["log_prob"] = model.log_prob(x, a, x_next)
+    return said
 
 
-# ---------------------------------------------------------------- NeuralModel, learning
-
-def pendulum(n, rng):
-    """Gymnasium's Pendulum-v1 with torques -2, 0, 2 as actions, in episodes of 200 random steps."""
-    rows = []
-    for t in range(n):
-        if t % 200 == 0:
-            angle, speed = rng.uniform(-math.pi, math.pi), rng.uniform(-1, 1)
-        a = int(rng.integers(3))
-        u = 2.0 * (a - 1)
-        x = (math.cos(angle), math.sin(angle), speed)
-        wrapped = (angle + math.pi) % (2 * math.pi) - math.pi
-        reward = -(wrapped**2 + 0.1 * speed**2 + 0.001 * u**2)
-        speed = min(max(speed + (15 * math.sin(angle) + 3 * u) * 0.05, -8), 8)
-        angle += speed * 0.05
-        rows.append((x, a, reward, (math.cos(angle), math.sin(angle), speed)))
-    return tuple(map(np.array, zip(*rows)))
+@pytest.mark.parametrize("kind", FEATURE_MODELS)
+def test_each_row_is_answered_by_itself(expectation_model, base_seed, kind):
+    """All rows at once, against one after the other."""
+    data = small_data(np.random.default_rng([base_seed, 7]))
+    model = small(expectation_model, kind, data)
+    together = answers(kind, model, data)
+    for what, values in together.items():
+        shape = (150, 2) if what == "predicted features" else (150,)
+        require(isinstance(values, np.ndarray) and values.shape == shape, f"{kind}, {what} of 150 rows of 2 features: {type(values).__name__} of shape {np.shape(values)}, not {shape}")
+    for i in range(0, 150, 10):
+        for what, values in answers(kind, model, [array[i:i + 1] for array in data]).items():
+            require_near(f"{kind}, row {i} asked by itself, against the same row among 150: {what}", values, together[what][i:i + 1], (), 1e-6)
+    if kind == "MixtureModel":
+        shapes = [np.shape(values) for values in model.sample(data[0][:1], data[1][:1], 0)]
+        require(shapes == [(1,), (1, 2)], f"MixtureModel.sample of one row of 2 features has the shapes {shapes}, not [(1,), (1, 2)]")
 
 
-def pendulum_scores(model, test):
-    x, actions, rewards, x_next = test
-    r, predicted = model.predict(x, actions)
-    return np.r_[r_squared(rewards, r), r_squared(x_next - x, predicted - x)]
+def require_seeded(what, run):
+    """run(seed or Generator) gives arrays. Global generators neither matter nor change."""
+    def bits(seed, luck):
+        np.random.seed(luck)
+        random.seed(luck)
+        before = np.random.get_state()[1].tolist(), np.random.get_state()[2], random.getstate()
+        result = [np.asarray(array).tolist() for array in run(seed)]
+        after = np.random.get_state()[1].tolist(), np.random.get_state()[2], random.getstate()
+        require(before == after, f"{what} draws from a global generator (np.random... or random...), not from its own")
+        return result
+    kept = np.random.get_state(), random.getstate()
+    try:
+        for first, second, third in [(3, 3, 4), (np.random.default_rng(3), np.random.default_rng(3), np.random.default_rng(4))]:
+            one, two, three = bits(first, 1), bits(second, 2), bits(third, 1)
+            require(one == two, f"{what}: the same {type(first).__name__} of seed 3 gave different results")
+            require(one != three, f"{what}: seeds 3 and 4 ({type(first).__name__}) gave the same results: is the seed used?")
+    finally:
+        np.random.set_state(kept[0])
+        random.setstate(kept[1])
 
 
-def test_pendulum_with_default_arguments(expectation_model, base_seed):
-    """R^2 above 0.98 on held-out data; 8 other seeds: worst component 0.9955 or more. Negative control: actions shuffled."""
-    rng = np.random.default_rng([base_seed, 11])
-    train, test = pendulum(5000, rng), pendulum(2000, rng)
-    model = expectation_model.NeuralModel(3, 3)
-    model.fit(*train)
-    assert pendulum_scores(model, test).min() > 0.98
-    x, actions, rewards, x_next = train
-    model.fit(x, rng.permutation(actions), rewards, x_next, n_steps=300)
-    assert pendulum_scores(model, test).min() < 0.98
-    assert np.shape(model.predict(*test[:2])[0]) == (2000,) and np.shape(model.predict(*test[:2])[1]) == (2000, 3)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_seeds_of_networks(expectation_model, base_seed, kind):
+    data = small_data(np.random.default_rng([base_seed, 8]), 300)
+    require_seeded(f"{kind}(seed)", lambda seed: answers(kind, small(expectation_model, kind, data, seed=seed), data).values())
 
 
-def bumps(n, rng, low=-1, high=1):
-    """Features of very different units; actions push one way or the other."""
-    x, a = rng.uniform(low, high, size=(n, 2)), rng.integers(2, size=n)
-    change = 0.3 * np.column_stack([np.sin(3 * x[:, 1]) + (2 * a - 1), np.cos(2 * x[:, 0])])
-    unit, noise = np.array([1000, 0.01]), 0.03 * rng.normal(size=(n, 2))
-    return x * unit, a, 50 * x[:, 0] + a, (x + change + noise) * unit
+@pytest.mark.parametrize("kind", ["LookupModel", "MixtureModel"])
+def test_seeds_of_samples(expectation_model, base_seed, kind):
+    """200 draws; that two seeds draw the same is out of the question."""
+    if kind == "LookupModel":
+        model, at = table(expectation_model, 3, 2, *TABLE), ([0] * 200, [1] * 200)
+    else:
+        data = small_data(np.random.default_rng([base_seed, 9]))
+        model, at = small(expectation_model, kind, data), data[:2]
+    require_seeded(f"{kind}.sample(rng)", lambda rng: model.sample(*at, rng))
+    rng = np.random.default_rng(base_seed)
+    require(not np.array_equal(model.sample(*at, rng)[1], model.sample(*at, rng)[1]), f"{kind}.sample: two calls with one Generator draw the same: is it copied?")
 
 
-def test_ensemble_knows_where_the_data_are(expectation_model, base_seed):
-    """Spread at least 3 times larger off the data (20 seeds: 16, standard deviation 3.5), mean right.
+def test_inputs_are_left_unchanged(expectation_model, base_seed):
+    """Read-only arrays go in everywhere; writing into one is an error."""
+    rng = np.random.default_rng([base_seed, 10])
 
-    R^2 can be 0.95 at most, for the noise in x_next. Catches a bootstrap over members instead of samples.
-    """
-    rng = np.random.default_rng([base_seed, 12])
-    model = expectation_model.NeuralModel(2, 2, n_members=5, seed=base_seed)
-    model.fit(*bumps(1500, rng), n_steps=1000)
-    x, a, r, x_next = bumps(500, rng)
-    rewards, predicted = model.predict(x, a)
-    assert r_squared(r, rewards) > 0.9 and r_squared(x_next - x, predicted - x).min() > 0.85
-    near, far = model.spread(x, a), model.spread(*bumps(500, rng, 2, 3)[:2])
-    assert np.shape(near) == (500,) and (near > 0).all()
-    assert far.mean() > 3 * near.mean()
+    def frozen(arrays):
+        arrays = [np.array(array) for array in arrays]
+        for array in arrays:
+            array.flags.writeable = False
+        return arrays
+
+    def untouched(what, call, *arrays):
+        before = [array.copy() for array in arrays]
+        try:
+            result = call(*arrays)
+        except ValueError as error:
+            require("read-only" not in str(error), f"{what} writes into the arrays it was given: {error}")
+            raise
+        require(all((one == two).all() for one, two in zip(arrays, before)), f"{what} changed the arrays it was given")
+        return result
+    data, P, R = frozen([*TABLE, [0, 0, 0, 1, 0, 1]]), *frozen(random_mdp(rng, 4, 2))
+    model = expectation_model.LookupModel(3, 2)
+    untouched("LookupModel.fit", model.fit, *data)
+    untouched("LookupModel.predict", model.predict, *data[:2])
+    untouched("LookupModel.sample", lambda s, a: model.sample(s, a, 0), *data[:2])
+    untouched("value_iteration", lambda P, R: expectation_model.value_iteration(P, R, 0.9), P, R)
+    data = frozen(small_data(rng, 20))
+    for kind in FEATURE_MODELS:
+        fitted = untouched(f"{kind}.fit", lambda *data: small(expectation_model, kind, data), *data)
+        untouched(f"{kind}.predict", fitted.predict, *data[:2])
+        if kind == "NeuralModel":
+            untouched("NeuralModel.spread", fitted.spread, *data[:2])
+        if kind == "MixtureModel":
+            untouched("MixtureModel.sample", lambda x, a: fitted.sample(x, a, 0), *data[:2])
+            untouched("MixtureModel.log_prob", fitted.log_prob, data[0], data[1], data[3])
 
 
-def test_same_seed_same_network(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 13])
-    D = bumps(200, rng)
-    for kind in ("NeuralModel", "MixtureModel"):
-        guesses = []
-        for seed in (base_seed, base_seed, base_seed + 1):
-            model = getattr(expectation_model, kind)(2, 2, seed=seed)
-            model.fit(*D, n_steps=20)
-            guesses.append(model.predict(D[0], D[1])[1])
-        assert (guesses[0] == guesses[1]).all() and (guesses[0] != guesses[2]).any()
-        model.fit(*D, n_steps=20)                       # a second fit begins anew
-        assert (model.predict(D[0], D[1])[1] == guesses[2]).all()
+# ---------------------------------------------------------------- statistics of samples
+
+def test_samples_of_the_table(expectation_model, base_seed):
+    """From s0: -> 1 (p = .3, reward 5), -> 2 (.2, reward -1), the end in 1 or 2 (.5, reward 3); from s1 always -> 2, reward 7. 20,000 draws of s0:
+    standard error 0.0035, 6 of them allowed. Reward, next state and end are drawn together."""
+    model = table(expectation_model, 3, 1, [0] * 10 + [1], [0] * 11, [5.0] * 3 + [-1.0] * 2 + [3.0] * 5 + [7.0], [1] * 3 + [2] * 2 + [1, 1, 1, 1, 2] + [2],
+                  [0] * 5 + [1] * 5 + [0])
+    states = np.arange(30_000) % 3 // 2
+    result = model.sample(states, 0 * states, np.random.default_rng([base_seed, 11]))
+    require(len(result) == 3 and all(np.shape(array) == (30_000,) for array in result), "sample gives rewards, next_states, terminated, each (N,)")
+    rewards, next_states, ended = np.array(result[0], dtype=float), np.asarray(result[1]), np.asarray(result[2]).astype(bool)
+    require(np.isin(next_states, [0, 1, 2]).all(), "the second thing that sample gives are next states; the first, rewards")
+    here = states == 1
+    require((next_states[here] == 2).all() and (rewards[here] == 7).all() and not ended[here].any(), "s1 always led to 2, with reward 7 and without an end; "
+            f"sampled: {sorted(set(zip(next_states[here].tolist(), rewards[here].tolist(), ended[here].tolist())))[:4]} (state, reward, end)")
+    shares = {}
+    for what, which, p, reward in [("-> 1", (next_states == 1) & ~ended, 0.3, 5.0), ("-> 2", (next_states == 2) & ~ended, 0.2, -1.0), ("the end", ended, 0.5, 3.0)]:
+        which = which & ~here
+        shares[what] = which.sum() / (~here).sum()
+        require(abs(shares[what] - p) < 6 * math.sqrt(p * (1 - p) / 20_000), f"s0: {what} was {p} of the data and is {shares[what]:.3f} of 20,000 samples. Is an outcome "
+                "drawn for each row, by its counts, and are ends drawn like all else?")
+        off = np.abs(rewards[which] - reward).max()
+        require(off < 1e-9, f"s0: {what} always paid {reward}, but a sample pays {rewards[which][np.abs(rewards[which] - reward).argmax()]:.3g}: reward, next state and end are drawn together")
 
 
-# ---------------------------------------------------------------- MixtureModel, learning
+# The fork. Features in very different units. Up or down in both at once (in opposite directions), where 30 % go up if x0 < 0, and 70 % if not.
+UNIT = np.array([1000.0, 0.01])
+DIRECTION = np.array([1.0, -1.0])
 
-def fork_law(n, rng, p=0.3, sd=0.1):
-    """S' = x + 1 with probability p (reward 1), else x - 1 (reward -1), + noise; its entropy in nats."""
-    x, a = rng.uniform(-1, 1, size=(n, 1)), rng.integers(2, size=n)
+
+def fork_law(n, rng, x=None):
+    """(x, a, r, x_next), log p of each."""
+    x = rng.uniform(-1, 1, size=(n, 2)) if x is None else np.tile(x, (n, 1))
+    a = rng.integers(2, size=n)
+    p = np.where(x[:, 0] < 0, 0.3, 0.7)
     up = rng.random(n) < p
     mode = np.where(up, 1.0, -1.0)
-    x_next = x + mode[:, None] + 0.2 * a[:, None] + sd * rng.normal(size=(n, 1))
-    entropy = 0.5 * math.log(2 * math.pi * math.e * sd**2) - p * math.log(p) - (1 - p) * math.log(1 - p)
-    return (x, a, mode, x_next), entropy
+    noise = rng.normal(size=(n, 2))
+    x_next = x + mode[:, None] * DIRECTION + 0.2 * a[:, None] + 0.1 * noise
+    log_p = np.log(np.where(up, p, 1 - p)) - 0.5 * (noise**2).sum(axis=1) - math.log(2 * math.pi * 0.01) - np.log(UNIT).sum()
+    return (x * UNIT, a, 3 + 2 * mode, x_next * UNIT), log_p
 
 
-def one_mode_law(n, rng, sd=0.1):
+def one_mode_law(n, rng):
     x, a = rng.uniform(-1, 1, size=(n, 2)), rng.integers(2, size=n)
-    x_next = x + 0.3 * np.sin(3 * x[:, ::-1]) + 0.2 * a[:, None] + sd * rng.normal(size=(n, 2))
-    return (x, a, x[:, 0], x_next), math.log(2 * math.pi * math.e * sd**2)
-
-
-def test_one_mode_within_half_a_nat(expectation_model, base_seed):
-    """Excess over the law's entropy in 20 seeds: 0.08, standard deviation 0.02."""
-    rng = np.random.default_rng([base_seed, 14])
-    (train, _), (test, entropy) = one_mode_law(3500, rng), one_mode_law(3000, rng)
-    model = expectation_model.MixtureModel(2, 2, seed=base_seed)
-    model.fit(*train)
-    x, a, r, x_next = test
-    assert abs(-np.mean(model.log_prob(x, a, x_next)) - entropy) < 0.5
-    rewards, predicted = model.predict(x, a)
-    assert r_squared(r, rewards) > 0.9 and r_squared(x_next, predicted).min() > 0.9
+    noise = rng.normal(size=(n, 2))
+    x_next = x + 0.3 * np.sin(3 * x[:, ::-1]) + 0.2 * a[:, None] + 0.1 * noise
+    return (x, a, x[:, 0], x_next), -0.5 * (noise**2).sum(axis=1) - math.log(2 * math.pi * 0.01)
 
 
 @pytest.fixture(scope="module")
 def forked(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 15])
-    model = expectation_model.MixtureModel(1, 2, seed=base_seed)
-    model.fit(*fork_law(3500, rng)[0])
-    return model
+    model = expectation_model.MixtureModel(2, 2, seed=base_seed)
+    return model.fit(*fork_law(3500, np.random.default_rng([base_seed, 12]))[0])
 
 
-def between(model, base_seed, n=4000):
-    """Which samples fall in the middle third between the modes, and which above; their rewards."""
+@pytest.fixture(scope="module")
+def gaussian(expectation_model, base_seed):
+    """The control for the fork: one component."""
+    model = expectation_model.MixtureModel(2, 2, n_components=1, hidden=16, seed=base_seed)
+    return model.fit(*fork_law(1000, np.random.default_rng([base_seed, 13]))[0], n_steps=200)
+
+
+@pytest.fixture(scope="module")
+def one_dimension(expectation_model, base_seed):
+    """Models with 1 and 5 components of a change with mean 6 and standard deviation 2."""
+    rng = np.random.default_rng([base_seed, 14])
+    x = rng.normal(size=(400, 1))
+    return {K: expectation_model.MixtureModel(1, 1, n_components=K, hidden=16, seed=base_seed).fit(
+        x, np.zeros(400), 10 * x[:, 0], x + 6 + 2 * rng.normal(size=(400, 1)), n_steps=150) for K in (1, 5)}
+
+
+@pytest.mark.parametrize("K", [1, 5])
+def test_density_integrates_to_one(one_dimension, K):
+    grid = np.linspace(-54, 66, 12_001)
+    p = np.exp(one_dimension[K].log_prob(np.full((12_001, 1), 0.3), np.zeros(12_001), grid[:, None]))
+    total = p.sum() * (grid[1] - grid[0])
+    require(abs(total - 1) < 1e-3, f"the density exp(log_prob(x_next)) of a model with {K} component{'s' * (K > 1)} integrates to {total:.4f}, not 1: are the weights, the factor "
+            "1 / (sd sqrt(2 pi)), the units of the data (log of the scale), and only the features in it?")
+
+
+def test_one_component_is_a_gaussian(one_dimension, base_seed):
+    """log_prob is a parabola, whose middle predict gives; the noise of the samples is that of the density (4,000 samples: 1.1 % of the
+    standard deviation, 6 of them allowed)."""
+    model = one_dimension[1]
+    m = model.predict([[0.3]], [0])[1][0, 0]
+    left, middle, right, far = model.log_prob(np.full((4, 1), 0.3), np.zeros(4), m + np.array([[-4.0], [0], [4], [8]]))
+    require_near("one component: log_prob is a parabola around the predicted mean; 4 to the left and to the right of it", left, right, (), 1e-6)
+    require_near("one component: log_prob falls from the mean to 8 next to it 4 times as much as to 4 next to it", far - middle, 4 * (right - middle), (), 1e-6)
+    sd = 4 / math.sqrt(2 * (middle - right))
+    x_next = model.sample(np.full((4000, 1), 0.3), np.zeros(4000), np.random.default_rng([base_seed, 15]))[1]
+    require(abs(x_next.mean() - m) < 6 * sd / math.sqrt(4000), f"one component: samples have the mean {x_next.mean():.3f}, predict says {m:.3f} (is x in both?)")
+    require(abs(x_next.std() / sd - 1) < 0.067, f"one component: samples have the standard deviation {x_next.std():.3f}, log_prob has {sd:.3f} (noise: mean + sd * N(0, 1))")
+
+
+@pytest.mark.parametrize("where", [-0.5, 0.5])
+def test_samples_of_the_fork(forked, where, base_seed):
+    """At x0 = -0.5 (0.5) 30 % (70 %) go up. In 30 seeds of two programs: share off by at most 0.04; between the modes 0;
+    standard deviation within a mode 0.09 to 0.13."""
     rng = np.random.default_rng([base_seed, 16])
-    x, a, _, _ = fork_law(n, rng)[0]
-    rewards, x_next = model.sample(x, a, rng)
-    z = (x_next - x)[:, 0] - 0.2 * a
-    return np.abs(z) < 1 / 3, z > 0, rewards
+    x = np.tile(np.array([where, 0.0]) * UNIT, (4000, 1))
+    rewards, x_next = forked.sample(x, np.zeros(4000, int), rng)
+    require(np.shape(rewards) == (4000,) and np.shape(x_next) == (4000, 2), f"sample gives the shapes {np.shape(rewards)} and {np.shape(x_next)}, not (4000,) and (4000, 2)")
+    change = (x_next - x) / UNIT * DIRECTION
+    place = f"after the fork, x0 = {1000 * where:.0f}"
+    require(np.abs(np.abs(np.mean(np.abs(change), axis=0)) - 1).max() < 0.3, f"{place}: samples lie {np.mean(np.abs(change), axis=0).round(2)} units from x, not 1: are they x + change?")
+    between = (np.abs(change) < 1 / 3).any(axis=1).mean()
+    require(between < 0.01, f"{place}: {between:.3f} of the samples lie between the two modes, where nothing ever lands")
+    up, share = change[:, 0] > 0, 0.3 if where < 0 else 0.7
+    agree = (up == (change[:, 1] > 0)).mean()
+    require(agree > 0.98, f"{place}: the two features go together, but only in {agree:.2f} of the samples: one component is drawn for the whole row")
+    require(abs(up.mean() - share) < 0.07, f"{place}: {up.mean():.2f} of the samples go up, not {share}: is a component drawn for each row, by the weights, and do they depend on the state?")
+    agree = ((rewards > 3) == up).mean()
+    require(agree > 0.9, f"{place}: up pays 5, down 1, but only {agree:.2f} of the samples have reward and next state of the same mode: they are drawn together")
+    for mine, mode in [(up, 1), (~up, -1)]:
+        noise = np.column_stack([change[mine] - mode, rewards[mine]])
+        sd = noise[:, :2].std(axis=0)
+        require(((sd > 0.07) & (sd < 0.16)).all(), f"{place}: within a mode the samples have the standard deviation {sd.round(3)} units, not 0.1 (noise for each row; sd, not variance)")
+        correlation = np.abs(np.corrcoef(noise.T) - np.eye(3)).max()
+        require(correlation < 0.5, f"{place}: within a mode, the noise of reward and features is correlated ({correlation:.2f}): each number has its own noise")
 
 
-def test_two_modes_within_half_a_nat(forked, expectation_model, base_seed):
-    """Negative control: a single Gaussian, which is 0.9 nats off at best, and halfway in its samples."""
-    rng = np.random.default_rng([base_seed, 17])
-    (x, a, _, x_next), entropy = fork_law(3000, rng)
-    assert abs(-np.mean(forked.log_prob(x, a, x_next)) - entropy) < 0.5
-    gaussian = expectation_model.MixtureModel(1, 2, n_components=1, seed=base_seed)
-    gaussian.fit(*fork_law(3500, rng)[0], n_steps=300)
-    assert abs(-np.mean(gaussian.log_prob(x, a, x_next)) - entropy) > 0.5
-    assert between(gaussian, base_seed)[0].mean() > 0.05
+def test_sampled_rewards_are_noisy(forked, one_dimension, base_seed):
+    """The docstring: at least half of the standard deviation of all rewards (2 and 10), here of 4,000 samples at one place (5 %: 4 standard errors)."""
+    x = np.tile([-0.5, 0.0] * UNIT, (4000, 1))
+    rewards, x_next = forked.sample(x, np.zeros(4000, int), np.random.default_rng([base_seed, 17]))
+    for what, values, least in [("in a mode of the fork, all rewards being 1 or 5", rewards[x_next[:, 0] < x[:, 0]], 0.93), (
+            "where rewards are 10 x", one_dimension[5].sample(np.zeros((4000, 1)), np.zeros(4000), base_seed)[0], 4.3)]:
+        require(values.std() > least, f"sampled rewards, {what}: standard deviation {values.std():.2f} at one place, not {least} or more (half of that of all rewards)")
 
 
-def test_both_modes_at_their_weights_and_nothing_between(forked, base_seed):
-    """Share of the upper mode in 20 seeds: 0.298, standard deviation 0.012, of which 0.08 is more than
-    6; between 0; reward and S' agree in 0.9999, as they are drawn together."""
-    middle, above, rewards = between(forked, base_seed)
-    assert middle.mean() < 0.01
-    assert above.mean() == pytest.approx(0.3, abs=0.08)
-    assert ((rewards > 0) == above).mean() > 0.9        # drawn separately: 0.58
+def test_mean_of_the_mixture_is_that_of_its_samples(forked, base_seed):
+    """4,000 samples: 6 standard errors. And near the truth: -0.4, where nothing ever lands (in 30 seeds off by at most 0.09)."""
+    x, a = np.tile([-0.5, 0.0] * UNIT, (4000, 1)), np.zeros(4000, int)
+    rewards, x_next = forked.sample(x, a, np.random.default_rng([base_seed, 18]))
+    r, predicted = forked.predict(x[:1], a[:1])
+    for what, one, many, truth, unit in [("reward", r[0], rewards, 3 - 0.8, 2.0), *[(f"feature {i}", predicted[0, i], x_next[:, i], x[0, i] - 0.4 * UNIT[i] * DIRECTION[i], UNIT[i]) for i in (0, 1)]]:
+        off = abs(one - many.mean()) / many.std() * math.sqrt(4000)
+        require(off < 6, f"fork: predict says {one:.4g} for the {what}, the mean of 4,000 samples is {many.mean():.4g} ({off:.0f} standard errors): the mean of a mixture weighs all "
+                "components by their weights")
+        require(abs(one - truth) < 0.2 * unit, f"fork: predict says {one:.4g} for the {what}, not about {truth:.4g}")
 
 
-def test_samples_have_the_noise_of_the_law(forked, base_seed):
-    """Standard deviation within a mode 0.1; in 20 seeds 0.102, standard deviation 0.006."""
-    rng = np.random.default_rng([base_seed, 18])
-    x, a = np.zeros((4000, 1)), np.zeros(4000, int)
-    _, x_next = forked.sample(x, a, rng)
-    low = x_next[x_next < 0]
-    assert low.mean() == pytest.approx(-1, abs=0.05) and 0.07 < low.std() < 0.15
-    again = forked.sample(x, a, np.random.default_rng(1))[1]
-    assert (again == forked.sample(x, a, np.random.default_rng(1))[1]).all()
+# ---------------------------------------------------------------- learning
+
+def require_entropy(model, law, rng, what):
+    """-log_prob on new data against that of the true law; the standard error of the difference is below 0.05."""
+    (x, a, _, x_next), true = law(3000, rng)
+    said = np.asarray(model.log_prob(x, a, x_next))
+    off = np.mean(true - said)
+    scale = np.log((x_next - x).std(axis=0))
+    asked = [question for wrong, question in [(np.mean(true + said), "It is the negative."), (np.mean(true - said * math.log(2)), "It is in bits, not nats."),
+             (np.mean(true - said + scale.sum()), "Is it the density of scaled numbers? The log of the scales is missing."),
+             (np.mean(true - said - 2 * scale.sum()), "Has the log of the scales the wrong sign?"),
+             (np.mean(true - said + scale[1]), "Is the scale of the second feature missing?")] if abs(wrong) < 0.5 <= abs(off)]
+    require(abs(off) < 0.5, f"{what}: log p of new data is on average {said.mean():.2f}, but {true.mean():.2f} for the true law. {(asked + [''])[0]}".rstrip())
 
 
-def test_density_integrates_to_one(forked):
-    """Catches weights that are not normalised."""
-    grid = np.linspace(-6, 6, 4001)
-    p = np.exp(forked.log_prob(np.full((4001, 1), 0.3), np.ones(4001, int), grid[:, None]))
-    assert p.sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-3)
+def test_two_modes_within_half_a_nat(forked, gaussian, base_seed):
+    """Excess in 30 seeds of two programs 0.06 to 0.25. Control: one Gaussian."""
+    rng = np.random.default_rng([base_seed, 19])
+    require_entropy(forked, fork_law, rng, "fork with two modes, MixtureModel by default")
+    with pytest.raises(failure):
+        require_entropy(gaussian, fork_law, rng, "")
+
+
+def test_one_mode_within_half_a_nat(expectation_model, base_seed):
+    """Excess in 30 seeds of two programs 0.05 to 0.2. Control: a model that has learned nothing."""
+    rng = np.random.default_rng([base_seed, 20])
+    x, a, r, x_next = one_mode_law(3500, rng)[0]
+    model = expectation_model.MixtureModel(2, 2, seed=base_seed).fit(x, a, r, x_next)
+    require_entropy(model, one_mode_law, rng, "one mode, MixtureModel by default")
+    rewards, predicted = model.predict(x, a)
+    require_learned("one mode, MixtureModel", x, x_next, predicted, 0.75)
+    require(r_squared(r, rewards) > 0.9, f"one mode, MixtureModel: R2 of the reward is {r_squared(r, rewards):.2f}, not above 0.9")
+    untrained = expectation_model.MixtureModel(2, 2, seed=base_seed).fit(x, a, r, x_next, n_steps=1)
+    with pytest.raises(failure):
+        require_entropy(untrained, one_mode_law, rng, "")
 
 
 def test_density_far_away_is_finite(forked):
-    """Catches log-sum-exp without the maximum: exp(-1e6) is 0."""
-    with np.errstate(divide="raise", invalid="raise", over="raise"):
-        log_p = forked.log_prob(np.zeros((2, 1)), np.zeros(2, int), np.array([[100.0], [-100.0]]))
-    assert np.isfinite(log_p).all() and (log_p < -1000).all()
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        log_p = forked.log_prob(np.zeros((3, 2)), np.zeros(3, int), np.array([[20.0, 20], [-200, 0], [4000, 0]]) * UNIT)
+    require(np.isfinite(log_p).all() and (log_p < -100).all() and log_p[2] < log_p[1], f"far away log_prob is {log_p}, not a large negative number that falls with the distance: "
+            "log(sum(exp)) needs the largest term taken out first")
 
 
-def test_mean_of_the_mixture_is_the_expectation(forked):
-    """E[S' - x] = 0.3 - 0.7 = -0.4 (a = 0): where nothing ever lands. Error in 20 seeds at most 0.11."""
-    x = np.array([[-0.5], [0.5]])
-    rewards, x_next = forked.predict(x, np.zeros(2, int))
-    assert x_next[:, 0] == pytest.approx([-0.9, 0.1], abs=0.25)
-    assert rewards == pytest.approx([-0.4, -0.4], abs=0.25)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_odd_data_give_no_nan(expectation_model, base_seed, kind):
+    """Constant features and rewards, repeated values, fewer rows than a batch, outliers."""
+    rng = np.random.default_rng([base_seed, 21])
+    x, a = rng.integers(3, size=(200, 2)) + 0.0, rng.integers(2, size=200)
+    for what, x, x_next, n in [("a constant next state", x, np.ones((200, 2)), 200), ("nothing that ever changes", x, x, 200), ("a constant feature", x * [1, 0] + 0.1, x * [2, 0] + 0.1, 200),
+                               ("values that repeat", x, x + rng.integers(2, size=(200, 1)), 200), ("outliers", x, x + rng.standard_cauchy(size=(200, 2)), 200),
+                               ("one row", x, x + 1, 1), ("three rows", x, x + 1, 3)]:
+        data = x[:n], a[:n], np.full(n, 2.0), x_next[:n]
+        with np.errstate(all="ignore"):
+            model = getattr(expectation_model, kind)(2, 2, hidden=16, seed=base_seed).fit(*data, n_steps=100)
+            said = answers("LinearModel" if kind == "NeuralModel" else kind, model, data)
+            if kind == "MixtureModel":
+                said.update(zip(["sampled rewards", "sampled features"], model.sample(*data[:2], rng)))
+        for name, values in said.items():
+            require(np.isfinite(values).all(), f"{kind} fitted to {what}: {name} are not finite (is something divided by a standard deviation of 0?)")
+        off = np.abs(said["predicted rewards"] - 2).max()
+        require(off < 0.5, f"{kind} fitted to {what}: all rewards are 2, the predicted one is off by {off:.2f}")
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("kind", ["constant", "grid", "outliers"])
-def test_no_nan_from_any_seed(expectation_model, base_seed, seed, kind):
-    rng = np.random.default_rng([base_seed, 19, seed])
-    x, a = rng.integers(3, size=(200, 2)).astype(float), rng.integers(2, size=200)
-    x_next = {"constant": np.ones((200, 2)), "grid": x + rng.integers(2, size=(200, 1)),
-              "outliers": x + rng.standard_cauchy(size=(200, 2))}[kind]
-    model = expectation_model.MixtureModel(2, 2, seed=seed)
-    with np.errstate(divide="raise", invalid="raise"):
-        model.fit(x, a, np.zeros(200), x_next, n_steps=150)
-        numbers = [*model.predict(x, a), *model.sample(x, a, rng), model.log_prob(x, a, x_next)]
-    assert all(np.isfinite(array).all() for array in numbers)
+def test_a_network_learns_the_mean(expectation_model, base_seed):
+    """Reward and change are 1 in every fourth row, else 0: the expectation is 1/4, the median and the likeliest are 0. (In 30 seeds off by at most 0.03.)"""
+    c = (np.arange(400) % 4 == 0) + 0.0
+    x = np.full((400, 1), 0.1)
+    model = expectation_model.NeuralModel(1, 1, hidden=16, seed=base_seed)
+    require(model.fit(x, np.zeros(400), c, x + c[:, None], n_steps=400) is model, "NeuralModel.fit must return the model")
+    for what, got in zip(["reward", "change"], model.predict(x[:1], [0])):
+        got = got.ravel()[0] - 0.1 * (what == "change")
+        require(abs(got - 0.25) < 0.1, f"the {what} was 1 in every fourth row, else 0: the network predicts {got:.3f}, not about the mean 0.25. "
+                "(The loss is the squared error; is the mean of the data added again?)")
 
 
-# ---------------------------------------------------------------- convergence
+def test_a_second_fit_starts_anew(expectation_model, base_seed):
+    """Other laws, units and places: R2 in 30 seeds of two programs at least 0.97."""
+    rng = np.random.default_rng([base_seed, 22])
+    model = expectation_model.NeuralModel(1, 2, hidden=32, n_members=2, seed=base_seed)
+    for time, place, unit in [("first", 0.0, 1.0), ("second", 500.0, 100.0)]:
+        z, a = rng.uniform(-1, 1, size=(400, 1)), rng.integers(2, size=400)
+        x, change = place + unit * z, (2 * a[:, None] - 1 + z) * unit
+        model.fit(x, a, change[:, 0] - 7 * unit, x + change, n_steps=300)
+        rewards, predicted = model.predict(x, a)
+        require_learned(f"NeuralModel, {time} fit (each from scratch)", x, x + change, predicted, 0.9)
+        require(r_squared(change[:, 0], rewards + 7 * unit) > 0.9, f"NeuralModel, {time} fit (each from scratch): R2 of the reward is {r_squared(change[:, 0], rewards + 7 * unit):.2f}")
 
-def table_error(expectation_model, P, R, n, rng):
-    """RMS error of E[x(S')] and of E[R], for random coordinates x = state number."""
-    S, A, _ = P.shape
-    rewards, learned = expectation_model.LookupModel(S, A).fit(*draw(P, R, n, rng)).predict(*every_pair(S, A))
-    error = (learned - P.reshape(-1, S)) @ np.arange(S)
-    return math.sqrt((error**2).mean()), math.sqrt(((rewards - R.ravel()) ** 2).mean())
+
+def bumps(n, rng, low=-1, high=1, unit=(1.0, 1.0)):
+    """Actions push one way or the other; the reward is always 5."""
+    x, a = rng.uniform(low, high, size=(n, 2)), rng.integers(2, size=n)
+    change = 0.3 * np.column_stack([np.sin(3 * x[:, 1]) + (2 * a - 1), np.cos(2 * x[:, 0])]) + 0.03 * rng.normal(size=(n, 2))
+    return x * unit, a, np.full(n, 5.0), (x + change) * unit
+
+
+@pytest.mark.parametrize("unit", [(1, 1), (1024, 1 / 1024)])
+def test_ensemble_knows_where_the_data_are(expectation_model, base_seed, unit):
+    """Disagreement off the data against that on the data; in 30 seeds of two programs at least 6 times. It is measured in standard deviations of the
+    changes, so that units do not matter: on the data 0.02 to 0.2. Control: on the data it is not 3 times that on the data."""
+    rng = np.random.default_rng([base_seed, 23])
+    model = expectation_model.NeuralModel(2, 2, hidden=32, n_members=3, seed=base_seed).fit(*bumps(800, rng, unit=unit), n_steps=300)
+    x, a, r, x_next = bumps(400, rng, unit=unit)
+    rewards, predicted = model.predict(x, a)
+    require_learned(f"ensemble of 3, features in units of {unit}", x, x_next, predicted, 0.85)
+    require(np.abs(rewards - 5).max() < 0.5, f"ensemble of 3: the reward is always 5, the predicted one is off by {np.abs(rewards - 5).max():.2f}")
+    near, far = model.spread(x, a), model.spread(*bumps(400, rng, 2, 3, unit)[:2])
+    require(np.shape(near) == (400,), f"spread has the shape {np.shape(near)}, not (400,)")
+    require((near > 0).all() and 0.003 < near.mean() < 0.5, f"features in units of {unit}: the spread on the data is {near.mean():.3g}, not small and positive; it is the disagreement of the "
+            "members about the features, in standard deviations of their changes")
+
+    def check(far):
+        require(far.mean() > 3 * near.mean(), f"the spread is {near.mean():.3g} on the data and {far.mean():.3g} far off them: members that learn apart disagree there")
+    check(far)
+    with pytest.raises(failure):
+        check(model.spread(*bumps(400, rng, unit=unit)[:2]))
+
+
+def test_prediction_is_the_mean_of_the_members(expectation_model, base_seed):
+    """The mean of M members varies, from seed to seed, by spread / sqrt(M - 1): here 16 members, so 0.26 spread. One of them would
+    vary by 1.03 spread. Measured with 8 seeds, in 30 repetitions of two programs: 0.2 to 0.33."""
+    rng = np.random.default_rng([base_seed, 24])
+    x = rng.normal(size=(200, 1))
+    a, change = rng.integers(3, size=200), 50 * rng.normal(size=200)
+    at = np.repeat([[-2.0], [0], [1], [2]], 3, axis=0), np.tile([0, 1, 2], 4)
+    guesses, spreads = [], []
+    for k in range(8):
+        model = expectation_model.NeuralModel(1, 3, hidden=8, n_members=16, seed=base_seed * 1000 + 100 * k).fit(x, a, change, x + change[:, None], n_steps=40)
+        rewards, x_next = model.predict(*at)
+        guesses.append([rewards, x_next[:, 0]])
+        spreads.append(model.spread(*at))
+    unit = change.std() * math.sqrt(np.mean(np.square(spreads)))
+    for what, sd in zip(["reward", "next feature"], np.sqrt(np.var(guesses, axis=0, ddof=1).mean(axis=1))):
+        require(0.12 < sd / unit < 0.52, f"ensemble of 16 members: from seed to seed the predicted {what} varies by {sd / unit:.2f} times the spread, not by 1 / sqrt(15) = 0.26. Is the mean of all "
+                "members predicted, and is the spread their standard deviation, in units of that of the changes?")
+
+
+def test_gymnasium_pendulum_with_default_arguments(expectation_model, base_seed):
+    """Torque as a further feature; R2 above 0.98 on new data (the worst of 30 seeds of two programs: 0.99). Control: the torques in another order."""
+    env = pytest.importorskip("gymnasium").make("Pendulum-v1")
+    rng = np.random.default_rng([base_seed, 25])
+    rows = []
+    for t in range(6000):
+        if t % 200 == 0:
+            obs, _ = env.reset(seed=int(rng.integers(2**31)))
+        torque = rng.uniform(-2, 2, size=1)
+        obs2, r, _, _, _ = env.step(torque)
+        rows.append((*obs, *torque, r, *obs2, *torque))
+        obs = obs2
+    rows = np.array(rows, dtype=float)
+    train, test = rows[:4500], rows[4500:]
+
+    def check(data, **settings):
+        model = expectation_model.NeuralModel(4, 1, seed=base_seed).fit(data[:, :4], np.zeros(len(data)), data[:, 4], data[:, 5:], **settings)
+        rewards, predicted = model.predict(test[:, :4], np.zeros(len(test)))
+        require_learned("Pendulum-v1 with default arguments", test[:, :3], test[:, 5:8], predicted[:, :3], 0.98)
+        score = r_squared(test[:, 4], rewards)
+        require(score > 0.98, f"Pendulum-v1 with default arguments: R2 of the reward is {score:.3f}, not above 0.98")
+    check(train)
+    shuffled = train.copy()
+    shuffled[:, 3] = shuffled[:, 8] = rng.permutation(train[:, 3])
+    with pytest.raises(failure):
+        check(shuffled, n_steps=300)
 
 
 def test_the_table_converges_at_rate_one_half(expectation_model, base_seed):
-    """20 tables each with 1,000 and 16,000 transitions: the mean error falls to 1/4, in logs -1.386.
+    """20 tables each with 1,000 and 16,000 transitions: the mean error falls to 1/4, in logs -1.386. The standard error of the log
+    ratio is 0.04 (15 pairs, 20 tables): 0.25 is 6 of them. Control: next states and rewards in another order."""
+    rng = np.random.default_rng([base_seed, 26])
 
-    The standard error of the log ratio is 0.04 (15 pairs, 20 tables): 0.25 is 6 of them. Catches
-    counts that are not kept per action, and rewards of the next pair: then errors hardly fall.
-    """
-    rng = np.random.default_rng([base_seed, 20])
-    errors = []
-    for _ in range(20):
-        P, R = random_mdp(rng, 5, 3)
-        errors.append([table_error(expectation_model, P, R, n, rng) for n in (1000, 16000)])
-    few, many = np.mean(errors, axis=0)
-    assert np.log(many / few) == pytest.approx([-math.log(4)] * 2, abs=0.25)
+    def check(spoil):
+        errors = []
+        for _ in range(20):
+            P, R = random_mdp(rng, 5, 3)
+            for n in (1000, 16_000):
+                states, actions, r, s2 = draw(P, R, n, rng)
+                order = rng.permutation(n) if spoil else np.arange(n)
+                rewards, rows = table(expectation_model, 5, 3, states, actions, r[order], s2[order]).predict(*every_pair(5, 3))
+                errors.append([math.sqrt((((rows - P.reshape(-1, 5)) @ np.arange(5)) ** 2).mean()), math.sqrt(((rewards - R.ravel()) ** 2).mean())])
+        few, many = np.reshape(errors, (20, 2, 2)).mean(axis=0)
+        for what, ratio in zip(["E[S']", "E[R]"], many / few):
+            require(abs(math.log(ratio * 4)) < 0.25, f"the table's error of {what} falls to {ratio:.2f} with 16 times the data, not to 1/4 (1 / sqrt(N))")
+    check(False)
+    with pytest.raises(failure):
+        check(True)
 
 
 # ---------------------------------------------------------------- bad input
 
-X, A0, R0 = np.zeros((5, 2)), np.zeros(5, int), np.zeros(5)
-BAD = {"x of shape (N,)": (R0, A0, R0, R0), "x_next of shape (N,)": (X, A0, R0, R0),
-       "another number of features": (np.zeros((5, 3)), A0, R0, np.zeros((5, 3))),
-       "lengths that differ": (X, A0[:4], R0, X), "rewards that are too few": (X, A0, R0[:4], X),
-       "rewards of shape (N, 1)": (X, A0, R0[:, None], X),
-       "an action out of range": (X, A0 + 2, R0, X), "a negative action": (X, A0 - 1, R0, X),
-       "NaN in x": (X * np.nan, A0, R0, X), "NaN in x_next": (X, A0, R0, X * np.nan),
-       "NaN among the rewards": (X, A0, R0 * np.nan, X)}
-VECTOR_MODELS = ["LinearModel", "NeuralModel", "MixtureModel"]
+def test_bad_input_of_the_table_is_refused(expectation_model):
+    for what, *data in [("no data", [], [], [], []), ("states of shape (1, 1)", [[0]], [0], [1.0], [0]), ("2 states, 1 action", [0, 1], [0], [1.0, 1], [0, 0]),
+                        ("1 state, 2 rewards", [0], [0], [1.0, 2.0], [0]), ("2 states, 1 end", [0, 1], [0, 0], [1.0, 1], [0, 0], [True]), ("state 3 of 3", [3], [0], [1.0], [0]),
+                        ("state -1", [-1], [0], [1.0], [0]), ("action 2 of 2", [0], [2], [1.0], [0]), ("action -1", [0], [-1], [1.0], [0]), ("next state 3 of 3", [0], [0], [1.0], [3]),
+                        ("next state -1", [0], [0], [1.0], [-1]), ("a reward of NaN", [0], [0], [math.nan], [0]), ("state 0.5", [0.5], [0], [1.0], [0])]:
+        require_refused(f"LookupModel(3, 2).fit: {what}", expectation_model.LookupModel(3, 2).fit, *data)
+    unfitted, model = expectation_model.LookupModel(3, 2), table(expectation_model, 3, 2, *TABLE)
+    for name, more in [("predict", ()), ("sample", (0,))]:
+        require_refused(f"LookupModel.{name} before fit", getattr(unfitted, name), [0], [0], *more)
+        for states, actions in [([0, 1], [0]), ([0], [0, 1]), ([3], [0]), ([-1], [0]), ([0], [2]), ([0], [-1])]:
+            require_refused(f"LookupModel(3, 2).{name}, states {states}, actions {actions}", getattr(model, name), states, actions, *more)
 
 
-@pytest.mark.parametrize("what", BAD)
-@pytest.mark.parametrize("kind", VECTOR_MODELS)
-def test_bad_data_are_refused(expectation_model, kind, what):
-    with pytest.raises(ValueError, match=r"\w+ \w+ \w+"):
-        getattr(expectation_model, kind)(2, 2).fit(*BAD[what])
+@pytest.mark.parametrize("kind", FEATURE_MODELS)
+def test_bad_input_of_feature_models_is_refused(expectation_model, kind):
+    x, a, r = np.zeros((5, 2)), np.zeros(5, int), np.zeros(5)
+    fast = {} if kind == "LinearModel" else dict(n_steps=2)
+    new = getattr(expectation_model, kind)
+    for what, *data in [("no data", x[:0], a[:0], r[:0], x[:0]), ("x of shape (N,)", r, a, r, r), ("one row as (d,), not (1, d)", x[0], a[:1], r[:1], x[0]), ("x_next of shape (N,)", x, a, r, r),
+                        ("3 features, not 2", np.zeros((5, 3)), a, r, np.zeros((5, 3))), ("4 actions for 5 rows", x, a[:4], r, x), ("1 action for 5 rows", x, a[:1], r, x),
+                        ("4 rewards for 5 rows", x, a, r[:4], x), ("rewards of shape (N, 1)", x, a, r[:, None], x), ("action 2 of 2", x, a + 2, r, x), ("action -1", x, a - 1, r, x),
+                        ("NaN in x", x * np.nan, a, r, x), ("NaN in x_next", x, a, r, x * np.nan), ("NaN among the rewards", x, a, r * np.nan, x)]:
+        require_refused(f"{kind}(2, 2).fit: {what}", lambda *data: new(2, 2).fit(*data, **fast), *data)
+    fitted = new(2, 2).fit(x, a, r, x, **fast)
+    calls = {"predict": lambda model, x, a: model.predict(x, a)}
+    if kind == "NeuralModel":
+        require_refused("NeuralModel.spread of one member", fitted.spread, x, a)
+    if kind == "MixtureModel":
+        calls["sample"] = lambda model, x, a: model.sample(x, a, 0)
+        calls["log_prob"] = lambda model, x, a: model.log_prob(x, a, x)
+    for name, call in calls.items():
+        require_refused(f"{kind}.{name} before fit", call, new(2, 2), x, a)
+        for what, *rows in [("x of shape (N,)", r, a), ("one row as (d,), not (1, d)", x[0], a[:1]), ("4 actions for 5 rows", x, a[:4]), ("1 action for 5 rows", x, a[:1]),
+                            ("action 2 of 2", x, a + 2), ("action -1", x, a - 1), ("NaN in x", x * np.nan, a)]:
+            require_refused(f"{kind}(2, 2).{name}: {what}", call, fitted, *rows)
 
 
-@pytest.mark.parametrize("states, actions, rewards, next_states", [
-    ([[0]], [0], [1.0], [0]), ([0, 1], [0], [1.0], [0]), ([0], [0], [1.0, 2.0], [0]), ([3], [0], [1.0], [0]),
-    ([-1], [0], [1.0], [0]), ([0], [2], [1.0], [0]), ([0], [-1], [1.0], [0]), ([0], [0], [1.0], [3]),
-    ([0], [0], [math.nan], [0]), ([0.5], [0], [1.0], [0])])
-def test_bad_transitions_are_refused(expectation_model, states, actions, rewards, next_states):
-    model = expectation_model.LookupModel(3, 2)
-    with pytest.raises(ValueError, match=r"\w+ \w+ \w+"):
-        model.fit(states, actions, rewards, next_states)
-
-
-def test_predicting_before_fitting_is_refused(expectation_model):
-    rng = np.random.default_rng(0)
-    for kind in VECTOR_MODELS:
-        with pytest.raises(ValueError, match="fit"):
-            getattr(expectation_model, kind)(2, 2).predict(X, A0)
-    with pytest.raises(ValueError, match="fit"):
-        expectation_model.LookupModel(3, 2).predict([0], [0])
-    with pytest.raises(ValueError, match="fit"):
-        expectation_model.LookupModel(3, 2).sample([0], [0], rng)
-    mixture = expectation_model.MixtureModel(2, 2)
-    with pytest.raises(ValueError, match="fit"):
-        mixture.sample(X, A0, rng)
-    with pytest.raises(ValueError, match="fit"):
-        mixture.log_prob(X, A0, X)
-    with pytest.raises(ValueError, match="fit"):
-        expectation_model.NeuralModel(2, 2, n_members=3).spread(X, A0)
-
-
-def test_predicting_with_bad_input_is_refused(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 21])
-    x, a = rng.normal(size=(30, 2)), rng.integers(2, size=30)
-    for kind in VECTOR_MODELS:
-        model = getattr(expectation_model, kind)(2, 2)
-        model.fit(x, a, x[:, 0], x, **({} if kind == "LinearModel" else dict(n_steps=5)))
-        for bad in ((x[:, 0], a), (x, a[:5]), (x, a + 2), (x * np.nan, a)):
-            with pytest.raises(ValueError):
-                model.predict(*bad)
-
-
-def test_the_spread_of_one_network_is_refused(expectation_model, ours):
-    model = expectation_model.NeuralModel(2, 2).fit(np.eye(2), [0, 1], [0, 1], np.eye(2), n_steps=2)
-    with pytest.raises(ValueError, match="n_members"):
-        model.spread(np.eye(2), [0, 1])
-
-
-@pytest.mark.parametrize("gamma", [1.0, -0.1, 1.5, math.nan])
-def test_gamma_outside_0_1_is_refused(expectation_model, gamma):
-    with pytest.raises(ValueError, match="gamma"):
-        expectation_model.value_iteration(np.full((2, 1, 2), 0.5), np.zeros((2, 1)), gamma)
-
-
-@pytest.mark.parametrize("P, R", [(np.full((2, 1, 2), 0.6), np.zeros((2, 1))),
-                                  (np.array([[[1.5, -0.5]], [[0.5, 0.5]]]), np.zeros((2, 1))),
-                                  (np.full((2, 1, 2), np.nan), np.zeros((2, 1))),
-                                  (np.full((2, 1, 2), 0.5), np.full((2, 1), np.nan)),
-                                  (np.full((2, 1, 2), 0.5), np.zeros(2))])
-def test_rows_that_are_no_probabilities_are_refused(expectation_model, P, R):
-    with pytest.raises(ValueError):
-        expectation_model.value_iteration(P, R, 0.9)
-
-
-# ---------------------------------------------------------------- this repository's world and table
-
-def test_the_fork_goes_around_the_pit_and_its_mean_into_it(expectation_model, ours):
-    world = expectation_model.make_world()
-    fork, pit = world.cells["F"], world.cells["P"]
-    assert world.P.sum(axis=2) == pytest.approx(np.ones(world.R.shape))
-    outcomes = world.P[fork, expectation_model.LEAP]
-    assert outcomes[pit] == 0
-    assert (np.rint(outcomes @ world.x) == world.x[pit]).all()
-
-
-def test_one_run_is_the_first_of_many_and_its_claims_hold(expectation_model, ours, base_seed):
-    """Tolerances are 4 standard errors; what is spoiled shows as NO."""
-    quiet = lambda text: None
-    results = expectation_model.run_experiments(1, base_seed, quiet)
-    rows = expectation_model.check_claims(**results)
-    assert sum(not ok for *_, ok in rows) <= 1          # 30 rows at 6e-5: two failing is 2e-6
-    spoiled = dict(results, rmse=results["rmse"][:, ::-1], knows=results["knows"][:, ::-1, ::-1])
-    assert sum(not ok for *_, ok in expectation_model.check_claims(**spoiled)) > 4
+def test_bad_input_of_value_iteration_is_refused(expectation_model):
+    P, R = np.full((2, 1, 2), 0.5), np.zeros((2, 1))
+    for what, *data in [("gamma = 1", P, R, 1.0), ("gamma = -0.1", P, R, -0.1), ("gamma = 1.5", P, R, 1.5), ("gamma = NaN", P, R, math.nan), ("rows of P that sum to 1.2", 1.2 * P, R, 0.9),
+                        ("a probability of -0.5", np.array([[[1.5, -0.5]], [[0.5, 0.5]]]), R, 0.9), ("a probability of -0.5, the sum 0.5", np.array([[[1.0, -0.5]], [[0.5, 0.5]]]), R, 0.9),
+                        ("NaN in P", P * np.nan, R, 0.9), ("NaN in R", P, R * np.nan, 0.9), ("R of shape (S,)", P, R[:, 0], 0.9), ("R of another number of actions", np.full((2, 2, 2), 0.5), R, 0.9)]:
+        require_refused(f"value_iteration: {what}", expectation_model.value_iteration, *data)
