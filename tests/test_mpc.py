@@ -196,7 +196,7 @@ def test_gradients_by_central_differences(mpc, pytestconfig):
 
 def test_network_learns_a_map(mpc, base_seed):
     """R2 on fresh data 0.97 to 0.98 (20 seeds, worst column), with any units; far away, where states are 100 times
-    larger than changes, 0.99. Control: a fit of one epoch."""
+    larger than changes, 0.99. Control: a model that says "nothing changes"."""
     rng = np.random.default_rng([base_seed, 1])
     data, fresh = wave(rng, 600), wave(rng, 300)
     for unit in (1.0, 1e-3, 1e3):
@@ -204,10 +204,8 @@ def test_network_learns_a_map(mpc, base_seed):
         model.fit(data[0] * units, data[1], data[2] * units, n_epochs=60)
         model_in_units = Truth(lambda s, a: np.asarray(model.predict(s * units, a)) / units)
         require_learned(model_in_units, *fresh, 0.9, f"600 examples of a smooth map, the second number of the state in units of {unit:g}")
-    control = mpc.NeuralDynamics(3, 2, seed=base_seed)
-    control.fit(*data, n_epochs=1)
     with pytest.raises(failure):
-        require_learned(control, *fresh, 0.9, "one epoch")
+        require_learned(Truth(lambda s, a: s), *fresh, 0.9, "control: nothing changes")
     states, actions = rng.uniform(-100, 100, (400, 2)), rng.uniform(-1, 1, (400, 1))
     next_states = states + 1e-3 * np.concatenate([actions, -actions], axis=1)
     model = mpc.NeuralDynamics(2, 1, seed=base_seed)
@@ -235,10 +233,11 @@ def test_second_fit_with_more_data(mpc, base_seed):
 
 
 def test_fewer_rows_than_a_batch(mpc, base_seed):
-    """1 and 6 rows; the network passes through them (error of the six below 0.01 in 20 seeds, their deviation is 1)."""
+    """1 and 6 rows of a smooth map; the network passes through them (to 0.0005 in 60 seeds, their deviation is 1)."""
     rng = np.random.default_rng([base_seed, 3])
     for n in (1, 6):
-        states, actions, next_states = rng.normal(size=(3, n, 1))
+        states, actions = np.linspace(-2, 2, n)[:, None], rng.normal(size=(n, 1))
+        next_states = states + np.sin(states) + 0.5 * actions
         model = mpc.NeuralDynamics(1, 1, seed=base_seed)
         model.fit(states, actions, next_states, n_epochs=600)
         wrong = np.abs(model.predict(states, actions) - next_states).max()

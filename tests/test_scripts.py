@@ -50,6 +50,7 @@ def test_public_names_work_when_copied(script, name):
     docstring = " ".join(ast.get_docstring(defined[name]).split())
     needs = " ".join(re.findall(r"Needs ([^.]*)\.", docstring))
     copied = [defined[name]] + [defined[n] for n in re.findall(r"\w+", needs) if n in defined and n != name]
+    copied.sort(key=lambda node: node.lineno)
     tree = ast.parse(source_of(script))
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     scope = {"__name__": "copied"}
