@@ -66,7 +66,7 @@ def require_learned(what, x, x_next, predicted, least):
     scores = r_squared(x_next - x, predicted - x)
     for wrong, question in [(predicted, "It looks as if predict returned the change, not x + change."), (predicted - 2 * x, "Is x added twice?"),
                             (2 * x - predicted, "Does the change have the wrong sign?")]:
-        if scores.min() < least and r_squared(x_next - x, wrong).min() > scores.min() + 0.5:
+        if scores.min() < least < r_squared(x_next - x, wrong).min() + 0.02:
             require(False, f"{what}: R2 of the predicted change is {scores.min():.2f}, not above {least}. {question}")
     require(scores.min() > least, f"{what}: R2 of the predicted change is {scores.min():.3f} (feature {scores.argmin()}), not above {least}. Is the output "
             "scaled back, is the action an input, does the error get smaller while it learns?")
@@ -130,7 +130,7 @@ def test_a_pair_never_seen_stays_put(expectation_model):
 def test_ends_by_hand(expectation_model):
     """One state. a0 pays 1 and ends, with the same observation once more; a1 pays 0 and stays: V = 1, not 1 / (1 - 0.9)."""
     model = table(expectation_model, 1, 2, [0, 0], [0, 1], [1.0, 0.0], [0, 0], [True, False])
-    mistakes = [(10, "Does the table know that the episode ended? P leaves that probability out."), (0, "Are transitions that end the episode dropped?"),
+    mistakes = [(10, "Does the table know that the episode ended? P leaves that probability out."), (0, "Are transitions that end the episode dropped, or is this the worst action?"),
                 (9, "Is the missing mass shared out?")]
     V, Q = expectation_model.value_iteration(model.P, model.R, 0.9)
     require_near("a0 pays 1 and ends the episode, a1 pays 0 and stays, gamma = 0.9: V", V, [1], mistakes, 1e-7)
@@ -146,33 +146,23 @@ def test_ends_by_hand(expectation_model):
     require_near("a pair whose only transition ended the episode, reward 3: V", V, [3], [(30, "It was seen: it does not stay put.")], 1e-7)
 
 
-def test_fit_adds_to_the_counts(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 1])
-    data = *draw(*random_mdp(rng, 4, 2), 300, rng), rng.random(300) < 0.2
-    at_once, in_parts = table(expectation_model, 4, 2, *data), expectation_model.LookupModel(4, 2)
-    for i in range(0, 300, 7):
-        in_parts.fit(*(array[i:i + 7] for array in data))
-    for name in "PR":
-        require_near(f"{name} after 300 transitions in parts of 7 (fit adds to the counts), against all at once; pair and next state",
-                     getattr(in_parts, name), getattr(at_once, name))
-
-
 def test_lookup_against_a_loop(expectation_model, base_seed):
-    rng = np.random.default_rng([base_seed, 2])
+    """400 random transitions, 20 % of which end the episode; all at once, and in parts of 7, as fit adds to the counts."""
+    rng = np.random.default_rng([base_seed, 1])
     S, A = 5, 3
     data = *draw(*random_mdp(rng, S, A), 400, rng), rng.random(400) < 0.2
     P, R = np.zeros((S, A, S)), np.zeros((S, A))
     for s, a in np.ndindex(S, A):
         mine = (data[0] == s) & (data[1] == a)
         R[s, a] = data[2][mine].mean()
-        for s2 in range(S):
-            P[s, a, s2] = (mine & (data[3] == s2) & ~data[4]).sum() / mine.sum()
-    model = table(expectation_model, S, A, *data)
-    require_near("P of 400 random transitions, some of which end the episode", model.P, P)
-    require_near("R of 400 random transitions", model.R, R)
-    rewards, rows = model.predict(*every_pair(S, A))
-    require_near("predict against P, pairs in order", rows, P.reshape(-1, S))
-    require_near("predict against R, pairs in order", rewards, R.ravel())
+        P[s, a] = np.bincount(data[3][mine & ~data[4]], minlength=S) / mine.sum()
+    in_parts = expectation_model.LookupModel(S, A)
+    for i in range(0, 400, 7):
+        in_parts.fit(*(array[i:i + 7] for array in data))
+    for what, model in [("at once", table(expectation_model, S, A, *data)), ("in parts of 7 (fit adds to the counts)", in_parts)]:
+        rewards, rows = model.predict(*every_pair(S, A))
+        for name, got, expected in [("P", model.P, P), ("R", model.R, R), ("predicted rewards of all pairs", rewards, R.ravel()), ("predicted rows of all pairs", rows, P.reshape(-1, S))]:
+            require_near(f"400 random transitions {what}: {name}", got, expected)
 
 
 # ---------------------------------------------------------------- by hand: dynamic programming
@@ -185,7 +175,7 @@ def test_value_iteration_by_hand(expectation_model):
     # V0 = max(2 + 0.8 V1, 3), V1 = 1 + 0.4 V0, so V0 = 2.8 / 0.68.
     for what, P, R, gamma, V, mistakes in [
             ("0 -> 1 -> 2 -> end, reward 1 for the last step, gamma = 0.5", chain, [[0], [0], [1]], 0.5, [0.25, 0.5, 1],
-             [([0, 0, 1], "Does it stop too early?"), ([0.125, 0.25, 0.5], "The reward itself is not discounted.")]),
+             [([0, 0, 1], "Does it stop too early, or is P[s, a, s'] read the other way?"), ([0.125, 0.25, 0.5], "The reward itself is not discounted.")]),
             ("one state that stays, reward -1, gamma = 0.5", one, [[-1]], 0.5, [-2], [
                 (0, "Are negative values cut off?"), (-1, "Does it stop when the values fall? |change| counts.")]),
             ("one state with two actions that stay, rewards 1 and 3, gamma = 0.5", np.ones((1, 2, 1)), [[1, 3]], 0.5, [6], [
@@ -574,7 +564,7 @@ def require_entropy(model, law, rng, what):
     scale = np.log((x_next - x).std(axis=0))
     asked = [question for wrong, question in [(np.mean(true + said), "It is the negative."), (np.mean(true - said * math.log(2)), "It is in bits, not nats."),
              (np.mean(true - said + scale.sum()), "Is it the density of scaled numbers? The log of the scales is missing."),
-             (np.mean(true - said - 2 * scale.sum()), "Has the log of the scales the wrong sign?"),
+             (np.mean(true - said + 2 * scale.sum()), "Has the log of the scales the wrong sign?"),
              (np.mean(true - said + scale[1]), "Is the scale of the second feature missing?")] if abs(wrong) < 0.5 <= abs(off)]
     require(abs(off) < 0.5, f"{what}: log p of new data is on average {said.mean():.2f}, but {true.mean():.2f} for the true law. {(asked + [''])[0]}".rstrip())
 
@@ -644,9 +634,9 @@ def test_a_second_fit_starts_anew(expectation_model, base_seed):
     """Other laws, units and places: R2 in 30 seeds of two programs at least 0.97."""
     rng = np.random.default_rng([base_seed, 22])
     model = expectation_model.NeuralModel(1, 2, hidden=32, n_members=2, seed=base_seed)
-    for time, place, unit in [("first", 0.0, 1.0), ("second", 500.0, 100.0)]:
+    for time, place, unit, sign in [("first", 0.0, 1.0, 1), ("second", 500.0, 100.0, -1)]:
         z, a = rng.uniform(-1, 1, size=(400, 1)), rng.integers(2, size=400)
-        x, change = place + unit * z, (2 * a[:, None] - 1 + z) * unit
+        x, change = place + unit * z, sign * (2 * a[:, None] - 1 + z) * unit
         model.fit(x, a, change[:, 0] - 7 * unit, x + change, n_steps=300)
         rewards, predicted = model.predict(x, a)
         require_learned(f"NeuralModel, {time} fit (each from scratch)", x, x + change, predicted, 0.9)
