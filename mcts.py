@@ -250,7 +250,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 step(state, action, rng) -> (next_state, reward, terminated), which keeps nothing
                 in mind and draws from rng only. (A Gymnasium environment is not like this: it
                 keeps its state, and cannot step from any other.)
-    gamma, c    discount in [0, 1]; UCB1's constant, sqrt(2) suits returns between 0 and 1
+    gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
     max_depth   a simulation is cut after so many steps; what would follow counts as 0, or as
                 leaf_value says
     rng         random.Random, NumPy Generator or seed. Your generator itself is handed to step

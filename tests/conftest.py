@@ -144,15 +144,13 @@ def ours(pytestconfig):
     return REPOSITORY
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_unconfigure(config):
     """The last lines of a graded run: how much of the contract was there to be tested."""
     if config.getoption("scripts"):
         for name, script in LOADED.items():
-            names = CONTRACT[name]
             if script._module is None:
-                terminalreporter.write_line(f"{name}.py: not there, nothing of it was tested")
+                print(f"{name}.py: not there, nothing of it was tested")
             else:
-                tested = [n for n in names if n in script._tested]
-                missing = ", ".join(script._missing()) or "none"
-                terminalreporter.write_line(f"{name}.py: {len(tested)} of the {len(names)} names of the "
-                                            f"contract tested; missing: {missing}")
+                tested = [n for n in CONTRACT[name] if n in script._tested]
+                print(f"{name}.py: {len(tested)} of the {len(CONTRACT[name])} names of the contract tested; "
+                      f"missing: {', '.join(script._missing()) or 'none'}")

@@ -632,7 +632,7 @@ def test_bad_mazes_are_refused(dyna_q):
             ("whose goal could be reached around the border only", ["S.#G", "..##"], None),
             ("whose later goal is out of reach from S", ["S.G", "..."], ["S#G", ".#."]),
             ("of another size later", ["S.G"], ["S.G", "..."]), ("without S later", ["S.G", "..."], ["..G", "..."]),
-            ("of another width later", ["S.G", "..."], ["S..G", "...."]),
+            ("of another width later", ["S.G", "..."], ["S.G.", "...."]),
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
              ["S..G", "####", "...."])]:
         try:
