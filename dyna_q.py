@@ -213,6 +213,25 @@ def epsilon_greedy(values, epsilon, rng):
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
 
+def update(Q, s, a, r, s2, terminated, alpha, gamma):
+    """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
+    # Behind a terminal state nothing more can be earned, so its value is 0. An episode that was
+    # only cut off (truncated) would have gone on: there the value of S' does count.
+    future = 0.0 if terminated else max(Q[s2])
+    Q[s][a] += alpha * (r + gamma * future - Q[s][a])
+
+
+def check_arguments(env, n_planning, alpha, gamma, epsilon, kappa):
+    # "if not (all is right)" also refuses NaN, for which no comparison is true.
+    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
+            and 0 <= kappa < math.inf and n_planning >= 0):
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
+    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
+    for space in [env.observation_space, env.action_space]:
+        if getattr(space, "start", 0) != 0:
+            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+
+
 def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95, epsilon=0.1,
            kappa=0.0, seed=0, replay=False):
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
@@ -229,7 +248,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
     is only curious (large kappa) may never reach the end of an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
-    and for a reward of NaN. Needs epsilon_greedy.
+    and for a reward of NaN. Needs epsilon_greedy, update, check_arguments.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
@@ -238,14 +257,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> float(returns[0])
     1.0
     """
-    # "if not (all is right)" also refuses NaN, for which no comparison is true.
-    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
-            and 0 <= kappa < math.inf and n_planning >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
-    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
-    for space in [env.observation_space, env.action_space]:
-        if getattr(space, "start", 0) != 0:
-            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+    check_arguments(env, n_planning, alpha, gamma, epsilon, kappa)
     S = int(env.observation_space.n)
     A = int(env.action_space.n)
 
@@ -253,9 +265,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # With a single stream, more planning would also change how the agent walks in episode 1,
     # where there is nothing to learn yet, and n = 0, 5, 50 could not be compared.
     seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
-    acting_rng = random.Random(seeds[1])
-    planning_rng = random.Random(seeds[2])
-    replay_rng = random.Random(seeds[3])
+    acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
@@ -265,20 +275,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     rewards = []
     steps_per_episode = []
 
-    def update(s, a, r, s2, terminated):
-        # Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]
-        # Behind a terminal state nothing more can be earned, so its value is 0. An episode that
-        # was only cut off (truncated) would have gone on: there the value of S' does count.
-        future = 0.0 if terminated else max(Q[s2])
-        Q[s][a] += alpha * (r + gamma * future - Q[s][a])
-
     s, _ = env.reset(seed=seeds[0])
-    # Of the two limits one holds; the other is set to infinity.
-    if n_steps is None:
-        n_steps = math.inf
-    else:
+    # Of the two limits only one holds: n_steps if it is given.
+    if n_steps is not None:
         n_episodes = math.inf
-    while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
+    while len(steps_per_episode) < n_episodes and (n_steps is None or len(rewards) < n_steps):
         # (a) S <- current (nonterminal) state. int(), because some environments return an array of
         # one number, and write the next state into the same array: s would change unnoticed.
         s = int(s)
@@ -296,7 +297,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         t = len(rewards)
 
         # (d) Q-learning from the real step
-        update(s, a, r, s2, terminated)
+        update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
@@ -327,7 +328,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # curious to go there. It is only imagined: no real step is paid for it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
-            update(state, action, reward, next_state, ended)
+            update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
         if terminated or truncated:
@@ -344,7 +345,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
     so Q is the same as Dyna-Q's (they draw the same pairs, as replay has a stream of its own). The
     other arguments, results and errors are those of dyna_q. kappa works here too: the pairs in the
-    buffer get the bonus. Needs dyna_q, epsilon_greedy.
+    buffer get the bonus. Needs dyna_q, epsilon_greedy, update,
+    check_arguments.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
@@ -475,7 +477,8 @@ def draw_change(ax, settings, dyna, other, name, title):
     draw_band(ax, dyna, BLUE, "-", "Dyna-Q")
     draw_band(ax, other, RED, "--", name)
     ax.axvline(settings["change_at"], ymax=0.6, color=GREY, linestyle=":")
-    ax.set(title=title, xlabel="real steps (dotted: the walls move)", ylabel="rewards so far")
+    ax.set(title=title, ylabel="rewards so far",
+           xlabel="real steps (dotted: left maze to right one)")
     # Above the curves there is room for the maze before and after the walls move.
     ax.set_ylim(0, 1.6 * ax.get_ylim()[1])
     draw_maze(ax.inset_axes([0.02, 0.66, 0.45, 0.32]), settings["rows"])

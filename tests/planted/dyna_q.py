@@ -1,14 +1,14 @@
 """Classic mistakes in dyna_q.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
-DYNA, MAZE = "def dyna_q(", "class Maze:"
+DYNA, MAZE, UPDATE = "def dyna_q(", "class Maze:", "def update("
 FUTURE = "future = 0.0 if terminated else max(Q[s2])"
-REAL, IMAGINED = "update(s, a, r, s2, terminated)\n\n", "update(state, action, reward, next_state, ended)"
+REAL, IMAGINED = "update(Q, s, a, r, s2, terminated, alpha", "update(Q, state, action, reward, next_state, ended"
 STORED = "append((r, s2, terminated))"
 
 BUGS = [
-    ("gamma dropped", "r + gamma * future", "r + future", DYNA),
-    ("bootstraps through a terminal state", FUTURE, "future = max(Q[s2])", DYNA),
+    ("gamma dropped", "r + gamma * future", "r + future", UPDATE),
+    ("bootstraps through a terminal state", FUTURE, "future = max(Q[s2])", UPDATE),
     ("the model forgets that an episode ended", STORED, "append((r, s2, False))", DYNA),
-    ("no bootstrap where an episode is cut off", REAL, "update(s, a, r, s2, terminated or truncated)\n\n", DYNA),
+    ("no bootstrap where an episode is cut off", REAL, "update(Q, s, a, r, s2, terminated or truncated, alpha", DYNA),
     ("acts on after an episode was cut off", "if terminated or truncated:", "if terminated:", DYNA),
     ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
     ("ties go to the first action", "rng.choice([a for a, value in enumerate(values) if value == best])",
