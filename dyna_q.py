@@ -18,8 +18,9 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0) it takes 28 episodes until one is as short as
     20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, Dyna-Q believes its outdated model: half of the runs do not find the
-    new path in the 2000 steps that are left. When a shortcut opens, hardly any run notices.
+    When the path is blocked, Dyna-Q's model knows no other way, and only its few random actions
+    can find one: half of the runs do not in the 2000 steps that are left. When a shortcut opens,
+    hardly any run notices, as nothing tells the agent to look.
     Dyna-Q+ (not on the slides, but in the book) goes back to what it has not tried for long, and
     finds both. Replay is the same as Dyna-Q until the walls move. From then on its buffer still
     holds the old transitions, which Dyna's model has forgotten.
@@ -96,7 +97,8 @@ N_PLANNING = [0, 5, 50]
 # The book prints no settings for the mazes that change; these were found by trying. A tenth of
 # this kappa never finds the shortcut, five times as much makes the agent forget about the goal.
 # alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
-# alpha = 0.1 the values lag behind the bonus, which changes at every step: then Dyna-Q is better.
+# alpha = 0.1 values follow the bonus, which grows at every step, too slowly: it does more harm
+# than good.
 N_CHANGING = 10
 ALPHA = 1.0
 KAPPA = 1e-3
@@ -325,7 +327,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 # R, S' <- Model(S,A)
                 reward, next_state, ended = memory[state][action][-1]
             # Dyna-Q+: what was not tried for long may have changed, and the bonus makes the agent
-            # curious to go there. It is only imagined: no real step is paid for it.
+            # curious to go there. (The root lets it grow ever more slowly, so that it does not
+            # outgrow the goal.) It is only imagined: no real step is paid for it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -508,7 +511,7 @@ def run_all(axes, n_runs, seed):
     draw_policy(axes[0, 1], *halfway(0, steps, seed), N_PLANNING[0])
     draw_policy(axes[0, 2], *halfway(2, steps, seed), N_PLANNING[2])
 
-    # Compare with the means of 2000 runs of another program. Its curves are in tests/expected.
+    # Compare with the means of 2000 runs of another program (see tests/expected/README.md).
     dyna = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed)
     plus = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed, KAPPA)
     replay = changing_maze(BLOCKING, replay_q, 3000, n_runs, seed)
