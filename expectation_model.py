@@ -110,6 +110,7 @@ def make_world():
     for s in range(S):
         for a, landings in enumerate(MOVES):
             for move in landings:
+                # The move, then a gust: no cell back, or one.
                 for back, probability in [(0, 1 - WIND), (1, WIND)]:
                     # At the border one stays inside: no number below 0 or above the last cell's.
                     column, row = np.clip(x[s] + move - (back, 0), 0, x[-1])
@@ -131,7 +132,7 @@ def draw_from_rows(probabilities, rng):
     # the second of them but not below the first, so it draws column 1. So do all numbers from .2
     # to .7: they come with probability .5, as they should.
     cumulative = probabilities.cumsum(axis=1)
-    # Rounding may make the last sum .9999999, so this is what the numbers are drawn below.
+    # Rounding may leave .9999999 as the last sum: so the numbers are drawn from 0 up to that.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     return (uniform < cumulative).argmax(axis=1)            # the first True of each row
 
@@ -206,10 +207,11 @@ class LookupModel:
 
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = self.counts.sum(axis=2)
-        seen = np.maximum(n, 1)                                 # against 0/0
-        self.R = self.reward_sums.sum(axis=2) / seen
-        self.probabilities = self.counts / seen[:, :, None]     # of all outcomes (S, A, 2S)
-        # A pair never seen: we let it stay put. (Its reward is 0 / 1 = 0.)
+        # For a pair never seen this would be 0 / 0. We divide by 1: its reward is 0 ...
+        divisor = np.maximum(n, 1)
+        self.R = self.reward_sums.sum(axis=2) / divisor
+        self.probabilities = self.counts / divisor[:, :, None]  # of all outcomes (S, A, 2S)
+        # ... and we let it stay put.
         for s, a in np.argwhere(n == 0):
             self.probabilities[s, a, s] = 1
         # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
@@ -236,6 +238,7 @@ class LookupModel:
         # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
         outcomes = draw_from_rows(self.probabilities[states, actions], rng)
+        # The mean of the rewards seen with this outcome; again 0 / 1 for a pair never seen.
         n = np.maximum(self.counts[states, actions, outcomes], 1)
         rewards = self.reward_sums[states, actions, outcomes] / n
         # Outcomes from S on are ends: S + 3 is an end in state 3.
@@ -245,12 +248,12 @@ class LookupModel:
 # %% Algorithm: a linear model
 
 def check_inputs(model, x, actions):
-    """x (N, d), actions (N,), and both of them as inputs of a network (N, d+A)."""
+    """x (N, d) and actions (N,) as arrays, and both side by side as inputs (N, d+A)."""
     # The number of actions says what N is.
     N = np.size(actions)
     x = checked("x", x, (N, model.n_features))
     actions = checked("actions", actions, (N,), model.n_actions)
-    # A network gets a column for each action: 1 where it is taken, else 0. One column with the
+    # Among the inputs each action has a column: 1 where it is taken, else 0. One column with the
     # action's number would not do: action 2 is not twice action 1.
     return x, actions, np.hstack([x, np.eye(model.n_actions)[actions]])
 
@@ -293,14 +296,14 @@ class LinearModel:
         self.W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
         for a in range(self.n_actions):
             mine = actions == a
-            # Least squares: w = argmin sum_i (phi_i . w - y_i)^2, for each column of y by itself:
-            # reward and transition are separate functions, as on the slide.
+            # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2, for each column of y by
+            # itself: reward and transition are separate functions, as on the slide. (The action's
+            # own column of the inputs is always 1 here, so its weight is the intercept.)
             # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
             # the means of all pairs. It passes as near as it can, and what is still missing with
-            # endless data is called its bias. (The plane's intercept is the weight of the
-            # action's own column of the inputs, which is always 1 here.)
+            # endless data is called its bias.
             self.W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
         return self
 
@@ -308,7 +311,7 @@ class LinearModel:
         if self.W is None:
             raise ValueError("this LinearModel has seen no data: call fit first")
         x, actions, inputs = check_inputs(self, x, actions)
-        # Each input times its weights, those of this row's action, summed over the inputs.
+        # Each row's inputs (d+A, 1) times the weights of its action (d+A, 1+d), then summed up.
         y = (inputs[:, :, None] * self.W[actions]).sum(axis=1)
         return y[:, 0], x + y[:, 1:]
 
@@ -482,6 +485,7 @@ class NeuralModel:
         _, _, changes = self.guesses(x, actions)
         # How much the members deviate from their mean, measured in standard deviations of the
         # data's changes: so it does not matter whether lengths are in m or in mm.
+        # (The data are the same for all members, so we take the first one's scale.)
         _, first = self.members[0]
         return (np.std(changes, axis=0) / first.y_scale).mean(axis=1)
 
@@ -552,9 +556,8 @@ class MixtureModel:
         rng = np.random.default_rng(self.seed)
         self.network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So their means
-        # start at K outcomes out of the data, and their sds small: a wide one could settle down
-        # between two landings. (At first, the biases of the last layer are all that the outputs
-        # consist of.)
+        # start at K outcomes out of the data, and their sds at e^-2 = 0.14: a wide one could settle
+        # down between two landings. (At first the outputs are the biases of the last layer.)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = self.network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -673,7 +676,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 LEAPS = np.full(len(X), LEAP)
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = TRUE_P[:, LEAP] @ X
-# For planning, ends are left out of the rows of P, as in LookupModel.P.
+# For planning, arrivals that end the episode are left out of P, as in LookupModel.P.
 ONGOING_P = TRUE_P * ~TERMINAL
 # V*, the values of the best plan. After an end nothing more is earned.
 OPTIMAL = value_iteration(ONGOING_P, TRUE_R, GAMMA)[0] * ~TERMINAL
@@ -689,19 +692,22 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     squares = TRUE_P[:, LEAP] @ (X**2).sum(axis=1)
     variance = (squares - (MEANS**2).sum(axis=1)).mean()
-    # The mean of n draws is off by sqrt(variance / n). Here n is a pair's share of the N.
+    # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
+    # from one cell.
     table = np.sqrt(variance * TRUE_R.size / np.array(SIZES))
-    # With endless data least squares would see the exact means. So the best plane fits these.
-    best = LinearModel(2, 1).fit(X, 0 * LEAPS, 0 * LEAPS, MEANS)
-    return table, distance(best.predict(X, 0 * LEAPS)[1], MEANS)
+    # With endless data least squares would see the exact means. So the best plane fits these. (It
+    # is a model of one action, number 0, and we do not look at its rewards.)
+    zeros = np.zeros(len(X))
+    best = LinearModel(2, 1).fit(X, zeros, zeros, MEANS)
+    return table, distance(best.predict(X, zeros)[1], MEANS)
 
 
 # %% What the experiments and panels below share
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    seeds = np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
-    return np.array([experiment(run_seed) for run_seed in seeds])
+    # NumPy takes several numbers as one seed: here the run's number makes the difference.
+    return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
 def fit_all(n, seed, cells=range(len(X)), n_members=1):
@@ -762,7 +768,7 @@ def draw_world(ax):
     for dx, dy in MOVES[LEAP]:
         ax.arrow(*X[START], dx, dy, width=0.05, length_includes_head=True)
     ax.set(title="from S a leap (arrows) lands above\nor below the pit P, never in it",
-           xlabel="column (wind: often one less)", ylabel="row")
+           xlabel="column (the wind blows to the left)", ylabel="row")
 
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
@@ -791,7 +797,7 @@ def leap_samples(seed):
     # The walker stands near the middle of a cell, not in it: a density of whole numbers would be
     # nothing but needles. (The table, which knows cells by their numbers, has no such trouble.)
     x_next = rng.normal(X[next_states], 0.15)
-    # 400 draws out of those transitions that began in S.
+    # 400 draws out of those transitions that began in S: what the world does there.
     from_start = rng.choice(np.flatnonzero(states == START), 400)
     rows = [x_next[from_start, 1]]
     for n_components in [1, 5]:
@@ -806,7 +812,7 @@ def values_of_the_leap():
     """E[V*(S')] and V*(E[S']) after a leap from S."""
     # For a linear v(x) = w . x the two are equal, E[w . S'] = w . E[S']: then to know E[S'] is
     # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over. And
-    # E[S'] = (3.9, 2) is the pit. (V* knows whole cells only, so we look up the nearest one.)
+    # E[S'] = (3.7, 2) is the pit. (V* knows whole cells only, so we look up the nearest one.)
     nearest = np.abs(X - MEANS[START]).sum(axis=1).argmin()
     return TRUE_P[START, LEAP] @ OPTIMAL, OPTIMAL[nearest]
 
@@ -817,6 +823,8 @@ def draw_leap(ax, rows):
     ax.plot(range(3) + sideways, rows[0].T, ".", markersize=3)
     ax.axhline(MEANS[START, 1], color="grey")
     ax.set_xticks(range(3), ["the world", "Gaussian", "mixture"])
+    # Row 0 is at the top, as in the grid.
+    ax.invert_yaxis()
     value, value_of_mean = values_of_the_leap()
     ax.set(ylabel="row of S'", xlabel=f"line: row of E[S'], which is the pit\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
@@ -895,10 +903,10 @@ def run_all(axes, n_runs, seed):
     errors = repeat(convergence, n_runs, seed)
     draw_convergence(axes[0, 1], errors)
     exact, best_plane = exact_errors()
-    table, linear, network = errors.mean(axis=0)[:, -1]
+    table, linear, _ = errors.mean(axis=0)[:, -1]
     row(f"error of E[S'|s,a], N = {SIZES[-1]}: table", table, f"{exact[-1]:.4f}, exact")
-    row("the same: linear", linear, f"{best_plane:.4f}, exact: best plane")
-    row("the same: network", network, "between the two")
+    row(f"error of E[S'|s,a], N = {SIZES[-1]}: linear", linear,
+        f"{best_plane:.4f}, exact: best plane")
 
     rows = repeat(leap_samples, n_runs, seed)
     draw_leap(axes[0, 2], rows)
