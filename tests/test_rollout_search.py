@@ -577,7 +577,7 @@ def test_rollouts_are_cut_at_the_horizon_on_average_too(rollout_search, base_see
 
 def test_intervals_cover(rollout_search, base_seed):
     """500 searches of 3 actions in WORLD, K = 100: Q +- 1.96 standard errors cover Q^pi in 94.5 % of 1,500 cases (of
-    30,000 others: COVER %), standard error 0.6 %; 5 of them are 3 %. Control: half the width covers 67 %."""
+    30,000 others: 94.6 %), standard error 0.6 %; 5 of them are 3 %. Control: half the width covers 67 %."""
     R = np.arange(15.0).reshape(5, 3) % 4
     model, rng = rollout_search.TabularModel(WORLD, R, np.arange(5) == 4), np.random.default_rng([base_seed, 13])
     exact = returns_of(WORLD, R, np.arange(5) == 4, POLICY, 0.9, 10)[0][2]
@@ -589,3 +589,259 @@ def test_intervals_cover(rollout_search, base_seed):
     check(1.96)
     with pytest.raises(failure):
         check(0.98)
+
+
+# ---------------------------------------------------------------- what it is for: curves
+
+def test_forward_search_crosses_the_bridge_once_it_looks_far_enough(rollout_search):
+    """The curve of values by depth, exact. Up to depth 5 the small treasure on the left is best, from depth 6 on the way
+    to the big one, down from the start. (A tree of 200,000 nodes.) Control: depth 5 does not find it."""
+    model, depths = rollout_search.TabularModel(*bridge()), range(1, 7)
+    trees = [rollout_search.forward_search(model, START, depth, GAMMA) for depth in depths]
+    for depth, Q in zip(depths, trees):
+        exact = lookahead(*bridge(), GAMMA, depth)[START]
+        require(close(Q, exact), f"the bridge, depth {depth}: Q of up, right, down, left is {numbers(Q)}, exact {numbers(exact)}")
+
+    def check(Q):
+        require(np.argmax(Q) == DOWN, f"Q of up, right, down, left is {numbers(Q)}: to look 6 steps ahead is enough to go down")
+    check(trees[5])
+    with pytest.raises(failure):
+        check(trees[4])
+
+
+def test_the_error_of_rollouts_falls_as_the_root_of_their_number(rollout_search, base_seed):
+    """100 searches at the start, rollouts of the careless policy: RMS error of Q over 4 actions against sqrt(Var(G) / K).
+    The ratio is 1 with a standard error of at most 0.045 (12 x 200 others): 0.78 to 1.22. Control: a fourth of the rollouts."""
+    model, policy = rollout_search.TabularModel(*bridge()), careless()
+    exact, variance = [x[START] for x in returns_of(*bridge(), policy, GAMMA, 60)]
+
+    def check(K, n_rollouts):
+        rng = np.random.default_rng([base_seed, 14, K])
+        Q = np.array([rollout_search.rollout_search(model, START, policy, n_rollouts, 60, GAMMA, rng)[0] for _ in range(100)])
+        error, right = math.sqrt(((Q - exact)**2).mean()), math.sqrt(variance.mean() / K)
+        require(0.78 < error / right < 1.22, f"K = {K} rollouts: the RMS error of Q is {error:.4f}; sqrt(Var(G) / K) is {right:.4f}")
+    for K in (4, 16, 64, 256):
+        check(K, K)
+    with pytest.raises(failure):
+        check(64, 16)
+
+
+def test_acting_on_rollouts_is_never_worse_than_the_policy(rollout_search, base_seed):
+    """8 random worlds, gamma 0.8, K = 2,000: always taking the action of highest Q, solved exactly. In 200 others no state
+    was worse than under the policy simulated (at worst 0.002 better). Control: the action of lowest Q is worse."""
+    def check(choose):
+        for k in range(8):
+            tables, rng = random_tables([base_seed, 15, k]), np.random.default_rng([base_seed, 16, k])
+            policy, model, plan = rng.dirichlet([1, 1], 5), rollout_search.TabularModel(*tables), np.eye(2)[[0] * 5]
+            for s in range(4):
+                plan[s] = np.eye(2)[choose(rollout_search.rollout_search(model, s, policy, 2000, 60, 0.8, rng)[0])]
+            old, new = [(pi * Q_pi(*tables, pi, 0.8)).sum(axis=1)[:4] for pi in (policy, plan)]
+            require((new > old - 0.05).all(), f"acting on rollouts improves the policy that they simulate: its values are "
+                    f"{numbers(old)}, those of acting so are {numbers(new)}")
+    check(np.argmax)
+    with pytest.raises(failure):
+        check(np.argmin)
+
+
+def test_acting_on_rollouts_need_not_be_optimal(rollout_search, base_seed):
+    """One search in each cell of the bridge, the value at the start of acting so solved exactly. Rollouts of the careless
+    policy (0.415) lead to the optimum, 0.540 (145 of 150 others; the rest near-ties, at least 0.462); asked is 0.44.
+    A random walker (0.139) falls off the bridge: its rollouts lead to the small treasure, 0.354 (20 of 20), and never
+    further. Control: the policies themselves, and each other's limit."""
+    model, uniform = rollout_search.TabularModel(*bridge()), np.full((28, 4), 0.25)
+
+    def acting_on(policy, K):
+        plan, rng = policy.copy(), np.random.default_rng([base_seed, 17])
+        for s in CELLS:
+            plan[s] = np.eye(4)[np.argmax(rollout_search.rollout_search(model, s, policy, K, 60, GAMMA, rng)[0])]
+        return value_at_start(plan)
+
+    def check(name, value):
+        low, high = {"careless": (0.44, 0.5398), "random": (0.34, 0.36)}[name]
+        require(low < value < high, f"acting on rollouts of the {name} policy earns {value:.4f} at the start, not {low} to {high}")
+    careful, random_ones = acting_on(careless(), 10_000), acting_on(uniform, 4000)
+    check("careless", careful)
+    check("random", random_ones)
+    for name, wrong in (("careless", value_at_start(careless())), ("random", value_at_start(uniform)), ("careless", random_ones)):
+        with pytest.raises(failure):
+            check(name, wrong)
+
+
+# ---------------------------------------------------------------- bad input: a ValueError, one sentence
+
+def refused(call, what):
+    try:
+        call()
+    except ValueError as error:
+        require(len(str(error)) > 10, f"{what}: the ValueError says {str(error)!r}; it should be a sentence")
+    except Exception as error:
+        require(False, f"{what} should be refused by a ValueError, not {error!r}")
+    else:
+        require(False, f"{what} was accepted; it should be refused by a ValueError")
+
+
+P2, R2, T2 = np.full((2, 3, 2), 0.5), np.zeros((2, 3)), np.zeros(2, bool)
+
+
+def test_tabular_model_refuses_bad_tables(rollout_search):
+    def with_row(*row):
+        P = P2.copy()
+        P[0, 0] = row
+        return P
+    nan = R2.copy()
+    nan[1, 2] = np.nan
+    for what, *tables in (("a row of P that sums to 1.5", with_row(1, 0.5), R2, T2), ("a negative probability", with_row(1.5, -0.5), R2, T2),
+                          ("a negative probability in a row that lacks mass", with_row(0.5, -0.1), R2, T2), ("NaN in P", with_row(np.nan, 0.5), R2, T2),
+                          ("NaN in R", P2, nan, T2), ("R (A, S)", P2, R2.T, T2), ("R (S,)", P2, R2[:, 0], T2), ("R of fewer actions", P2, R2[:, :2], T2),
+                          ("P (S, A, S - 1)", P2[:, :, :1], R2, T2), ("P (S, A, S + 1)", np.full((2, 3, 3), 0.3), R2, T2),
+                          ("P of one state only", P2[0], R2, T2), ("a terminal that is too short", P2, R2, T2[:1]),
+                          ("a terminal that is too long", P2, R2, np.zeros(3, bool))):
+        refused(lambda: rollout_search.TabularModel(*tables), f"TabularModel: {what}")
+
+
+def test_forward_search_refuses_bad_arguments(rollout_search):
+    model = rollout_search.TabularModel(P2, R2, T2)
+    for bad in (dict(state=2), dict(state=-1), dict(depth=0), dict(depth=-3), dict(depth=1.5), dict(gamma=1.1), dict(gamma=-0.1),
+                dict(leaf_values=np.zeros(3)), dict(leaf_values=np.zeros(1)), dict(leaf_values=np.zeros((2, 3)))):
+        refused(lambda: rollout_search.forward_search(model, **{"state": 0, "depth": 2, "gamma": 0.9, **bad}),
+                f"forward_search in 2 states, 3 actions: {bad}")
+
+
+def test_rollout_search_refuses_bad_arguments(rollout_search):
+    model = rollout_search.TabularModel(P2, R2, T2)
+    good = dict(state=0, policy=np.full((2, 3), 1 / 3), n_rollouts=3, horizon=5, gamma=0.9, rng=0)
+    for bad in (dict(state=2), dict(state=-1), dict(n_rollouts=0), dict(n_rollouts=-1), dict(horizon=0), dict(horizon=-1), dict(gamma=1.1),
+                dict(gamma=-0.1), dict(policy=np.full((2, 3), 0.3)), dict(policy=np.full((2, 3), 0.5)), dict(policy=np.full(3, 1 / 3)),
+                dict(policy=np.full((2, 2), 0.5)), dict(policy=np.full((3, 2), 0.5)), dict(policy=np.array([[2, -1, 0], [1, 0, 0.0]])),
+                dict(policy=np.full((2, 3), np.nan))):
+        refused(lambda: rollout_search.rollout_search(model, **{**good, **bad}), f"rollout_search in 2 states, 3 actions: {bad}")
+
+
+# ---------------------------------------------------------------- what only our own script has
+
+def test_from_data_to_search(ours, rollout_search, expectation_model):
+    """Issue 11: pay 1 and end, with the same observation once more, or wait. Learned by counting, then two lines to the
+    search; and 300 random transitions of a world whose episodes end. Both agree with value_iteration on the tables."""
+    P, R, _ = random_tables(5)
+    rng = np.random.default_rng(6)
+    states, actions, draw = rng.integers(5, size=300), rng.integers(2, size=300), rng.random(300)
+    ends = draw >= P[states, actions].sum(axis=1)
+    s2 = np.where(ends, states, (draw[:, None] >= P[states, actions].cumsum(axis=1)).sum(axis=1))
+    for data, S, known in (((np.array([0, 0, 0]), np.array([0, 1, 0]), np.array([1.0, 0, 1]), np.zeros(3, int), np.array([True, False, True])), 1, 1.0),
+                           ((states, actions, R[states, actions], s2, ends), 5, None)):
+        learned = expectation_model.LookupModel(S, 2)
+        learned.fit(*data)
+        V, Q = expectation_model.value_iteration(learned.P, learned.R, 0.9)
+        require(known is None or close(V, [known], 1e-6), f"pay 1 and end, or wait: V should be 1, value_iteration gives {V}")
+        model = rollout_search.TabularModel(learned.P, learned.R)
+        for s in range(S):
+            found = rollout_search.forward_search(model, s, 3, 0.9, leaf_values=V)
+            require(close(found, Q[s], 1e-6), f"state {s} of a learned table: forward_search gives {numbers(found)}, "
+                    f"value_iteration {numbers(Q[s])}")
+            always_best = np.eye(2)[Q.argmax(axis=1)]
+            found, error = rollout_search.rollout_search(model, s, always_best, 400, 100, 0.9, 7)
+            require((abs(found - Q[s]) <= 5 * error + 1e-3).all(), f"state {s}: rollouts of the best policy give {numbers(found)}, "
+                    f"value_iteration {numbers(Q[s])}")
+
+
+def test_world_and_exact_answers(ours, rollout_search):
+    """bridge_model, lookahead_values, exact_returns and count_nodes against those of this file."""
+    rs, (P, R, terminal) = rollout_search, bridge()
+    model = rs.bridge_model(BRIDGE, 0.2)
+    require(close(model.P[CELLS], P[CELLS]) and close(model.R[CELLS], R[CELLS]) and close(model.terminal, terminal),
+            "bridge_model makes another world of BRIDGE than the one these tests know")
+    require((rs.BRIDGE, rs.SLIP, rs.GAMMA, rs.TREE_DEPTH, rs.HORIZON, rs.START, rs.CELLS.tolist())
+            == (BRIDGE, 0.2, GAMMA, 6, 30, START, CELLS), "the settings of the script are not those that these tests know")
+    for d in range(1, 31):
+        require(close(rs.V_EXACT[d, CELLS], lookahead(P, R, terminal, GAMMA, d).max(axis=1)[CELLS]), f"lookahead_values: V_{d}")
+    require(abs(rs.OPTIMUM - lookahead(P, R, terminal, GAMMA, 500)[START].max()) < 5e-4, f"the optimum is 0.540, not {rs.OPTIMUM}")
+    require(close(rs.POLICIES["sensible"][CELLS], careless()[CELLS]), "the arrows of SENSIBLE are not the shortest way to G")
+    for name, value in (("random", 0.139), ("sensible", 0.415)):
+        V, Q, variance = rs.exact_returns(rs.POLICIES[name])
+        exact = returns_of(P, R, terminal, rs.POLICIES[name], GAMMA, 30)
+        require(close(Q, exact[0][START]) and close(variance, exact[1][START]), f"exact_returns of the {name} policy: {Q}, {variance}")
+        require(abs(V - value) < 1e-3 and abs(V - value_at_start(rs.POLICIES[name])) < 1e-3, f"the {name} policy earns {value}, not {V}")
+
+    def count(s, depth):
+        below = depth and not terminal[s]
+        return sum(1 + sum(count(s2, depth - 1) for s2 in np.flatnonzero(P[s, a])) for a in range(4)) if below else 0
+    for depth in range(1, 5):
+        require(rs.count_nodes(depth)[START] == count(START, depth), f"a tree of depth {depth} has {count(START, depth)} nodes, "
+                f"count_nodes says {rs.count_nodes(depth)[START]}")
+    nodes = [rs.count_nodes(depth)[START] for depth in (5, 6)]
+    require(nodes[1] == 209_596 and 9 < nodes[1] / nodes[0] < 10, f"209,596 nodes at depth 6, nine times as many as at 5: {nodes}")
+    require(close(rs.search_trees(), rs.V_EXACT[1:7, START]), "search_trees differs from dynamic programming")
+
+
+def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
+    """200 runs; means and standard deviations of a run of 4,000 others, for V_2 and V_30. 5 standard errors. The error
+    of V_1 is 0, then it grows, then it stays. Control: the same with the depths, or the models, in reverse order."""
+    errors = rollout_search.errors_of_learned_models(200, base_seed)
+    known = [(3, 0.0358, 0.0114, 0.123, 0.079), (10, 0.0172, 0.0092, 0.0686, 0.0447), (100, 0.00554, 0.0027, 0.0211, 0.0147)]
+
+    def check(errors):
+        for i, (n, early, sd_early, late, sd_late) in enumerate(known):
+            e = errors[:, i].mean(axis=0)
+            require(e[0] < 1e-12 and e[0] < e[1] < e[4] < e[9], f"{n} samples: the error grows from 0: {numbers(e[[0, 1, 4, 9]])}")
+            require(abs(e[1] - early) < 5 * sd_early / math.sqrt(200) and abs(e[29] - late) < 5 * sd_late / math.sqrt(200),
+                    f"{n} samples of each pair: the error of V_2 is {e[1]:.4f}, of V_30 {e[29]:.4f}, not {early} and {late}")
+            require(abs(e[29] - e[19]) < 0.15 * e[29], f"{n} samples: the error still grows at depth 30: {e[19]:.4f}, {e[29]:.4f}")
+    check(errors)
+    for wrong in (errors[:, :, ::-1], errors[:, ::-1]):
+        with pytest.raises(failure):
+            check(wrong)
+
+
+def test_search_everywhere(ours, rollout_search, base_seed):
+    """6 runs. RMS errors in exact standard errors: 1 +- 0.25 in a run, 0.1 in 6: 0.5 to 1.5. Values of acting at S, and
+    5 standard errors, from 60 other runs; at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better.
+    Control: K in reverse order, and the other policy's."""
+    known = {"random": [(0.3355, 0.033), (0.3536, 0.001)], "sensible": [(0.310, 0.077), (0.5171, 0.0145)]}
+    results = {name: rollout_search.search_everywhere(rollout_search.POLICIES[name], 6, base_seed) for name in known}
+
+    def check(name, errors, values):
+        itself, _, variance = rollout_search.exact_returns(rollout_search.POLICIES[name])
+        ratio = errors.mean(axis=0) / np.sqrt(variance.mean() / np.array([1, 4, 16, 64, 256]))
+        require((abs(ratio - 1) < 0.5).all(), f"{name}: RMS errors are {numbers(ratio)} times spread / sqrt(K)")
+        for k, (value, bound) in zip((0, -1), known[name]):
+            v = values[:, k].mean()
+            require(abs(v - value) < bound, f"{name}, K = {[1, 256][k]}: acting earns {v:.4f}, not {value} +- {bound}")
+        require(values[:, -1].mean() > itself and (name == "random") == (values[:, 0].mean() > itself),
+                f"{name}: the policy itself earns {itself:.3f}, acting on rollouts {numbers(values.mean(axis=0))}")
+    for name, other in (("random", "sensible"), ("sensible", "random")):
+        check(name, *results[name])
+        for errors, values in (results[other], [x[:, ::-1] for x in results[name]]):
+            with pytest.raises(failure):
+                check(name, errors, values)
+
+
+def test_runs_do_not_depend_on_their_number(ours, rollout_search, monkeypatch):
+    monkeypatch.setattr(rollout_search._module, "N_SEARCHES", 2)
+    for experiment in (rollout_search.errors_of_learned_models,
+                       lambda n, seed: np.array(rollout_search.search_everywhere(rollout_search.POLICIES["sensible"], n, seed)).swapaxes(0, 1)):
+        one, two = experiment(1, 3), experiment(2, 3)
+        require((one == two[:1]).all() and (two[0] != two[1]).any(), "run 0 of 1 is not run 0 of 2, or the runs are alike")
+
+
+def test_own_world_is_drawn_and_printed(ours, rollout_search, capsys):
+    """A map of 5 x 9 in place of BRIDGE, a shallower tree, fewer rollouts."""
+    rows = ["##xx#####", "gS...xxx#", "#.......G", "#.......#", "###xxx###"]
+    arrows = ["##xx#####", "g>>>vxxx#", "#>>>>>>>G", "#^^^^^^^#", "###xxx###"]
+    text = (ours / "rollout_search.py").read_text(encoding="utf-8")
+    settings = f"BRIDGE = {rows}\nSENSIBLE = {arrows}\nTREE_DEPTH, K_ROLLOUTS, N_SEARCHES = 4, [1, 4, 16], 2\n\n\n# %% Environment"
+    module = types.ModuleType("own_world")
+    exec(compile(text.replace("# %% Environment", settings, 1), "own_world", "exec"), module.__dict__)
+    figure, axes = module.plt.subplots(2, 3)
+    try:
+        module.run_all(axes, 1, 0)
+        drawn = [t.get_text() for t in axes[0, 0].texts]
+        require(any("\n".join(rows) in t for t in drawn), f"the first panel does not show the map of the settings, but {drawn}")
+        require(all(ax.get_title() and ax.get_xlabel() and ax.get_ylabel() for ax in axes.flat), "a panel lacks a title or a label")
+    finally:
+        module.plt.close(figure)
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    require(len(lines) == 7 and all(len(line) == 3 for line in lines), f"printed are {len(lines)} lines, not 7 of three columns")
+    tree, exact = float(lines[1][1]), float(lines[1][2].split(":")[0])
+    require(tree == exact == float(f"{module.V_EXACT[4, module.START]:.4g}"), f"the tree's value {tree}, dynamic programming {exact}")
+    errors = float(lines[2][1]), float(lines[2][2].split()[2].rstrip(","))
+    require(errors[0] > errors[1] > 0, f"the errors of learned models are {errors}: the first, of V_30, should be larger")
