@@ -1,22 +1,25 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
-TABLE, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
+MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
+LEAVE = "        running = running[~terminated]\n        states = states[~terminated]\n"
+CHOOSE = "        actions = draw(sums, states, rng)           # A ~ pi(.|S)\n"
 
 BUGS = [
-    ("gamma dropped in forward search", "model.R[s, a] + gamma * future", "model.R[s, a] + future", FORWARD),
-    ("forward search goes on behind the end", "        if model.terminal[s]:\n            return 0.0", "        if False:\n            return 0.0", FORWARD),
-    ("leaf values are ignored", "return leaf_values[s]", "return 0.0", FORWARD),
-    ("one level too deep", "V(s2, d - 1)", "V(s2, d - 1) if d > 0 else 0.0", FORWARD),
-    ("the mean over actions in place of the maximum", "return max([Q(s, a, d) for a in range(A)])",
+    ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def draw("),
+    ("missing mass goes on", "self.ends[:, -1] = True", "pass", MODEL),
+    ("rows that lack mass are refused", "P.sum(axis=2) <= 1 + 1e-6", "abs(P.sum(axis=2) - 1) <= 1e-6", MODEL),
+    ("the caller's tables are overwritten", "P = np.array(P, float)", "P = np.asarray(P, float)", MODEL),
+    ("lookahead averages over the actions", "return max([Q(s, a, d) for a in range(A)])",
      "return sum([Q(s, a, d) for a in range(A)]) / A", FORWARD),
-    ("rows of terminal states are not cleared", "R[terminal] = 0.0", "pass", TABLE),
-    ("missing probability does not end the episode", "self.ends[:, -1] = True", "self.ends[:, -1] = False", TABLE),
-    ("terminal states do not end the episode", "self.ends = terminal[self.successors]", "self.ends = (0 * self.successors).astype(bool)", TABLE),
-    ("seed or Generator ignored by step", "draw(self.sums, rows, np.random.default_rng(rng))", "draw(self.sums, rows, np.random.default_rng())", TABLE),
-    ("first reward discounted", "gamma**t * rewards", "gamma**(t + 1) * rewards", ROLLOUTS),
-    ("gamma dropped in rollouts", "gamma**t * rewards", "rewards", ROLLOUTS),
-    ("finished episodes go on", "running = running[~terminated]", "terminated = terminated & False\n        running = running[~terminated]", ROLLOUTS),
-    ("every episode begins with the policy's action", "actions = np.repeat(np.arange(A), n_rollouts)",
-     "actions = np.random.default_rng(0).integers(A, size=A * n_rollouts)", ROLLOUTS),
-    ("the spread of one return as the error of the mean", "G.std(axis=1, ddof=1) / math.sqrt(n_rollouts)", "G.std(axis=1, ddof=1)", ROLLOUTS),
-    ("standard error without ddof", "G.std(axis=1, ddof=1)", "G.std(axis=1)", ROLLOUTS),
+    ("lookahead without discount", "return model.R[s, a] + gamma * future", "return model.R[s, a] + future", FORWARD),
+    ("leaf values count in terminal states", "return 0.0 ", "return leaf_values[s] ", FORWARD),
+    ("the policy chooses the first action, too", "np.repeat(np.arange(A), n_rollouts) ",
+     "draw(sums, np.full(A * n_rollouts, state), rng) ", ROLLOUTS),
+    ("the asked action all the way", CHOOSE, "        actions = np.repeat(np.arange(A), n_rollouts)[running]\n", ROLLOUTS),
+    ("the first reward is discounted", "gamma**t * rewards", "gamma**(t + 1) * rewards", ROLLOUTS),
+    ("the reward of the last step is lost", "gamma**t * rewards", "gamma**t * rewards * ~terminated", ROLLOUTS),
+    ("ended episodes go on", LEAVE, "", ROLLOUTS),
+    ("horizon off by one", "for t in range(horizon):", "for t in range(horizon + 1):", ROLLOUTS),
+    ("spread of a return given as standard error", "ddof=1) / math.sqrt(n_rollouts)", "ddof=1)", ROLLOUTS),
+    ("standard error divides by K", "ddof=1) / math.sqrt(n_rollouts)", "ddof=0) / math.sqrt(n_rollouts)", ROLLOUTS),
+    ("the model has a seed of its own", "model.step(states, actions, rng)", "model.step(states, actions, t)", ROLLOUTS),
 ]
