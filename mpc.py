@@ -620,7 +620,7 @@ def draw_paths(ax, title, model, D, plans):
     # The hill, out to where it hardly pushes any more.
     ax.add_patch(plt.Circle(env.hill, 2 * env.width, color=GREY, alpha=0.2))
     for name, place in [("start", env.start), ("hill", env.hill), ("goal", env.goal)]:
-        ax.text(place[0], place[1], name, weight="bold")
+        ax.text(place[0], place[1] + 0.3, name, weight="bold", backgroundcolor="#ffffffc0")
     ax.set(title=title, ylabel="y (m)", aspect="equal",
            xlabel="x (m)\ndots: data, line: executed, dashed: imagined")
 
