@@ -14,17 +14,18 @@ import pytest
 from conftest import require, require_names
 
 failure = pytest.fail.Exception
-# Worlds as {(s, a): (reward, {next state: probability})}; what is missing in a row ends the episode.
-# 0 -> 1 -> 2 -> 3 for 1, 2, 4, action 1 pays 10 more. 3 is terminal, but its row goes on: no episode ever gets there.
-CHAIN = {(s, a): (r + 10 * a, {(s + 1) % 4: 1}) for s, r in enumerate((1, 2, 4, 100)) for a in (0, 1)}
-# Action 0 pays 1 and ends; action 1 waits (issue 11).
-PAY_OR_WAIT = {(0, 0): (1, {}), (0, 1): (0, {0: 1})}
-HALF = {(0, 0): (1, {1: 0.5}), (1, 0): (8, {})}
-FORK = {(0, 0): (0, {1: 0.25, 2: 0.75}), (1, 0): (8, {}), (2, 0): (4, {})}
-COSTS = {(s, a): (-1 - 2 * a, {0: 0.5, 1: 0.5}) for s in (0, 1) for a in (0, 1)}
-# Action 0 pays 1 and ends, in state 3; action 1 pays 2, then 4, then 8.
-SOON_OR_LATE = {(0, 0): (1, {3: 1}), (0, 1): (2, {1: 1}), (1, 0): (4, {2: 1}), (2, 0): (8, {3: 1}), (3, 0): (100, {0: 1})}
-SOON_OR_LATE_MISSING = {key: (r, {} if 3 in after else after) for key, (r, after) in SOON_OR_LATE.items()}
+# Worlds: what they are, {(s, a): (reward, {next state: probability})}, terminal states. Missing mass ends the episode.
+CHAIN = ("0 -> 1 -> 2 -> 3 pays 1, 2, 4 (action 1: 11, 12, 14); 3 is terminal, though its row goes on and pays",
+         {(s, a): (r + 10 * a, {(s + 1) % 4: 1}) for s, r in enumerate((1, 2, 4, 100)) for a in (0, 1)}, [3])
+PAY_OR_WAIT = ("one state; action 0 pays 1 and ends the episode (its row of P is 0), action 1 waits",
+               {(0, 0): (1, {}), (0, 1): (0, {0: 1})}, [])                      # issue 11
+HALF = ("0 pays 1 and goes to 1 with p = .5, else it ends (missing mass); 1 pays 8 and ends", {(0, 0): (1, {1: 0.5}), (1, 0): (8, {})}, [])
+FORK = ("after 0, 8 follows with p = .25, 4 with p = .75", {(0, 0): (0, {1: 0.25, 2: 0.75}), (1, 0): (8, {}), (2, 0): (4, {})}, [])
+COSTS = ("every step costs 1, or 3", {(s, a): (-1 - 2 * a, {0: 0.5, 1: 0.5}) for s in (0, 1) for a in (0, 1)}, [])
+LATE = {(0, 1): (2, {1: 1}), (1, 0): (4, {2: 1})}
+SOON_OR_LATE = ("action 0 pays 1 and ends, in the terminal state 3 (whose row goes on and pays); action 1 pays 2, then 4, then 8",
+                LATE | {(0, 0): (1, {3: 1}), (2, 0): (8, {3: 1}), (3, 0): (100, {0: 1})}, [3])
+MISSING_END = ("action 0 pays 1 and ends, by missing mass; action 1 pays 2, then 4, then 8", LATE | {(0, 0): (1, {}), (2, 0): (8, {}), (3, 0): (0, {})}, [])
 # All sorts of chance; state 4 is terminal.
 WORLD = np.array([[[0, .5, .3, 0, .2]] * 3, [[.3, 0, .5, .1, .1]] * 3, [[0, .5, 0, .4, .1]] * 3, [[.4, .3, .1, .1, .1]] * 3,
                   [[1.0, 0, 0, 0, 0]] * 3])
@@ -43,7 +44,8 @@ def close(a, b, tolerance=1e-9):
     return np.shape(a) == np.shape(b) and bool(np.all(abs(np.asarray(a, float) - np.asarray(b, float)) <= tolerance))
 
 
-def make(script, rows, *terminal, scale=1.0):
+def make(script, world, scale=1.0):
+    _, rows, terminal = world
     S, A = 1 + np.max(list(rows), axis=0)
     P, R = np.zeros((S, A, S)), np.zeros((S, A))
     for (s, a), (r, following) in rows.items():
@@ -124,7 +126,7 @@ def test_the_names_of_the_contract_are_there(rollout_search):
 def test_step_worked_by_hand(rollout_search):
     """Three pairs of CHAIN at once, rewards by 4. Order: next_states, rewards, terminated."""
     for rng in (np.random.default_rng(0), 0):
-        s2, r, end = make(rollout_search, CHAIN, 3, scale=0.25).step(np.array([0, 2, 1]), np.array([1, 0, 0]), rng)
+        s2, r, end = make(rollout_search, CHAIN, 0.25).step(np.array([0, 2, 1]), np.array([1, 0, 0]), rng)
         require(close(s2, [1, 3, 2]), f"pairs (0, 1), (2, 0), (1, 0) of a chain: next_states, the first of three, should be "
                 f"[1, 3, 2]; it is {s2}")
         require(close(r, [2.75, 1, 0.5]), f"rewards, the second of three, should be R of each pair, [2.75, 1, 0.5], also where "
@@ -171,7 +173,7 @@ ENDS = "a terminal state is worth 0, whatever its row of the table and its leaf 
 MISSING = "missing mass ends the episode: it is worth 0, no row is scaled to 1, no leaf value counts"
 
 
-@pytest.mark.parametrize("rows, s, depth, gamma, leaf, exact, hint", [
+LOOKAHEADS = [          # world, state, depth, gamma, leaf values, Q, hint
     (CHAIN, 0, 2, 0.5, None, [7, 17], {13: "gamma is missing", 10.5: "that is one step too many", 1: "that is one step too few",
      4.5: "V is the maximum over actions, not their mean", 2: "V is the maximum, not the minimum", 3.5: "R is not discounted"}),
     (CHAIN, 0, 1, 0.5, None, [1, 11], "one step: R only"),
@@ -186,26 +188,29 @@ MISSING = "missing mass ends the episode: it is worth 0, no row is scaled to 1, 
     (CHAIN, 0, 1, 0.5, LEAF, [5, 15], "R + gamma times the leaf value of the state reached"),
     (CHAIN, 0, 2, 0.5, LEAF, [11, 21], "leaf values count once, where the tree is cut"), (CHAIN, 2, 1, 0.5, LEAF, [4, 14], ENDS),
     (CHAIN, 0, 3, 0.5, LEAF, [10.5, 20.5], ENDS), (CHAIN, 0, 5, 0.5, LEAF, [10.5, 20.5], ENDS),
-    (PAY_OR_WAIT, 0, 2, 0.5, ONE_LEAF, [1, 2], MISSING)])
-def test_forward_search_worked_by_hand(rollout_search, rows, s, depth, gamma, leaf, exact, hint):
+    (PAY_OR_WAIT, 0, 2, 0.5, ONE_LEAF, [1, 2], MISSING)]
+
+
+def test_forward_search_worked_by_hand(rollout_search):
     """In CHAIN, gamma 1/2, with action 1 below: depth 2 gives 1 + 12/2 = 7, depth 3 adds 14/4; leaf values 7, 8, 16, 50: depth
     1 gives 1 + 8/2, depth 2 gives 1 + 12/2 + 16/4. HALF: 1 + .5 * .5 * 8 = 3. FORK: .25 * 8 + .75 * 4 = 5."""
-    model = make(rollout_search, rows, *([3] if rows is CHAIN else []))
-    try:
-        Q = rollout_search.forward_search(model, s, depth, gamma, **({} if leaf is None else {"leaf_values": leaf}))
-    except ValueError as error:
-        require(False, f"forward_search from state {s}, depth {depth}, gamma {gamma}, refused: {error} ({hint})")
-    require(np.shape(Q) == np.shape(exact), f"forward_search gives Q (A,), one value for each action; here it gives {Q!r}")
-    require(close(Q, exact), f"{rows} (as (s, a): (r, p of next states)), from state {s}, depth {depth}, gamma {gamma}, leaf values "
-            f"{leaf}: Q should be {exact}, it is {numbers(Q)}: "
-            f"{hint.get(round(float(Q[0]), 6), 'R + gamma sum_s p(s|S,A) max_a Q(s,a)') if isinstance(hint, dict) else hint}")
+    for world, s, depth, gamma, leaf, exact, hint in LOOKAHEADS:
+        case = f"from state {s}, depth {depth}, gamma {gamma}, leaf values {0 if leaf is None else leaf}"
+        try:
+            Q = rollout_search.forward_search(make(rollout_search, world), s, depth, gamma, **({} if leaf is None else {"leaf_values": leaf}))
+        except ValueError as error:
+            require(False, f"{case}: refused, but {hint} ({error})")
+        require(np.shape(Q) == np.shape(exact), f"forward_search gives Q (A,), one value for each action; here it gives {Q!r}")
+        if isinstance(hint, dict):
+            hint = hint.get(round(float(Q[0]), 6), "R + gamma sum_s p(s|S,A) max_a Q(s,a)")
+        require(close(Q, exact), f"{case}: Q should be {exact}, it is {numbers(Q)}: {hint} [{world[0]}]")
 
 
 WHEN = "is every reward discounted by gamma for each step before it?"
 OWN = "does each episode earn its own rewards until it ends, and none after?"
 
 
-@pytest.mark.parametrize("rows, s, actions, horizon, gamma, exact, hint", [
+RETURNS = [             # world, state, action that the policy takes in states 0 to 3, horizon, gamma, Q, hint
     (CHAIN, 0, [0, 0, 0, 0], 10, 0.5, [3, 13], {3: "the first action is the asked one; the policy chooses only afterwards",
      20.5: "the asked action is taken once; afterwards the policy chooses", 17: "gamma is missing", 6.5: "the first reward is not discounted",
      12: "the reward of the step that ends the episode counts, too", 1: "the return is the sum of all rewards, not the last one",
@@ -216,21 +221,22 @@ OWN = "does each episode earn its own rewards until it ends, and none after?"
     (CHAIN, 0, [0, 0, 0, 0], 10, 1.0, [7, 17], WHEN), (CHAIN, 0, [0, 0, 0, 0], 10, 0.0, [1, 11], WHEN),
     (CHAIN, 1, [0, 0, 0, 0], 10, 0.5, [4, 14], "do all rollouts start in the state asked about?"), (CHAIN, 2, [0] * 4, 10, 0.5, [4, 14], OWN),
     *[(CHAIN, 0, [0] * 4, h, 0.5, [q, q + 10], f"{h} steps, the first one included") for h, q in ((1, 1), (2, 2), (3, 3))],
-    (SOON_OR_LATE, 0, [0] * 4, 20, 0.5, [1, 6], OWN), (SOON_OR_LATE_MISSING, 0, [0] * 4, 20, 0.5, [1, 6], "missing mass ends it; " + OWN)])
-def test_rollouts_worked_by_hand(rollout_search, rows, s, actions, horizon, gamma, exact, hint):
+    (SOON_OR_LATE, 0, [0] * 4, 20, 0.5, [1, 6], OWN), (MISSING_END, 0, [0] * 4, 20, 0.5, [1, 6], "missing mass ends it; " + OWN)]
+
+
+def test_rollouts_worked_by_hand(rollout_search):
     """Nothing is left to chance. CHAIN, gamma 1/2, action 0 below: 1 + 2/2 + 4/4 = 3 for action 0, 10 more for action 1.
     SOON_OR_LATE: 1, and 2 + 4/2 + 8/4 = 6; its state 3 is terminal, or the mass is missing."""
-    model = make(rollout_search, rows, *([] if rows is SOON_OR_LATE_MISSING else [3]))
-    policy = np.eye(2)[actions]
-    answer = rollout_search.rollout_search(model, s, policy, 3, horizon, gamma, 0)
-    require(len(answer) == 2 and all(np.shape(x) == (2,) for x in answer), "rollout_search gives two arrays (A,): Q and its "
-            f"standard error; here it gives {answer}")
-    Q, error = answer
-    where = f"{rows} (as (s, a): (r, p of next states)), from state {s}, a policy that takes the actions {actions}, horizon {horizon}, gamma {gamma}"
-    require(close(Q, exact), f"{where}: Q should be {exact}, it is {numbers(Q)}: "
-            f"{hint.get(round(float(Q[1]), 4), 'does the policy choose, and is every reward counted once?') if isinstance(hint, dict) else hint}")
-    require(close(error, [0, 0]), f"{where}: nothing varies, so the standard error should be 0; it is {numbers(error)}: is it that of "
-            "each action's own returns?")
+    for world, s, actions, horizon, gamma, exact, hint in RETURNS:
+        answer = rollout_search.rollout_search(make(rollout_search, world), s, np.eye(2)[actions], 3, horizon, gamma, 0)
+        require(len(answer) == 2 and all(np.shape(x) == (2,) for x in answer), "rollout_search gives two arrays (A,): Q and its "
+                f"standard error; here it gives {answer}")
+        case = f"from state {s}, a policy that takes the actions {actions} in states 0 to 3, horizon {horizon}, gamma {gamma}"
+        if isinstance(hint, dict):
+            hint = hint.get(round(float(answer[0][1]), 4), "does the policy choose, and is every reward counted once?")
+        require(close(answer[0], exact), f"{case}: Q should be {exact}, it is {numbers(answer[0])}: {hint} [{world[0]}]")
+        require(close(answer[1], [0, 0]), f"{case}: the standard error should be 0, as the 3 rollouts of each action do not vary; "
+                f"it is {numbers(answer[1])}: is n_rollouts per action, and the error that of each action's own returns? [{world[0]}]")
 
 
 def test_mean_and_standard_error_worked_by_hand(rollout_search):
