@@ -6,7 +6,7 @@ CHOOSE = "        actions = draw(sums, states, rng)           # A ~ pi(.|S)\n"
 BUGS = [
     ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def draw("),
     ("missing mass goes on", "self.ends[:, -1] = True", "pass", MODEL),
-    ("rows that lack mass are refused", "P.sum(axis=2) <= 1 + 1e-6", "abs(P.sum(axis=2) - 1) <= 1e-6", MODEL),
+    ("terminal states end nothing", "self.ends = terminal[self.successors]", "self.ends = np.zeros(self.successors.shape, bool)", MODEL),
     ("the caller's tables are overwritten", "P = np.array(P, float)", "P = np.asarray(P, float)", MODEL),
     ("lookahead averages over the actions", "return max([Q(s, a, d) for a in range(A)])",
      "return sum([Q(s, a, d) for a in range(A)]) / A", FORWARD),
