@@ -422,7 +422,7 @@ def test_inputs_are_left_unchanged(expectation_model, base_seed):
 # ---------------------------------------------------------------- networks
 
 def test_a_second_fit_starts_anew(expectation_model, base_seed):
-    """Other laws, units and places: R2 in 30 seeds of two programs at least 0.97."""
+    """Other laws, units and places: R2 in 30 seeds of two programs at least 0.999."""
     rng = np.random.default_rng([base_seed, 22])
     model = expectation_model.NeuralModel(1, 2, hidden=32, n_members=2, seed=base_seed)
     for time, place, unit, sign in [("first", 0.0, 1.0, 1), ("second", 500.0, 100.0, -1)]:
@@ -435,7 +435,7 @@ def test_a_second_fit_starts_anew(expectation_model, base_seed):
 
 
 def test_a_network_learns_the_mean(expectation_model, base_seed):
-    """Reward and change are 1 in every fourth row, else 0: the expectation is 1/4, the median and the likeliest are 0. (In 30 seeds off by at most 0.03.)"""
+    """Reward and change are 1 in every fourth row, else 0: the expectation is 1/4, the median and the likeliest are 0. (In 30 seeds off by at most 0.013.)"""
     c = (np.arange(400) % 4 == 0) + 0.0
     x = np.full((400, 1), 0.1)
     model = expectation_model.NeuralModel(1, 1, hidden=16, seed=base_seed)
@@ -475,8 +475,8 @@ def bumps(n, rng, low=-1, high=1, unit=(1.0, 1.0)):
 
 @pytest.mark.parametrize("unit", [(1, 1), (1024, 1 / 1024)])
 def test_ensemble_knows_where_the_data_are(expectation_model, base_seed, unit):
-    """Disagreement off the data against that on the data; in 30 seeds of two programs at least 6 times. It is measured in standard deviations of the
-    changes, so that units do not matter: on the data 0.02 to 0.2. Control: on the data it is not 3 times that on the data."""
+    """Disagreement off the data against that on the data; in 30 seeds of two programs 4.7 times or more, 9 on average. It is measured in standard deviations of the
+    changes, so that units do not matter: on the data 0.024 to 0.049. Control: other data of the same kind."""
     rng = np.random.default_rng([base_seed, 23])
     model = expectation_model.NeuralModel(2, 2, hidden=32, n_members=3, seed=base_seed).fit(*bumps(800, rng, unit=unit), n_steps=300)
     x, a, r, x_next = bumps(400, rng, unit=unit)
@@ -497,7 +497,7 @@ def test_ensemble_knows_where_the_data_are(expectation_model, base_seed, unit):
 
 def test_prediction_is_the_mean_of_the_members(expectation_model, base_seed):
     """The mean of M members varies, from seed to seed, by spread / sqrt(M - 1): here 16 members, so 0.26 spread. One of them would
-    vary by 1.03 spread. Measured with 8 seeds, in 30 repetitions of two programs: 0.2 to 0.33."""
+    vary by 1.03 spread. Measured with 8 seeds, in 30 repetitions of two programs: 0.19 to 0.33."""
     rng = np.random.default_rng([base_seed, 24])
     x = rng.normal(size=(200, 1))
     a, change = rng.integers(3, size=200), 50 * rng.normal(size=200)
@@ -593,8 +593,8 @@ def test_one_component_is_a_gaussian(one_dimension, base_seed):
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_samples_of_the_fork(forked, side, base_seed):
-    """For x0 < 0 (x0 > 0) 30 % (70 %) go up. In 30 seeds of two programs: share off by SHAREOFF at most; between the modes BETWEEN; standard
-    deviation within a mode SDRANGE; sampled rewards in a mode RSD or more."""
+    """For x0 < 0 (x0 > 0) 30 % (70 %) go up. In 30 seeds of two programs: share off by 0.045 at most
+    (standard deviation 0.022); between the modes 0.0005; standard deviation within a mode 0.087 to 0.135; correlation 0.21; rewards 0.95 or more."""
     rng = np.random.default_rng([base_seed, 16])
     x, a = beside_the_fork(4000, side, rng)
     rewards, x_next = forked.sample(x, a, rng)
@@ -607,7 +607,7 @@ def test_samples_of_the_fork(forked, side, base_seed):
     up, share = change[:, 0] > 0, 0.3 if side < 0 else 0.7
     agree = (up == (change[:, 1] > 0)).mean()
     require(agree > 0.98, f"{place}: the two features go together, but only in {agree:.2f} of the samples: one component is drawn for the whole row")
-    require(abs(up.mean() - share) < 0.18, f"{place}: {up.mean():.2f} of the samples go up, not {share}: is a component drawn for each row, by the weights, and do they depend on the state?")
+    require(abs(up.mean() - share) < 0.12, f"{place}: {up.mean():.2f} of the samples go up, not {share}: is a component drawn for each row, by the weights, and do they depend on the state?")
     agree = ((rewards > 3) == up).mean()
     require(agree > 0.9, f"{place}: up pays 5, down 1, but only {agree:.2f} of the samples have reward and next state of the same mode: they are drawn together")
     for mine, mode in [(up, 1), (~up, -1)]:
@@ -615,9 +615,9 @@ def test_samples_of_the_fork(forked, side, base_seed):
         require(noise[:, 2].std() > 0.9, f"{place}: within a mode, sampled rewards have the standard deviation {noise[:, 2].std():.2f}, not at least half of that of all rewards, 1.0")
         sd = noise[:, :2].std(axis=0)
         require(((sd > 0.05) & (sd < 0.18)).all(), f"{place}: within a mode the samples have the standard deviation {sd.round(3)} units, not 0.1 (noise for each row; sd, not variance)")
-        # One number of noise for all would give 1. Two components that share a mode gave up to 0.52 in 50 fits.
+        # One number of noise for all would give 1; two components that share a mode give some.
         correlation = np.abs(np.corrcoef(noise.T) - np.eye(3)).max()
-        require(correlation < 0.85, f"{place}: within a mode, the noise of reward and features is correlated ({correlation:.2f}): each number has its own noise")
+        require(correlation < 0.7, f"{place}: within a mode, the noise of reward and features is correlated ({correlation:.2f}): each number has its own noise")
 
 
 def test_mean_of_the_mixture_is_that_of_its_samples(forked, base_seed):
@@ -629,7 +629,7 @@ def test_mean_of_the_mixture_is_that_of_its_samples(forked, base_seed):
         off = abs((many - mean).mean()) / (many - mean).std() * math.sqrt(4000)
         require(off < 6, f"fork: predict says {mean.mean():.3g} for the {what} (where up is 1, down is -1), the mean of 4,000 samples is {many.mean():.3g} ({off:.0f} standard errors): the mean "
                 "of a mixture weighs all components by their weights")
-        require(abs(mean.mean() - truth) < 0.2, f"fork: predict says {mean.mean():.3g} for the {what} (where up is 1, down is -1), not about {truth}")
+        require(abs(mean.mean() - truth) < 0.24, f"fork: predict says {mean.mean():.3g} for the {what} (where up is 1, down is -1), not about {truth}")
 
 
 def require_entropy(model, law, rng, what):
@@ -646,7 +646,7 @@ def require_entropy(model, law, rng, what):
 
 
 def test_two_modes_within_half_a_nat(forked, gaussian, base_seed):
-    """Excess in 30 seeds of two programs 0.06 to 0.25. Control: one Gaussian."""
+    """Excess in 30 seeds of two programs 0.03 to 0.1. Control: one Gaussian."""
     rng = np.random.default_rng([base_seed, 19])
     require_entropy(forked, fork_law, rng, "fork with two modes, MixtureModel by default")
     with pytest.raises(failure):
@@ -654,7 +654,7 @@ def test_two_modes_within_half_a_nat(forked, gaussian, base_seed):
 
 
 def test_one_mode_within_half_a_nat(expectation_model, base_seed):
-    """Excess in 30 seeds of two programs 0.05 to 0.2. Control: a model that has learned nothing."""
+    """Excess in 30 seeds of two programs 0.02 to 0.17. Control: a model that has learned nothing."""
     rng = np.random.default_rng([base_seed, 20])
     x, a, r, x_next = one_mode_law(3500, rng)[0]
     model = expectation_model.MixtureModel(2, 2, seed=base_seed).fit(x, a, r, x_next)
