@@ -118,8 +118,9 @@ class Maze:
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if a layout is malformed, or if the goal is out of reach from a cell in which
-    the agent can be. Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
+    ValueError if the rows are not equally long, if there is not one S with a way to a goal, or
+    if later on a cell has no way to a goal that had one before (even if no agent gets there).
+    Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
     >>> maze.reset()
@@ -153,9 +154,9 @@ class Maze:
             if layout.count("S") != 1:
                 raise ValueError("each layout of a maze needs exactly one start S")
             distance = self.distances(layout)
-            # Where may an agent be in this layout? At S; and if it is the later one, in any of the
-            # `cells` of the first one, even if there is a wall now. It can walk out of that wall,
-            # so what counts is whether there is a way from the cells next to it.
+            # Where may an agent be in this layout? At S; and if it is the later one, in the `cells`
+            # from which there was a way before (to keep it simple, all of them), even if there is
+            # a wall now. It can walk out of that wall, so we look at the cells next to it.
             for s in [layout.index("S"), *cells]:
                 if not any(s2 in distance for s2 in self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
