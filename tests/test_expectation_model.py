@@ -1,7 +1,7 @@
 """Tests of expectation_model.py: by hand, exact checks, statistics of samples, learning, curves, bad input, our own figure.
 
 False alarms: about 60 comparisons at 5 standard errors or more (6e-7 each), and thresholds of learned models, beside
-which stands what 30 seeds of two independent programs gave: a right program fails this file in fewer than 1 of 5,000 runs.
+which stands what 25 to 30 seeds of two independent programs gave: a right program fails this file in fewer than 1 of 5,000 runs.
 """
 import math
 import random
@@ -431,7 +431,8 @@ def test_a_second_fit_starts_anew(expectation_model, base_seed):
         model.fit(x, a, change[:, 0] - 7 * unit, x + change, n_steps=300)
         rewards, predicted = model.predict(x, a)
         require_learned(f"NeuralModel, {time} fit (each from scratch)", x, x + change, predicted, 0.9)
-        require(r_squared(change[:, 0], rewards + 7 * unit) > 0.9, f"NeuralModel, {time} fit (each from scratch): R2 of the reward is {r_squared(change[:, 0], rewards + 7 * unit):.2f}")
+        require(r_squared(change[:, 0], rewards + 7 * unit) > 0.9, f"NeuralModel, {time} fit (each from scratch): R2 of the reward is {r_squared(change[:, 0], rewards + 7 * unit):.2f}, "
+                "not above 0.9. Is the output scaled back: times the standard deviation, plus the mean of the rewards?")
 
 
 def test_a_network_learns_the_mean(expectation_model, base_seed):
@@ -573,7 +574,7 @@ def test_density_integrates_to_one(one_dimension, K):
     grid = np.linspace(-54, 66, 12_001)
     p = np.exp(one_dimension[K].log_prob(np.full((12_001, 1), 0.3), np.zeros(12_001), grid[:, None]))
     total = p.sum() * (grid[1] - grid[0])
-    require(abs(total - 1) < 1e-3, f"the density exp(log_prob(x_next)) of a model with {K} component{'s' * (K > 1)} integrates to {total:.4f}, not 1: are the weights, the factor "
+    require(abs(total - 1) < 1e-3, f"the density exp(log_prob(x_next)) of a model with {K} component{'s' * (K > 1)} integrates to {total:.4g}, not 1: are the weights, the factor "
             "1 / (sd sqrt(2 pi)), the units of the data (log of the scale), and only the features in it?")
 
 
@@ -793,7 +794,7 @@ def claims_convergence(m, errors):
     require(-0.75 < slope < -0.3, f"the table's error falls as N^{slope:.2f}, not as 1 / sqrt(N)")
     require((np.abs(np.log(table / exact))[3:] < 0.6).all(), f"the table's errors are {table}, not about {exact}")
     require((np.abs(linear - plane)[3:] < 0.01).all(), f"the linear model's errors are {linear}, not {plane:.4f} in the end")
-    require(network[1] < table[1] and table[4] < network[4] < linear[4], f"N = 400: network {network[1]:.3f}, table {table[1]:.3f}; in the end {errors.mean(axis=0)[:, 4]}")
+    require(network[1] < table[1] and network[4] < 0.7 * linear[4], f"N = 400: network {network[1]:.3f}, table {table[1]:.3f}; in the end network {network[4]:.3f}, linear {linear[4]:.3f}")
 
 
 def claims_leap(m, rows):
