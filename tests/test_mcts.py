@@ -396,6 +396,7 @@ def test_every_step_of_every_simulation(mcts, base_seed, kind):
     more = {"leaf_value": {"leaf_value": V.get}, "rollout": {"rollout": lambda state, rng: policy[state]}}.get(kind, {})
     if kind.endswith("c"):
         more = {"c": c}
+    more["max_depth"] = 10**4                   # the replay knows of no cut: a long rollout must not meet one
     replay = Replay(model, "s0", 0.9, c, V.get if kind == "leaf_value" else None, policy if kind == "rollout" else None)
     root = mcts.mcts(model, "s0", 250, gamma=0.9, rng=base_seed, **more)
     replay.follow(root, 250, ("s0",))
@@ -414,7 +415,7 @@ def test_rollouts_are_uniform_over_the_actions(mcts, base_seed):
     """About 40 counts, by state and action before, each within 5 standard deviations (6e-7): 2e-5 in all."""
     model = random_table([base_seed, 2], end=0.15)
     replay = Replay(model, "s0", 1.0, 1.0)
-    replay.follow(mcts.mcts(model, "s0", 2000, c=1.0, rng=base_seed), 2000, ("s0",))
+    replay.follow(mcts.mcts(model, "s0", 2000, c=1.0, max_depth=10**4, rng=base_seed), 2000, ("s0",))
     for s, before in {key[:2] for key in replay.chosen}:
         counts = [replay.chosen[s, before, a] for a in model.actions(s)]
         mean = sum(counts) / len(counts)

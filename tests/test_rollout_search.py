@@ -685,9 +685,9 @@ def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
 
 def test_search_everywhere(ours, rollout_search, base_seed):
     """6 runs. RMS errors in exact standard errors: 1 +- 0.25 in a run, 0.1 in 6: 0.5 to 1.5. Values of acting at S, and
-    5 standard errors, from 60 other runs; at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better.
+    5 standard errors, from 240 other runs; at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better.
     Control: K in reverse order, and the other policy's."""
-    known = {"random": [(0.3355, 0.033), (0.3536, 0.001)], "sensible": [(0.310, 0.077), (0.5171, 0.0145)]}
+    known = {"random": [(0.3355, 0.033), (0.3536, 0.001)], "sensible": [(0.3109, 0.090), (0.5148, 0.020)]}
     results = {name: rollout_search.search_everywhere(rollout_search.POLICIES[name], 6, base_seed) for name in known}
 
     def check(name, errors, values):
