@@ -601,7 +601,7 @@ def test_own_world(ours, expectation_model):
 
 def claims(m, experiment, runs):
     """(what, number, least, most) of each panel. Measured: table 0.84 to 1.31, plane 0.005, network 0.52 and 0.31; a
-    Gaussian's share 0.34 (6 standard errors: 0.14), one stray landing counts several times; plan: standard error 0.03 at
+    Gaussian's share 0.34 (6 standard errors 0.14), one stray landing counts several times; plan: standard error 0.03 at
     N = 400, 0.0015 in the end; growth of the errors 7 and 6; disagreement 7.2 +- 1.5 (least of 12: 4.3), error 7."""
     mean = runs.mean(axis=0)
     if experiment == "convergence":
