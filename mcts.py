@@ -14,21 +14,19 @@ The equations
 
 What you will see, and why
     A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
-    cross: its random walks fall off, so the bridge looks bad, however many walks there are.
-    MCTS repeats first steps that went well, so more and more of its simulations cross. If c is
-    too small, it gives up the bridge after a few falls; if too large, it goes on falling. After a
-    real step, the part of the tree below the new state can be kept: it is as good as some more
-    simulations. Learned model, learned values and search together learn fastest.
+    cross: its random walks fall off, so the bridge looks bad, however many walks there are. MCTS
+    repeats first steps that went well, so more and more of its simulations cross. If c is too
+    small, it gives up the bridge after a few falls; if too large, it goes on falling. What the
+    tree knows about the next state can be kept. Model, values and search together learn fastest.
 
 Try: three changes of one line (the new line is shown), and the question that each answers
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
     self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
     return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
 
-Notation: s, a, r state, action, reward; G a return; i the number of an action in its node, so if
-the node offers the actions [1, 3], action 3 has i = 1. Left out on purpose: a learned policy that
-guides Select (as in AlphaGo); one node for a state that is reached on several ways.
-
+Notation: s, a, r a state, action, reward; G a return; i the number of an action in its node (if
+the actions are [1, 3], action 3 has i = 1). Left out on purpose: a learned policy that guides
+Select (as in AlphaGo); one node for a state that is reached on several ways.
 References: Kocsis & Szepesvari, Bandit based Monte-Carlo planning (2006): UCB1 in trees.
 Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -65,9 +63,8 @@ class GridWorld:
     rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
     slip    probability that chance replaces the action by a random one of those offered
-    States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left;
-    moves into walls or over the border are not offered. ValueError for malformed rows or slip.
-    If you copy it: Needs pick.
+    States are numbered row by row. Actions: 0 up, 1 right, 2 down, 3 left; those into walls or
+    over the border are not offered. ValueError for malformed rows or slip. Needs pick.
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1), world.step(1, 3, random.Random(0))
@@ -78,7 +75,7 @@ class GridWorld:
         # All rows as one text: the cell of state s is its letter number s.
         self.cells = "".join(rows)
         self.slip = slip
-        if (self.cells.count("S") != 1 or len({len(row) for row in rows}) > 1
+        if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or not set(self.cells) <= set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
         self.start = self.cells.index("S")
@@ -89,7 +86,7 @@ class GridWorld:
         for state in range(len(self.cells)):
             offered = {}
             for action in range(4):
-                # Up, right, down, left: which row y and which column x is entered?
+                # Row y and column x of the cell above, to the right, below, to the left.
                 y = state // width + [-1, 0, 1, 0][action]
                 x = state % width + [0, 1, 0, -1][action]
                 if 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#":
@@ -101,7 +98,6 @@ class GridWorld:
         return list(self.outcomes[state])
 
     def step(self, state, action, rng):
-        # Chance is drawn anew at every step, with the generator of the search.
         if rng.random() < self.slip:
             action = pick(self.actions(state), rng)
         return self.outcomes[state][action]
@@ -115,7 +111,7 @@ def pick(items, rng):
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
     # rng.random() is uniform in [0, 1). With n = 4, n * rng.random() is in [0, 4), and int() cuts
-    # it down to 0, 1, 2 or 3. Unlike choice(), random() is the same for Python's and NumPy's rng.
+    # it down to 0, 1, 2 or 3. (Generators of Python and NumPy differ in choice, not in random.)
     return items[int(n * rng.random())]
 
 
@@ -126,8 +122,7 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator; else a new one: rng is its seed, None means any."""
-    # Generators of Python and of NumPy have a method random; seeds have none.
+    """Returns rng if it is a generator; else a new one, with rng as its seed (None: any)."""
     if hasattr(rng, "random"):
         return rng
     # Python's own generator draws single numbers several times faster than NumPy's.
@@ -155,9 +150,8 @@ class Node:
         # Lists, not arrays: a single number of an array takes several times as long to read.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. With chance there can be several: "right" leads
-        # to the right, or after a slip to the left. The best action differs there, so each state
-        # gets a node of its own.
+        # children[i] = {state reached: its node}. Where chance plays a part, one action leads to
+        # several states; each has a node of its own, as the best action may differ there.
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -177,7 +171,7 @@ class Node:
 
     def update(self, i, G):
         """One more return of action i."""
-        # A NaN (not a number) would stay in Q for ever, and no action could be called the best.
+        # Otherwise a NaN would stay in Q for ever, and no action could be called the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. With returns 1, 2, 6 it goes
@@ -200,16 +194,14 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     rollout    rollout(state, rng) -> action, the slide's "fixed simulation policy"; None: random
     """
     G = 0.0
-    discount = 1.0
-    for _ in range(n_steps):
+    for k in range(n_steps):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
         # float(), as a reward in NumPy's float16 would make G a float16, which has 3 digits.
-        G += discount * float(reward)
+        G += gamma**k * float(reward)
         if terminated:
             break
-        discount *= gamma
     return G
 
 
@@ -218,20 +210,20 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated), from any state. It draws from rng only and
-                remembers nothing; a Gymnasium environment, which is in one state, will not do
+                (next_state, reward, terminated). It draws from rng only, and remembers nothing:
+                a Gymnasium environment, which can step only from where it is, will not do
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
-    root        a node to go on with. After a real step with action number i to next_state it is
-                root.children[i].get(next_state): its simulations need not be done again
+    root        None, or a node to go on with: after a real step with action number i to
+                next_state that is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
-    The root has state, actions, N and Q (arrays, 0 for untried actions), children[i] =
-    {next state: Node}, and best(rng). ValueError: numbers out of range, a root of another state
-    or other actions, a NaN reward, or a state without actions.
+    The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
+    children[i] = {next state: Node}. ValueError: numbers out of range, a root of another state or
+    with other actions, a NaN reward, a state without actions.
     Needs Node, rollout_return, pick, index_of_best, as_generator.
     States are hashable, and equal (==) in the same situation, or the tree does not find them
     again. Copies of an environment are not equal: use a key such as board.tobytes().
@@ -247,16 +239,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= c < math.inf):
         raise ValueError("need n_simulations and max_depth >= 1, gamma in [0, 1], finite c >= 0")
     rng = as_generator(rng)
-    actions = list(model.actions(state))
     if root is None:
-        root = Node(state, actions)
-    elif root.state != state or root.actions != actions:
+        root = Node(state, model.actions(state))
+    elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state!r}, or offers other actions")
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
-        # From the root down, as long as the state reached has a node. Each step asks the model
-        # anew, as the same action may lead elsewhere this time.
+        # From the root down, to a state s that has no node yet. Each step asks the model anew, as
+        # the same action may lead elsewhere this time.
         node = root
         path = []
         while True:
@@ -267,14 +258,14 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 break
             node = node.children[i][s]
 
-        # ---- Expand the search tree by one node, for the state s ----
-        # Only by one: most of the states that the rollout visits are never seen again.
+        # ---- Expand the search tree by one node, for s ----
+        # Only by one: most of the states in the rollout are never seen again.
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # What will still be earned from s on? After a terminal state nothing.
-        # `is not None`, as an object with a table in it may count as false while that is empty.
+        # G is what will still be earned from s on. (`is not None`: a leaf_value that is an object
+        # with an empty table may count as false.)
         if terminated:
             G = 0.0
         elif leaf_value is not None:
@@ -297,14 +288,14 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng=None):
-    """Slide "Simulation-based search": the root alone, by the equation Q = (1/K) sum of G.
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns, in a root without a tree.
 
     Needs Node, rollout_return, pick, index_of_best, as_generator.
     """
     rng = as_generator(rng)
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # Each action in turn, good or bad. After it all steps are random, whatever was seen.
+        # Each action in turn, good or bad. After it 99 random steps, whatever was seen.
         i = k % len(root.actions)
         s, G, terminated = model.step(state, root.actions[i], rng)
         if not terminated:
@@ -318,8 +309,7 @@ def flat_search(model, state, n_simulations, gamma, rng=None):
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), as mcts takes it.
 
-    actions    a function: actions(state) -> sequence of those that can be chosen there. What they
-               do has to be learned. Needs pick.
+    actions    a function: actions(state) -> sequence of those offered there. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -339,9 +329,7 @@ class CountModel:
 
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
-        # (If it stayed in s, as in Dyna-Q's model, it would look nearly as good as the best known
-        # action, which could still follow.) It is tried all the same: at first all is worth 0, and
-        # ties at random make a random walk; later, slips lead to it.
+        # It is tried all the same: at first as all is worth 0 and ties are random, later by slips.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -355,8 +343,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     model      None: it is learned. Or a known one, for example the world itself
     max_depth  1 is no search: each simulation is one imagined step, and the learned value there
     values     False: random rollouts in place of learned values
-    keep_tree  go on with the tree of the step before; only if the model is known, as the old
-               simulations of a learned model asked an older one
+    keep_tree  go on with the tree of the step before (made for a model that does not change)
     Returns the discounted return of each real episode (n_episodes,).
     """
     # Two streams of random numbers: more search must not change the luck in the real world.
@@ -382,8 +369,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) = Q of the best action, which the agent is going to take. It replaces the old
-            # V(s), which came from a model that knew less.
+            # V(s) is Q of the action that the agent takes. The old V(s) came from a poorer model.
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -458,20 +444,16 @@ def draw_curves(ax, lines, optimum, x, xlabel, ylabel, title):
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 
-# How many simulations: with 10 no bridge is crossed, with 3000 even that of 4 cells, mostly.
+# Numbers of simulations.
 SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 
 
 def crossing(search, length, seeds):
     """1 where the search, mcts or flat_search, crosses the bridge: (runs, len(SIMULATIONS))."""
     world = bridge(length)
-    crossed = np.zeros((len(seeds), len(SIMULATIONS)))
-    for run, seed in enumerate(seeds):
-        for k, n in enumerate(SIMULATIONS):
-            root = search(world, world.start, n, GAMMA, rng=seed)
-            # Action 1, to the right, leads onto the bridge. (If there are ties, best needs a seed.)
-            crossed[run, k] = root.best(seed) == 1
-    return crossed
+    # Action 1, to the right, leads onto the bridge. (best needs the seed for ties.)
+    return np.array([[search(world, world.start, n, GAMMA, rng=seed).best(seed) == 1
+                      for n in SIMULATIONS] for seed in seeds])
 
 
 def draw_crossing(ax, seeds):
@@ -549,8 +531,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
-    # One whole number per run, to seed it with. All methods get the same: the same luck. Where
-    # a run is a single episode, it is a matter of luck: four times as many runs.
+    # One whole number per run, to seed it with. All methods get the same: the same luck. A run of
+    # one episode is very much a matter of luck, so of these there are four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
