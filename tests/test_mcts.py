@@ -1,7 +1,6 @@
 """Tests of mcts.py: worked by hand, exact, statistics, learning, bad input; last what only our script has.
 
-Most look from outside: a model that writes down what it is asked shows how a search selects, expands, rolls out and
-updates.
+Most look from outside: a model writes down what it is asked, and so shows what a search does.
 """
 import math
 import random
@@ -36,7 +35,7 @@ class Table:
         require(state in self.outcomes, f"the model was asked to go on from {state!r}, where the episode is over")
         require(action in self.outcomes[state], f"the model was asked about action {action!r} in {state!r}, which "
                 f"offers {self.actions(state)}: is it an action of another state, or its index?")
-        require(len(self.log) < 200_000, "200,000 steps: does a simulation end where the model says so, and at max_depth?")
+        require(len(self.log) < 200_000, "endless steps: does a simulation end where the model says so?")
         results = self.outcomes[state][action]
         s2, r, end = results[int(rng.random() * len(results))]
         self.log.append((state, action, s2, r(len(self.log) + 1) if callable(r) else r, end))
@@ -116,9 +115,9 @@ def test_each_simulation_adds_a_node_and_each_pair_gets_the_return_from_its_own_
             todo += [child for child in node.children[0].values() if child.state != 3]
         require(list(found) == [0, 1, 2][:n + 1], f"{n} simulations of a chain of 3 states: the tree has nodes of "
                 f"{list(found)}, not {[0, 1, 2][:n + 1]}: it is expanded by one node in each simulation")
-        for s, exact in list(enumerate((7, 12, 16)))[:n]:
-            require(abs(found[s] - exact) < 1e-9, f"rewards 1, 4, 16, gamma 1/2, {n} simulations: Q of state {s} is "
-                    f"{found[s]:g}, the return from there on is {exact}")
+        exact = {0: 7, 1: 12, 2: 16}
+        require(all(abs(found[s] - exact[s]) < 1e-9 for s in list(found)[:n]), f"rewards 1, 4, 16, gamma 1/2, {n} "
+                f"simulations: Q of each state is {found}, the return from there on {exact} (0 where not yet tried)")
 
 
 def test_ucb1_worked_by_hand_and_an_earlier_tree_continued(mcts):
@@ -167,8 +166,7 @@ def test_leaf_value_replaces_the_rollout(mcts):
             (4, 4.75, "a rollout policy, too", {"rollout": lambda state, rng: "on"}),
             (4, 4.75, "an object that is falsy: ask `is not None`", {"leaf_value": Empty()}),
             (1, 1, "now both values are 0", {"leaf_value": lambda state: 0.0})):
-        settings = {"leaf_value": lambda state: Empty()(state), **settings}
-        q = float(mcts.mcts(chain([1, 2, 4]), 0, n, 0.5, rng=0, **settings).Q[0])
+        q = float(mcts.mcts(chain([1, 2, 4]), 0, n, 0.5, rng=0, **{"leaf_value": Empty().__call__, **settings}).Q[0])
         require(abs(q - exact) < 1e-9, f"rewards 1, 2, 4, gamma 1/2, leaf values 10 and 20 ({what}): Q after {n} "
                 f"simulations should be {exact}, it is {q:g}: the leaf is worth V of the state reached, discounted")
 
@@ -190,17 +188,16 @@ def test_the_rollout_policy_is_asked_with_the_state_it_is_in(mcts):
 def test_max_depth_cuts_a_simulation_after_so_many_steps(mcts):
     """Every step of an endless world pays 1: 50 simulations ask for 50 max_depth steps, also in a deeper tree, and
     return 1 + 1/2 + 1/4 + ... of as many. (With leaf values: see above.)"""
-    for depth in (1, 2, 13):
-        for older in (0, 20):
-            model = Table({"s": {a: [("s", 1.0, False)] for a in (0, 1)}})
-            root = mcts.mcts(model, "s", 300, gamma=0.5, max_depth=older, rng=0) if older else None
-            model.log.clear()
-            root = mcts.mcts(model, "s", 50, gamma=0.5, max_depth=depth, rng=0, root=root)
-            require(len(model.log) == 50 * depth, f"50 simulations with max_depth {depth}, in a tree of depth {older}: "
-                    f"{len(model.log)} steps of the model, not {50 * depth}: path and rollout count together")
-            exact = 2 - 2 * 0.5**depth
-            require(older or np.allclose(root.Q, exact, atol=1e-12), f"rewards of 1 for ever, gamma 1/2, max_depth "
-                    f"{depth}: Q is {rounded(root.Q)}, not {exact:.4g}: what follows the cut counts as 0")
+    for depth, older in ((1, 0), (2, 0), (13, 0), (1, 20), (2, 20), (13, 20)):
+        model = Table({"s": {a: [("s", 1.0, False)] for a in (0, 1)}})
+        root = mcts.mcts(model, "s", 300, gamma=0.5, max_depth=older, rng=0) if older else None
+        model.log.clear()
+        root = mcts.mcts(model, "s", 50, gamma=0.5, max_depth=depth, rng=0, root=root)
+        require(len(model.log) == 50 * depth, f"50 simulations with max_depth {depth}, in a tree of depth {older}: "
+                f"{len(model.log)} steps of the model, not {50 * depth}: path and rollout count together")
+        exact = 2 - 2 * 0.5**depth
+        require(older or np.allclose(root.Q, exact, atol=1e-12), f"rewards of 1, gamma 1/2, max_depth {depth}: "
+                f"Q is {rounded(root.Q)}, not {exact:.4g}: what follows the cut counts as 0")
 
 
 def test_gridworld_worked_by_hand(mcts):
@@ -234,14 +231,11 @@ def test_count_model_worked_by_hand(mcts):
             f"mcts in that model, gamma 1/2: Q is {Q}; go is worth at most 3 + 5/2, wait 0")
 
 
-class Copy(tuple):
-    """A state that compares equal to nothing else, such as a copied environment."""
-    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
-
-
 def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
     """States made anew in each step, 64 simulations: tuples are found again, and all but the first two simulations
     go through the nodes of the root's 2 actions; copies never are, and the tree stays one level deep."""
+    class Copy(tuple):
+        __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
     model = SimpleNamespace(actions=lambda state: range(2),
                             step=lambda state, action, rng: (kind([state[0] + 1]), 1.0, state[0] == 5))
     for kind, exact in ((tuple, 62), (Copy, 0)):
@@ -281,8 +275,8 @@ class Replay:
             require(self.steps, f"{name}: the episode is in {s} and not over, but the model was not asked further")
             asked, a, s2, r, end = self.steps.pop()
             where = f"{name}, step {len(path) + 1}, in {s}"
-            require(asked == s, f"{where}: the model was asked about {asked}, {a}; a simulation begins in the root's state, "
-                    "each step in the state reached")
+            require(asked == s, f"{where}: the model was asked about {asked}, {a}; a simulation begins in the root's "
+                    "state, each step in the state reached")
             path.append((key if in_tree else None, a, r))
             if in_tree:
                 self.check_selection(where, self.returns[key], a)
@@ -408,8 +402,7 @@ def test_count_model_draws_as_often_as_it_has_seen(mcts, base_seed):
     """Seen: 3 times (1, pays 0.5, goes on), twice (1, pays 2, ends), once (2, pays 2, goes on). 6,000 draws: 3,000
     +- 39, 2,000 +- 37, 1,000 +- 29; 5 standard deviations, 6 checks: 4e-6. Whole outcomes, no mixtures."""
     model, seen = mcts.CountModel(lambda state: [0, 1]), [(1, 0.5, False), (1, 2.0, True), (2, 2.0, False)]
-    for k in (0, 1, 0, 2, 0, 1):
-        s2, r, end = seen[k]
+    for s2, r, end in (seen[k] for k in (0, 1, 0, 2, 0, 1)):
         model.learn(0, 0, r, s2, end)
     model.learn(0, 1, 9.0, 9, False)
     for rng in (random.Random(base_seed), np.random.default_rng([base_seed, 5])):
@@ -421,32 +414,19 @@ def test_count_model_draws_as_often_as_it_has_seen(mcts, base_seed):
 
 # ---------------------------------------------------------------- what it is for: learning
 
-def optimal(table, state, gamma):
-    """{action: Q*} by value iteration."""
-    V = dict.fromkeys(table.outcomes, 0.0)
-    for _ in range(300):
-        Q = {s: {a: np.mean([r + gamma * (0 if end else V[s2]) for s2, r, end in results])
-                 for a, results in offers.items()} for s, offers in table.outcomes.items()}
-        V = {s: max(values.values()) for s, values in Q.items()}
-    return Q[state]
+def test_search_converges_to_the_value_of_the_best_policy(mcts, base_seed):
+    """Slippery bridge of 2, exact V* = 0.8123 (value iteration), 5,000 simulations: Q stays a little below, as some
+    try other ways. In 1,000 other searches V* - Q was 0.0203 +- 0.0040, 0.0085 to 0.0339; asked is 0 to 0.04.
+    Negative control: with 30 simulations V* - Q was 0.41 +- 0.03."""
+    world = mcts.GridWorld(["gS..G", "##xx#"], slip=0.1)
 
-
-def test_search_converges_to_dynamic_programming(mcts, base_seed):
-    """5 random stochastic models, gamma 0.7, 10,000 simulations: the root's largest Q against V*. In 200 others the
-    error was 0.017 +- 0.013, at most 0.074, and the action found at most 0.035 below the best; asked is 0.12 and 0.1.
-    Negative control: with 10 simulations 4 of 10 models pass on average, all 10 never did in 200 sets of 10."""
-    def check(n, n_models):
-        for k in range(n_models):
-            model = random_table([base_seed, 6, k], end=0.3)
-            exact, root = optimal(model, "s0", 0.7), mcts.mcts(model, "s0", n, gamma=0.7, c=1.0, rng=base_seed + k)
-            error, regret = abs(max(root.Q) - max(exact.values())), max(exact.values()) - exact[root.best()]
-            require(error < 0.12 and regret < 0.1, f"a stochastic model, {n} simulations: Q {tables(root)[1]}, exact "
-                    f"Q* (value iteration) {exact}, best() is {root.best()}: MCTS converges to it")
-    check(10_000, 5)
-    fails(check, 10, 10)
-
-
-LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
+    def check(n):
+        for k in range(3):
+            root = mcts.mcts(world, world.start, n, gamma=0.95, c=1.0, rng=3 * base_seed + k)
+            near(f"slippery bridge, V* = 0.8123, {n} simulations: the largest Q", max(root.Q), 0.7923, 0.02)
+            require(root.best() == 1, f"slippery bridge, {n} simulations, Q {tables(root)[1]}: best is to cross, 1")
+    check(5000)
+    fails(check, 30)
 
 
 def moves(board):
@@ -457,18 +437,19 @@ def move(board, i, rng):
     """A model of tic-tac-toe: X begins; a step is one player's move, which pays 1 if it wins."""
     mark = "XO"[board.count("X") - board.count("O")]
     board = board[:i] + mark + board[i + 1:]
-    won = any(board[i] == board[j] == board[k] == mark for i, j, k in LINES)
+    lines = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
+    won = any(board[i] == board[j] == board[k] == mark for i, j, k in lines)
     return board, float(won), won or "." not in board
 
 
 def move_and_answer(board, i, rng):
     """The same, but the answer of a perfect opponent is part of the step."""
-    board, won, over = move(board, i, rng)
-    if over:
-        return board, won, over
-    answers = perfect(board)[1]
-    board, lost, over = move(board, answers[int(rng.random() * len(answers))], rng)
-    return board, -lost, over
+    board, reward, over = move(board, i, rng)
+    if not over:
+        answers = perfect(board)[1]
+        board, won, over = move(board, answers[int(rng.random() * len(answers))], rng)
+        reward = -won
+    return board, reward, over
 
 
 @lru_cache(None)
@@ -549,8 +530,7 @@ def test_gridworld_refuses_malformed_rows(mcts):
 # ---------------------------------------------------------------- what only our own script has
 
 def test_exact_lines(mcts, ours):
-    for rows, slip, value in ((mcts.bridge(1), 0, 0.95), (mcts.bridge(4), 0, 0.95**4), (mcts.bridge(2), 0.1, 0.81233),
-                              (mcts.MAZE, 0.1, 0.56332)):
+    for rows, slip, value in ((mcts.bridge(4), 0, 0.95**4), (mcts.bridge(2), 0.1, 0.81233), (mcts.MAZE, 0.1, 0.56332)):
         world = mcts.GridWorld(rows, slip)
         near(f"{rows}, slip {slip}: V* of the start", mcts.optimal_values(world, 0.95)[1][world.start], value, 1e-5)
 
