@@ -123,6 +123,7 @@ def index_of_best(scores, rng):
 
 def as_generator(rng):
     """Returns rng if it is a generator; else a new one, with rng as its seed (None: any)."""
+    # Generators, of Python or of NumPy, have a method random; seeds have none.
     if hasattr(rng, "random"):
         return rng
     # Python's own generator draws single numbers several times faster than NumPy's.
@@ -189,10 +190,7 @@ class Node:
 # %% Algorithm: Monte-Carlo Tree Search
 
 def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
-    """Return of a simulated episode from `state` on, cut after n_steps. Needs pick.
-
-    rollout    rollout(state, rng) -> action, the slide's "fixed simulation policy"; None: random
-    """
+    """Return of an episode simulated from `state` on, of at most n_steps. Needs pick."""
     G = 0.0
     for k in range(n_steps):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
@@ -213,7 +211,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It draws from rng only, and remembers nothing:
                 a Gymnasium environment, which can step only from where it is, will not do
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+                follow counts as 0, or as leaf_value says
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node to go on with: after a real step with action number i to
@@ -246,8 +245,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
-        # From the root down, to a state s that has no node yet. Each step asks the model anew, as
-        # the same action may lead elsewhere this time.
+        # From the root down, to a state s that has no node yet (or the end). Each step asks the
+        # model anew, as the same action may lead elsewhere this time.
         node = root
         path = []
         while True:
@@ -288,14 +287,12 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng=None):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns, in a root without a tree.
-
-    Needs Node, rollout_return, pick, index_of_best, as_generator.
-    """
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Needs what mcts needs."""
     rng = as_generator(rng)
+    # This node alone: no others are added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # Each action in turn, good or bad. After it 99 random steps, whatever was seen.
+        # Each action in turn, good or bad; after it at most 99 random steps.
         i = k % len(root.actions)
         s, G, terminated = model.step(state, root.actions[i], rng)
         if not terminated:
@@ -329,7 +326,8 @@ class CountModel:
 
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
-        # It is tried all the same: at first as all is worth 0 and ties are random, later by slips.
+        # It gets tried all the same: at first all is worth 0, and ties at random make a random
+        # walk; later, slips lead to it. (Where nothing slips, add some random actions.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -377,7 +375,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # The part of the tree below the state reached (None if the search was never there).
+            # The part of the tree below the state reached, so that its simulations need not be
+            # done again. (None, which starts a new tree, if the search was never there.)
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -444,7 +443,6 @@ def draw_curves(ax, lines, optimum, x, xlabel, ylabel, title):
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 
-# Numbers of simulations.
 SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 
 
@@ -471,7 +469,7 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         # Only a wide bar has room for text.
         if n > 90:
-            ax.text(left + n / 2, step, f"{MOVES[action]} {n}", ha="center", va="center")
+            ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
         # Above this bar those of the next step: the function calls itself for the child.
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
@@ -483,7 +481,7 @@ def draw_tree(ax, seed):
     root = mcts(world, world.start, 1000, GAMMA, rng=seed)
     draw_bars(ax, root, left=0, step=1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
-           xlabel="simulations, of 1000", ylabel="step")
+           xlabel="visits, of 1000 simulations", ylabel="step")
     # Q stays below the exact Q*: it is the mean over all simulations, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
