@@ -12,7 +12,7 @@ The equations
     Select   untried actions first, then the largest UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The
              slide says only "according to Q"; UCB1 is the usual way, explained in Node.select
 
-What you will see, and why
+Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
     cross: its random walks fall off, so the bridge looks bad, however many walks there are. MCTS
     repeats first steps that went well, so more and more of its simulations cross. If c is too
@@ -192,14 +192,16 @@ class Node:
 def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode simulated from `state` on, of at most n_steps. Needs pick."""
     G = 0.0
-    for k in range(n_steps):
+    discount = 1.0
+    for _ in range(n_steps):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
         # float(), as a reward in NumPy's float16 would make G a float16, which has 3 digits.
-        G += gamma**k * float(reward)
+        G += discount * float(reward)
         if terminated:
             break
+        discount *= gamma
     return G
 
 
@@ -228,7 +230,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     again. Copies of an environment are not equal: use a key such as board.tobytes().
     Two players: let step make your move and then the opponent's answer. Or self-play: step makes
     one move and pays the player who made it. Then every second reward is the opponent's and counts
-    against you: write -gamma for gamma in the two lines marked "self-play".
+    against you: write -gamma for gamma in the two lines marked "self-play". (leaf_value(s) is what
+    the player expects whose turn it is in s.)
 
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
@@ -263,8 +266,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # G is what will still be earned from s on. (`is not None`: a leaf_value that is an object
-        # with an empty table may count as false.)
+        # G is what will still be earned from s on. (Why `is not None`? An object with an empty
+        # table in it may count as false.)
         if terminated:
             G = 0.0
         elif leaf_value is not None:
@@ -292,7 +295,7 @@ def flat_search(model, state, n_simulations, gamma, rng=None):
     # This node alone: no others are added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # Each action in turn, good or bad; after it at most 99 random steps.
+        # Each action in turn, good or bad; then a random walk, cut after 100 steps in all.
         i = k % len(root.actions)
         s, G, terminated = model.step(state, root.actions[i], rng)
         if not terminated:
@@ -430,7 +433,7 @@ def draw_curves(ax, lines, optimum, x, xlabel, ylabel, title):
     x = [str(number) for number in x]
     for name, color, style in zip(lines, [BLUE, GREEN, GREY, RED], ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
-        # The band: with a probability of 95 %, the mean of very many runs would be inside.
+        # The band, two standard errors: the mean of many more runs would lie in it, most likely.
         error = 2 * lines[name].std(axis=0) / math.sqrt(len(lines[name]))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -494,7 +497,7 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
     # From hardly any exploration to hardly anything else.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world is the model, and one episode is played: each array is a column (runs, 1).
+    # The world itself is the model. With one episode a run, each play returns a column (runs, 1).
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, optimal_values(world)[world.start],
@@ -529,8 +532,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
-    # One whole number per run, to seed it with. All methods get the same: the same luck. A run of
-    # one episode is very much a matter of luck, so of these there are four times as many.
+    # One whole number per run, to seed it with; each method gets the same ones, so the same luck.
+    # Panels in which a run is only one episode need more runs: four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
