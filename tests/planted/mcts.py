@@ -4,8 +4,8 @@ STOP = "if terminated or len(path) == max_depth or s not in node.children[i]:"
 
 BUGS = [
     ("backup without discount", "G = reward + gamma * G", "G = reward + G", MCTS),
-    ("every pair gets the root's return", "            G = reward + gamma * G  # self-play\n            node.update(i, G)", "            G = reward + gamma * G\n"
-     "        for node, i, reward in path:\n            node.update(i, G)", MCTS),
+    ("every pair gets the root's return", "            G = reward + gamma * G  # self-play\n            node.update(i, G)",
+     "            G = reward + gamma * G\n        for node, i, reward in path:\n            node.update(i, G)", MCTS),
     ("rollout discounted from the root on", "G = rollout_return(model, s,", "G = gamma**len(path) * rollout_return(model, s,", MCTS),
     ("terminal reward in the tree lost", "path.append((node, i, float(reward)))",
      "path.append((node, i, 0.0 if terminated else float(reward)))", MCTS),
