@@ -69,6 +69,8 @@ SLIP = 0.2
 GAMMA = 0.98
 # Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
+# The exact answers look 1, 2, ..., HORIZON steps ahead.
+DEPTHS = np.arange(1, HORIZON + 1)
 
 # Four colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
@@ -125,7 +127,7 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All its luck comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing (so say learned models)
+              episode ends with the probability that is missing, as in learned models
     R         (S, A) expected reward; every step from (s, a) pays exactly this
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
@@ -147,7 +149,7 @@ class TabularModel:
         # NaN >= 0 is False, so NaN is refused too. Rounding may lift a sum a bit above 1.
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
-            raise ValueError("need P (S, A, S) with rows of probabilities, R (S, A), terminal (S,)")
+            raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
         # Some tables go on after the end, and pay there. Here nothing comes after the end.
         P[terminal] = 0.0
         R[terminal] = 0.0
@@ -241,7 +243,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if not (0 <= state < S and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
-        raise ValueError("need state < S, n_rollouts and horizon >= 1, gamma in [0, 1], policy (S, A)")
+        raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in [0, 1], policy (S, A)")
     rng = np.random.default_rng(rng)                # a Generator comes back as it is
     # For sample_columns: sums[a][s]. The last action's sums, all 1, are never reached: left out.
     sums = policy.cumsum(axis=1).T[:-1]
@@ -292,7 +294,7 @@ def lookahead_values(policy=None, P=MODEL.P):
     kept; the tree computes it again wherever the state turns up. Given a policy: its values.
     """
     V = np.zeros((HORIZON + 1, len(P)))
-    for d in range(1, HORIZON + 1):
+    for d in DEPTHS:
         # P @ V is the sum over s', for all pairs at once: (S, A).
         Q = MODEL.R + GAMMA * (P @ V[d - 1])
         # max_a Q(s,a), or for a policy sum_a pi(a|s) Q(s,a).
@@ -308,7 +310,7 @@ OPTIMUM = V_EXACT[HORIZON, START]
 def count_nodes():
     """How many nodes a search tree of depth 0, 1, ... from each state has: (HORIZON + 1, S)."""
     nodes = np.ones_like(V_EXACT)
-    for d in range(1, HORIZON + 1):
+    for d in DEPTHS:
         # The state itself, and for each action the trees of all next states that are possible.
         below = (MODEL.P > 0) @ nodes[d - 1]        # (S, A); True counts as 1
         nodes[d] = 1 + below.sum(axis=1)
@@ -353,7 +355,7 @@ def show_depth(ax):
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
     ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    # In the corner below the curves there is room for the map, above them for the legend.
+    # Below the curves there is room for the map, above them for the legend.
     ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
             family="monospace", ha="right")
     ax.set_ylim(0, 1.7 * OPTIMUM)
@@ -366,7 +368,7 @@ def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
     # 1,000 rollouts for each of the 4 actions: with every step ahead, each has one step more.
-    ax.semilogy(4000 * np.arange(HORIZON + 1), "--", color=GREEN, label="4 x 1000 rollouts")
+    ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
 
@@ -398,7 +400,8 @@ def show_learned(ax, n_runs, seed):
     row("fewest samples: error of the deepest V", errors[:, 0, -1].mean(),
         f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
-        draw_band(ax, range(1, HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
+        draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
+    ax.set_ylim(0, 0.5 * OPTIMUM)
     finish(ax, "learned model: errors accumulate", "depth: steps looked ahead", "mean error of V")
 
 
@@ -429,7 +432,7 @@ def search_everywhere(policy, n_runs, seed):
             # An agent searches anew in every step, and does not always find the same winner. So it
             # is like a policy: acting[s, a] is the share of the searches in s that action a wins.
             acting = np.zeros_like(policy)
-            for s in np.repeat(CELLS, N_SEARCHES):
+            for s in np.repeat(CELLS, N_SEARCHES):              # each cell so many times
                 Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
                 # Ties are shared. With K = 1 often all four returns are 0, and argmax would always
                 # take the first action, "up": into the wall.
@@ -450,7 +453,7 @@ def show_rollouts(axes, i, name, n_runs, seed):
     # Theory: spread / sqrt(K). From the standard error for a large K, we get it for every K.
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
-    row(f"most rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
+    row(f"{name} policy, most rollouts: RMS error", errors[:, -1].mean(),
         f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
