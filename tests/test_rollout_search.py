@@ -3,6 +3,7 @@
 False alarms: the statistics (about 130 comparisons at 5 standard errors or more, two-sided 6e-7 each if normal; the
 skewed ones as stated beside them) fail a right program in fewer than 1 of 5,000 runs.
 """
+import functools
 import itertools
 import math
 import random
@@ -16,7 +17,7 @@ from conftest import require, require_names
 failure = pytest.fail.Exception
 
 
-# ---------------------------------------------------------------- worlds
+# ---------------------------------------------------------------- worlds, and exact answers
 
 def world(text, pairs, terminal=()):
     """What it is, P, R, terminal, from {(s, a): (reward, {next state: p})}. Missing mass ends the episode."""
@@ -67,8 +68,6 @@ def bridge(slip=0.2):
             R[s, a] += p * {"g": 0.4, "G": 1.0}.get(text[there], 0)
     return P, R, np.array([c in "gGx" for c in text])
 
-
-# ---------------------------------------------------------------- exact answers, and comparing
 
 def lookahead(P, R, terminal, gamma, depth, leaf=0.0):
     """Q (S, A) of the best behaviour over `depth` steps, by dynamic programming."""
@@ -126,10 +125,7 @@ def test_step_worked_by_hand(rollout_search):
 def test_mass_missing_in_a_row_ends_the_episode(rollout_search):
     """State 2 has a row of 0. Half of state 0's row is missing: seen among 400 draws (all alike: 1e-120)."""
     P, asked = np.array([[[0, 0.5, 0]], [[0, 1, 0]], [[0, 0, 0]]]), np.repeat([2, 0], [1, 400])
-    try:
-        model = rollout_search.TabularModel(P, np.full((3, 1), 3.0))
-    except ValueError as error:
-        require(False, f"rows of P may sum to less than 1 (with the rest, the episode ends): refused: {error}")
+    model = rollout_search.TabularModel(P, np.full((3, 1), 3.0))        # (rows of P may sum to less than 1)
     s2, r, end = [np.asarray(x) for x in model.step(asked, np.zeros(401, int), 0)]
     require(end[0] and (r == 3).all(), "a row of P that is all 0: the episode ends, after its reward 3; terminated is "
             f"{end[0]}, the reward is {r[0]}")
@@ -144,18 +140,15 @@ def test_mass_missing_in_a_row_ends_the_episode(rollout_search):
 def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
     """200 draws of rows 1/3 1/3 1/3, or 200 rollouts: the same seed or Generator, the same answer; another one, another
     answer. No global generator moves."""
-    model = rollout_search.TabularModel(np.full((3, 2, 3), 1 / 3), np.arange(6).reshape(3, 2))
+    model = rollout_search.TabularModel(np.full((3, 2, 3), 1 / 3), np.arange(6.0).reshape(3, 2))
     nought, policy = np.zeros(200, int), np.full((3, 2), 0.5)
     drawn = np.array(model.step(nought, nought, 7)[0])
     require(np.ptp(drawn) > 0, f"200 draws of [1/3, 1/3, 1/3] in one call are all {drawn[0]}: the likeliest state, or "
             "one random number for all?")
+    calls = {"step": lambda rng: model.step(nought, nought, rng)[0],
+             "rollout_search": lambda rng: rollout_search.rollout_search(model, 0, policy, 200, 9, 0.9, rng)}
     before = np.random.get_state()[1].copy(), random.getstate()
-    def step(rng):
-        return model.step(nought, nought, rng)[0]
-
-    def search(rng):
-        return rollout_search.rollout_search(model, 0, policy, 200, 9, 0.9, rng)
-    for what, call in (("step", step), ("rollout_search", search)):
+    for what, call in calls.items():
         for kind, seeded in (("seed", int), ("Generator", np.random.default_rng)):
             first, other, again = [np.array(call(seeded(k))) for k in (7, 8, 7)]
             require(close(first, again, 0), f"{what} with the same {kind} twice gives different answers: is all luck "
@@ -202,7 +195,6 @@ def test_forward_search_worked_by_hand(rollout_search):
 RETURNS = [             # world, state, action that the policy takes in states 0, 1, ..., horizon, gamma, Q, hint
     (CHAIN, 0, [0, 0, 0, 0], 1, 0.5, [1, 11], "one step: the asked action, not the policy's; R_1 is not discounted"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 1.0, [3, 13], "the asked action once, then the policy's; the sum of all rewards"),
-    (CHAIN, 0, [0, 0, 0, 0], 2, 0.0, [1, 11], "only the first reward is not discounted"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 0.5, [2, 12], "2 steps, the first one included; the second counts gamma times"),
     (CHAIN, 1, [0, 0, 0, 0], 9, 0.5, [4, 14], "does it start in the state asked about, does the last reward count?"),
     (CHAIN, 0, [0, 0, 0, 0], 9, 0.5, [3, 13], "the last reward counts; after the terminal state nothing does"),
@@ -219,11 +211,10 @@ def test_rollouts_worked_by_hand(rollout_search):
         answer = rollout_search.rollout_search(model, s, policy, 3, horizon, gamma, 0)
         require(len(answer) == 2 and all(np.shape(x) == (2,) for x in answer), "rollout_search gives two arrays (A,), "
                 f"Q and its standard error; here it gives {answer}")
-        Q, error = map(numbers, answer)
         case = f"from state {s}, pi takes actions {actions} in states 0, 1, ..., horizon {horizon}, gamma {gamma}"
-        require(close(Q, exact), f"{case}: Q should be {exact}, it is {Q}: {hint} [{text}]")
-        require(close(error, [0, 0]), f"{case}: the standard error should be 0, as the 3 rollouts of each action do "
-                f"not vary; it is {error}: is it that of each action's own returns? [{text}]")
+        require(close(answer[0], exact), f"{case}: Q should be {exact}, it is {numbers(answer[0])}: {hint} [{text}]")
+        require(close(answer[1], [0, 0]), f"{case}: the 3 rollouts of each action do not vary, so the standard error "
+                f"is 0, not {numbers(answer[1])}: is it that of each action's own returns? [{text}]")
 
 
 def test_mean_and_standard_error_worked_by_hand(rollout_search):
@@ -273,23 +264,19 @@ def test_forward_search_equals_dynamic_programming(rollout_search, base_seed):
 
 
 def test_inputs_are_unchanged_and_tables_copied(rollout_search):
-    """Read-only arrays everywhere; neither a search changes the model's answers, nor what the caller then does to his
-    own arrays of P, R, terminal."""
+    """Read-only arrays everywhere ("array is read-only": a function writes into what it was handed). Neither a search
+    changes the model's answers, nor what the caller then does to his own arrays of P, R, terminal."""
     tables = random_tables(3)
     policy, leaf, states, actions = np.full((5, 2), 0.5), np.ones(5), np.arange(40) % 5, np.arange(40) % 2
     for array in (*tables, policy, leaf, states, actions):
         array.flags.writeable = False
 
     def answers():
-        Q = rollout_search.forward_search(model, 0, 2, 0.9, leaf)
-        return np.concatenate([Q, *model.step(states, actions, 7)])
-    try:
-        model = rollout_search.TabularModel(*tables)
-        before = answers()
-        rollout_search.rollout_search(model, 0, policy, 5, 5, 0.9, 0)
-    except ValueError as error:
-        require("read-only" not in str(error), f"a function writes into an array that it was handed: {error}")
-        raise
+        drawn = np.concatenate(model.step(states, actions, 7))
+        return np.append(drawn, rollout_search.forward_search(model, 0, 2, 0.9, leaf))
+    model = rollout_search.TabularModel(*tables)
+    before = answers()
+    rollout_search.rollout_search(model, 0, policy, 5, 5, 0.9, 0)
     require(close(before, answers(), 0), "after a search the model gives other answers, with the same seed: does the "
             "search write into its tables?")
     for name, array in zip(("P", "R", "terminal"), tables):
@@ -321,14 +308,13 @@ def test_step_draws_the_next_state_from_P(rollout_search, base_seed):
         check(P[::-1])
 
 
-# All sorts of chance; state 4 is terminal.
 WORLD = np.array([[[0, .5, .3, 0, .2]] * 3, [[.3, 0, .5, .1, .1]] * 3, [[0, .5, 0, .4, .1]] * 3,
                   [[.4, .3, .1, .1, .1]] * 3, [[1.0, 0, 0, 0, 0]] * 3])
 POLICY = np.array([[0, .3, .7], [.2, .8, 0], [.5, 0, .5], [.1, .2, .7], [1.0, 0, 0]])
 
 
 def test_what_the_model_is_asked(rollout_search, base_seed):
-    """1,000 rollouts of 3 actions in WORLD from state 2, horizon 8: the log of calls. (Ended episodes may be asked on.)
+    """1,000 rollouts of 3 actions in WORLD (4 is terminal) from state 2, horizon 8. (Ended episodes may be asked on.)
     Shares of about 8,000 actions that follow the first within 5 standard errors of the policy: 12 checks."""
     log, generator = [], np.random.default_rng([base_seed, 1])
 
@@ -338,17 +324,15 @@ def test_what_the_model_is_asked(rollout_search, base_seed):
             require(rng is generator, f"model.step was handed {rng}, not the Generator that rollout_search was given")
             asked = np.array(states), np.array(actions)
             answer = super().step(states, actions, rng)
-            going_on = ~np.array(answer[2], bool)
-            log.append((*asked, np.array(answer[0])[going_on]))
+            log.append((*asked, np.array(answer[0])[~np.array(answer[2], bool)]))
             return answer
     model = Recorded(WORLD, np.ones((5, 3)), np.arange(5) == 4)
     rollout_search.rollout_search(model, 2, POLICY, 1000, 8, 0.9, generator)
     require(len(log) == 8, f"horizon 8: the model was asked {len(log)} times, not 8; a call is a step of all episodes")
     states, actions, there = log[0]
     require((states == 2).all(), f"a search from state 2: the first step is asked from {set(states.tolist())}")
-    times = np.bincount(actions)
-    require(close(times, [1000] * 3), "n_rollouts = 1000 is per action: the first call should ask 1,000 times for each "
-            f"of the actions 0, 1, 2; it asked {times} times")
+    require(close(np.bincount(actions), [1000] * 3), "n_rollouts = 1000 is per action: the first call should ask 1,000 "
+            f"times for each of the actions 0, 1, 2; it asked {np.bincount(actions)} times")
     counts = np.zeros((5, 3))
     for t, (states, actions, reached) in enumerate(log[1:], 1):
         there, asked = np.bincount(there, minlength=5)[:4], np.bincount(states, minlength=5)[:4]
@@ -357,11 +341,12 @@ def test_what_the_model_is_asked(rollout_search, base_seed):
         there = reached
         np.add.at(counts, (states, actions), 1)
     for s in range(4):
-        n = counts[s].sum()
+        n, shares = counts[s].sum(), counts[s] / counts[s].sum()
         bound = 5 * np.sqrt(POLICY[s] * (1 - POLICY[s]) / n) + 1e-12
-        require((abs(counts[s] / n - POLICY[s]) <= bound).all(), f"in state {s} the policy is {POLICY[s]}; of {n:.0f} "
-                f"actions taken there the shares were {numbers(counts[s] / n)}: is pi(a|S) asked in the state that the "
-                "episode is in, and drawn from for each one anew?")
+        require((abs(shares - POLICY[s]) <= bound).all(), f"in state {s} the policy is {POLICY[s]}; of {n:.0f} actions "
+                f"the shares were {numbers(shares)}: is pi(a|S) asked in each episode's own state, and drawn anew?")
+
+
 
 
 @pytest.mark.parametrize("k", range(3))
@@ -398,8 +383,7 @@ def test_forward_search_crosses_the_bridge_once_it_looks_far_enough(rollout_sear
     for depth in range(1, 7):
         Q = rollout_search.forward_search(model, START, depth, GAMMA)
         exact = lookahead(*bridge(), GAMMA, depth)[START]
-        require(close(Q, exact), f"the bridge, depth {depth}: Q of up, right, down, left is {numbers(Q)}, exact "
-                f"is {numbers(exact)}")
+        require(close(Q, exact), f"the bridge, depth {depth}: Q is {numbers(Q)}, exactly it is {numbers(exact)}")
         best.append(int(np.argmax(Q)))
     require(best[4] != DOWN == best[5], "to look 6 steps ahead is enough to go down to the bridge, 5 are not; the best "
             f"of up, right, down, left at depths 1 to 6 are {best}")
@@ -446,11 +430,11 @@ def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, bas
 P2, R2, T2 = np.full((2, 3, 2), 0.5), np.zeros((2, 3)), np.zeros(2, bool)
 
 
-def check_refused(call, good, bad):
-    """Each of the bad values {name: [value, ...]}, in place of the good one, gives a ValueError with a sentence."""
+def check_refused(call, bad):
+    """Each of the bad values {name: [value, ...]}, in place of a good one, gives a ValueError with a sentence."""
     for name, value in [(name, value) for name, values in bad.items() for value in values]:
         try:
-            answer = f"it was accepted: {call(**{**good, name: value})}"
+            answer = f"it was accepted: {call(**{name: value})}"
         except ValueError as error:
             answer = "" if len(str(error)) > 10 else f"the ValueError is no sentence: {error}"
         except Exception as error:
@@ -461,27 +445,29 @@ def check_refused(call, good, bad):
 
 def test_tabular_model_refuses_bad_tables(rollout_search):
     """Rows above 1, below 0 (also where mass is missing), NaN; then wrong shapes."""
-    rows = [np.tile(row, (2, 3, 1)) for row in ([1, 0.5], [1.5, -0.5], [0.5, -0.1], [np.nan, 0.5])]
-    check_refused(rollout_search.TabularModel, dict(P=P2, R=R2, terminal=T2), dict(
-        P=[*rows, P2[:, :, :1], np.full((2, 3, 3), 0.3), P2[0]],
-        R=[np.where(np.eye(2, 3) == 1, np.nan, 0), R2.T, R2[:, 0], R2[:, :2]],
-        terminal=[T2[:1], np.zeros(3, bool)]))
+    def model(P=P2, R=R2, terminal=T2):
+        return rollout_search.TabularModel(P, R, terminal)
+    rows = np.full((4, 2, 3, 2), 0.5)
+    rows[:, 0, 0] = [[1, 0.5], [1.5, -0.5], [0.5, -0.1], [np.nan, 0.5]]
+    check_refused(model, {"P": [*rows, P2[:, :, :1], np.full((2, 3, 3), 0.3), P2[0]],
+                          "R": [np.where(np.eye(2, 3) == 1, np.nan, 0), R2.T, R2[:, 0], R2[:, :2]],
+                          "terminal": [T2[:1], np.zeros(3, bool)]})
 
 
 def test_forward_search_refuses_bad_arguments(rollout_search):
-    good = dict(model=rollout_search.TabularModel(P2, R2, T2), state=0, depth=2, gamma=0.9)
-    check_refused(rollout_search.forward_search, good, dict(
-        state=[2, -1], depth=[0, -3, 1.5], gamma=[1.1, -0.1], leaf_values=[np.zeros(3), np.zeros(1), np.zeros((2, 3))]))
+    model = rollout_search.TabularModel(P2, R2, T2)
+    call = functools.partial(rollout_search.forward_search, model, state=0, depth=2, gamma=0.9)
+    check_refused(call, {"state": [2, -1], "depth": [0, -3, 1.5], "gamma": [1.1, -0.1],
+                         "leaf_values": [np.zeros(3), np.zeros(1), np.zeros((2, 3))]})
 
 
 def test_rollout_search_refuses_bad_arguments(rollout_search):
-    policy = np.full((2, 3), 1 / 3)
-    model = rollout_search.TabularModel(P2, R2, T2)
-    good = dict(model=model, state=0, policy=policy, n_rollouts=3, horizon=5, gamma=0.9, rng=0)
-    check_refused(rollout_search.rollout_search, good, dict(
-        state=[2, -1], n_rollouts=[0, -1], horizon=[0, -1], gamma=[1.1, -0.1],
-        policy=[0.9 * policy, 1.5 * policy, policy[0], np.full((2, 2), 0.5), np.full((3, 2), 0.5),
-                np.array([[2, -1, 0], [1, 0, 0]]), policy * np.nan]))
+    model, policy = rollout_search.TabularModel(P2, R2, T2), np.full((2, 3), 1 / 3)
+    call = functools.partial(rollout_search.rollout_search, model, state=0, policy=policy, n_rollouts=3, horizon=5,
+                             gamma=0.9, rng=0)
+    check_refused(call, {"state": [2, -1], "n_rollouts": [0, -1], "horizon": [0, -1], "gamma": [1.1, -0.1],
+                         "policy": [0.9 * policy, 1.5 * policy, policy[0], np.full((2, 2), 0.5), np.full((3, 2), 0.5),
+                                    np.array([[2, -1, 0], [1, 0, 0.0]]), policy * np.nan]})
 
 
 # ---------------------------------------------------------------- what only our own script has
@@ -499,7 +485,6 @@ def test_from_data_to_search(ours, rollout_search, expectation_model):
             f"value_iteration gives {V}, {Q}, forward_search {tree}, rollouts of the best policy {rollouts}")
 
 
-
 def test_world_and_exact_answers(ours, rollout_search):
     """bridge_model, lookahead_values, exact_returns and count_nodes against those of this file. A tree of depth 2 has 4
     nodes at S, and 4 below each next cell where one can act (up: 1, right: 2, down: 2, left: 1)."""
@@ -507,9 +492,8 @@ def test_world_and_exact_answers(ours, rollout_search):
     model = rs.bridge_model(BRIDGE, 0.2)
     require(close(model.P[CELLS], P[CELLS]) and close(model.R[CELLS], R[CELLS]) and close(model.terminal, terminal),
             "bridge_model makes another world of BRIDGE than the one these tests know")
-    for d in range(1, 31):
-        exact = lookahead(P, R, terminal, GAMMA, d).max(axis=1)
-        require(close(rs.V_EXACT[d, CELLS], exact[CELLS]), f"lookahead_values: V_{d}")
+    exact = [lookahead(P, R, terminal, GAMMA, depth).max(axis=1)[CELLS] for depth in range(1, 31)]
+    require(close(rs.V_EXACT[1:, CELLS], exact), "lookahead_values differs from dynamic programming")
     require(abs(rs.OPTIMUM - 0.540) < 1e-3, f"the optimum is 0.540, not {rs.OPTIMUM}")
     require(close(rs.search_trees(), rs.V_EXACT[1:7, START]), "search_trees differs from dynamic programming")
     require(close(rs.POLICIES["sensible"][CELLS], careless()[CELLS]), "SENSIBLE is not the shortest way to G")
@@ -548,11 +532,11 @@ def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
 def test_search_everywhere(ours, rollout_search, base_seed, name):
     """6 runs. RMS errors in exact standard errors: 1 +- 0.25 in a run, 0.1 in 6: 0.5 to 1.5. Values of acting at S, and
     5 standard errors, from 240 other runs: at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better;
-    the random one (0.139) gets better. Control: K in reverse order."""
+    the random one (0.139) gets better. Control: K in reverse order, and the value of the policy itself."""
     known = {"random": [(0.3355, 0.033), (0.3536, 0.001)], "sensible": [(0.3109, 0.090), (0.5148, 0.020)]}[name]
     policy = rollout_search.POLICIES[name]
     errors, values = rollout_search.search_everywhere(policy, 6, base_seed)
-    _, _, variance = rollout_search.exact_returns(policy)
+    itself, _, variance = rollout_search.exact_returns(policy)
 
     def check(errors, values):
         ratio = errors.mean(axis=0) / np.sqrt(variance.mean() / np.array([1, 4, 16, 64, 256]))
@@ -560,7 +544,7 @@ def test_search_everywhere(ours, rollout_search, base_seed, name):
         for v, (value, bound) in zip(values.mean(axis=0)[[0, -1]], known):
             require(abs(v - value) < bound, f"{name}, K = 1, then 256: acting earns {v:.4f}, not {value} +- {bound}")
     check(errors, values)
-    for wrong in ((errors[:, ::-1], values), (errors, values[:, ::-1])):
+    for wrong in ((errors[:, ::-1], values), (errors, 0 * values + itself)):
         with pytest.raises(failure):
             check(*wrong)
     one, _ = rollout_search.search_everywhere(policy, 1, base_seed)
@@ -584,5 +568,3 @@ def test_own_world_is_drawn_and_printed(ours, rollout_search, capsys):
         require(ax.get_title() and ax.get_xlabel() and ax.get_ylabel(), f"{ax.get_title()}: title or label is missing")
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     require(len(lines) == 7 and all(len(line) == 3 for line in lines), f"printed are {lines}, not 7 lines of 3 columns")
-    tree, exact = lines[1][1].strip(), f"{module.V_EXACT[4, module.START]:.4g}"
-    require(tree == exact == lines[1][2].split(":")[0], f"the tree's value, then the exact {exact}, not {lines[1]}")
