@@ -131,8 +131,8 @@ def test_mass_missing_in_a_row_ends_the_episode(rollout_search):
             f"{end[0]}, the reward is {r[0]}")
     require(s2[0] == 2, f"where missing mass ends the episode in state 2, the next state is 2 itself; it is {s2[0]}")
     s2, end = s2[1:], end[1:]
-    require(0 < end.sum() < 400, f"the row [0, 0.5, 0] lacks half: terminated in {end.sum()} of 400 draws, not in "
-            "about 200 (one random number for all?)")
+    require(0 < end.sum() < 400, "the row [0, 0.5, 0] lacks half, which ends the episode: terminated is True in "
+            f"{end.sum()} of 400 draws, not in about 200 (one random number for all, or the row scaled to 1?)")
     require((s2 == ~end).all(), "the row [0, 0.5, 0] goes on to state 1, or ends: then the next state is the state "
             f"itself, 0; going on led to {set(s2[~end].tolist())}, ending to {set(s2[end].tolist())}")
 
@@ -166,10 +166,10 @@ MISSING = "missing mass ends the episode: it is worth 0, no row is scaled to 1, 
 LOOKAHEADS = [          # world, state, depth, gamma, leaf values, Q, hint
     (CHAIN, 0, 1, 0.5, None, [1, 11], "one step: R only, not discounted"),
     (CHAIN, 0, 2, 0.0, None, [1, 11], "gamma = 0 is allowed: what follows counts gamma times, so not at all"),
-    (CHAIN, 0, 2, 1.0, None, [13, 23], "gamma = 1 is allowed; what follows is worth the best of the actions there"),
-    (CHAIN, 0, 2, 0.5, None, [7, 17], "R + gamma sum_s' p(s'|s,a) max_a' Q(s',a'); R itself is not discounted"),
+    (CHAIN, 0, 2, 1.0, None, [13, 23], "gamma = 1 is allowed; 2 steps: what follows is worth its best action"),
+    (CHAIN, 0, 3, 0.5, None, [10.5, 20.5], "R + gamma sum_s' p(s'|s,a) max_a' Q(s',a') in each of the 3 steps"),
     (CHAIN, 1, 2, 0.5, None, [9, 19], "does the search begin in the state that it is asked about?"),
-    (CHAIN, 2, 2, 0.5, None, [4, 14], ENDS),
+    (CHAIN, 0, 9, 0.5, None, [10.5, 20.5], ENDS),
     (PAY_OR_WAIT, 0, 4, 0.9, None, [1, 0.9], MISSING),
     (HALF, 0, 2, 0.5, None, [3], MISSING),
     (FORK, 0, 2, 1.0, None, [5], "the mean of what may follow, weighted with p"),
@@ -182,8 +182,8 @@ LOOKAHEADS = [          # world, state, depth, gamma, leaf values, Q, hint
 
 
 def test_forward_search_worked_by_hand(rollout_search):
-    """In CHAIN, gamma 1/2, action 1 below: depth 2 gives 1 + 12/2 = 7; with leaf values, depth 1 gives 1 + 8/2, depth 2
-    1 + 12/2 + 16/4. HALF: 1 + .5 * .5 * 8 = 3. FORK: .25 * 8 + .75 * 4 = 5."""
+    """In CHAIN, gamma 1/2, action 1 below: depth 3 gives 1 + 12/2 + 14/4 = 10.5; with leaf values, depth 1 gives 1 + 8/2,
+    depth 2 1 + 12/2 + 16/4. HALF: 1 + .5 * .5 * 8 = 3. FORK: .25 * 8 + .75 * 4 = 5."""
     for (text, *tables), s, depth, gamma, leaf, exact, hint in LOOKAHEADS:
         case = f"from state {s}, depth {depth}, gamma {gamma}, leaf values {leaf}"
         more = {} if leaf is None else {"leaf_values": np.array(leaf)}
@@ -196,7 +196,7 @@ RETURNS = [             # world, state, action that the policy takes in states 0
     (CHAIN, 0, [0, 0, 0, 0], 1, 0.5, [1, 11], "one step: the asked action, not the policy's; R_1 is not discounted"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 1.0, [3, 13], "the asked action once, then the policy's; the sum of all rewards"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 0.5, [2, 12], "2 steps, the first one included; the second counts gamma times"),
-    (CHAIN, 1, [0, 0, 0, 0], 9, 0.5, [4, 14], "does it start in the state asked about, does the last reward count?"),
+    (CHAIN, 1, [0, 0, 0, 0], 2, 0.5, [4, 14], "does it start in the state asked about, does the last reward count?"),
     (CHAIN, 0, [0, 0, 0, 0], 9, 0.5, [3, 13], "the last reward counts; after the terminal state nothing does"),
     (CHAIN, 0, [1, 0, 1, 0], 9, 0.5, [5.5, 15.5], "is the policy asked in the state that was reached?"),
     (SOON_OR_LATE, 0, [0, 0, 0], 9, 0.5, [1, 6], "each episode earns its own rewards until it ends, and none after"),
