@@ -182,8 +182,8 @@ LOOKAHEADS = [          # world, state, depth, gamma, leaf values, Q, hint
 
 
 def test_forward_search_worked_by_hand(rollout_search):
-    """In CHAIN, gamma 1/2, action 1 below: depth 3 gives 1 + 12/2 + 14/4 = 10.5; with leaf values, depth 1 gives 1 + 8/2,
-    depth 2 1 + 12/2 + 16/4. HALF: 1 + .5 * .5 * 8 = 3. FORK: .25 * 8 + .75 * 4 = 5."""
+    """In CHAIN, gamma 1/2, action 1 below: depth 3 gives 1 + 12/2 + 14/4 = 10.5; with leaf values, depth 1 gives
+    1 + 8/2, depth 2 1 + 12/2 + 16/4. HALF: 1 + .5 * .5 * 8 = 3. FORK: .25 * 8 + .75 * 4 = 5."""
     for (text, *tables), s, depth, gamma, leaf, exact, hint in LOOKAHEADS:
         case = f"from state {s}, depth {depth}, gamma {gamma}, leaf values {leaf}"
         more = {} if leaf is None else {"leaf_values": np.array(leaf)}
