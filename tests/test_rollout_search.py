@@ -486,8 +486,8 @@ def test_from_data_to_search(ours, rollout_search, expectation_model):
 
 
 def test_world_and_exact_answers(ours, rollout_search):
-    """bridge_model, lookahead_values, exact_returns and count_nodes against those of this file. A tree of depth 2 has 4
-    nodes at S, and 4 below each next cell where one can act (up: 1, right: 2, down: 2, left: 1)."""
+    """bridge_model, lookahead_values and count_nodes against those of this file. A tree of depth 1 has the start and 4
+    times 3 next cells. In 6 of these 12 one can act (up: 1, right: 2, down: 2, left: 1); 66 nodes are below them."""
     rs, (P, R, terminal) = rollout_search, bridge()
     model = rs.bridge_model(BRIDGE, 0.2)
     require(close(model.P[CELLS], P[CELLS]) and close(model.R[CELLS], R[CELLS]) and close(model.terminal, terminal),
@@ -495,15 +495,14 @@ def test_world_and_exact_answers(ours, rollout_search):
     exact = [lookahead(P, R, terminal, GAMMA, depth).max(axis=1)[CELLS] for depth in range(1, 31)]
     require(close(rs.V_EXACT[1:, CELLS], exact), "lookahead_values differs from dynamic programming")
     require(abs(rs.OPTIMUM - 0.540) < 1e-3, f"the optimum is 0.540, not {rs.OPTIMUM}")
-    require(close(rs.search_trees(), rs.V_EXACT[1:7, START]), "search_trees differs from dynamic programming")
     require(close(rs.POLICIES["sensible"][CELLS], careless()[CELLS]), "SENSIBLE is not the shortest way to G")
     for name, value in (("random", 0.139), ("sensible", 0.415)):
-        V, Q, variance = rs.exact_returns(rs.POLICIES[name])
-        exact = returns_of(P, R, terminal, rs.POLICIES[name], GAMMA, 30)
-        require(close([Q, variance], np.array(exact)[:, START]) and abs(V - value) < 1e-3,
-                f"exact_returns of the {name} policy: {V} (not {value}), {Q}, {variance}")
-    nodes = [rs.count_nodes(depth)[START] for depth in (1, 2, 6)]
-    require(nodes == [4, 28, 209_596], f"trees of depth 1, 2, 6 have 4, 28, 209,596 nodes; count_nodes says {nodes}")
+        policy = rs.POLICIES[name]
+        V = rs.lookahead_values(policy)[30, START]
+        exact = policy[START] @ returns_of(P, R, terminal, policy, GAMMA, 30)[0][START]
+        require(abs(V - exact) < 1e-9 and abs(V - value) < 1e-3, f"the {name} policy earns {exact}, not {V}")
+    nodes = rs.count_nodes()[[0, 1, 2, 6], START].tolist()
+    require(nodes == [1, 13, 79, 604_873], f"trees of depth 0, 1, 2, 6 have 1, 13, 79, 604,873 nodes, not {nodes}")
 
 
 def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
@@ -536,10 +535,11 @@ def test_search_everywhere(ours, rollout_search, base_seed, name):
     known = {"random": [(0.3355, 0.033), (0.3536, 0.001)], "sensible": [(0.3109, 0.090), (0.5148, 0.020)]}[name]
     policy = rollout_search.POLICIES[name]
     errors, values = rollout_search.search_everywhere(policy, 6, base_seed)
-    itself, _, variance = rollout_search.exact_returns(policy)
+    itself = rollout_search.lookahead_values(policy)[30, START]
+    _, variance = returns_of(*bridge(), policy, GAMMA, 30)
 
     def check(errors, values):
-        ratio = errors.mean(axis=0) / np.sqrt(variance.mean() / np.array([1, 4, 16, 64, 256]))
+        ratio = errors.mean(axis=0) / np.sqrt(variance[START].mean() / np.array([1, 4, 16, 64, 256]))
         require((abs(ratio - 1) < 0.5).all(), f"{name}: RMS errors are {numbers(ratio)} times spread / sqrt(K)")
         for v, (value, bound) in zip(values.mean(axis=0)[[0, -1]], known):
             require(abs(v - value) < bound, f"{name}, K = 1, then 256: acting earns {v:.4f}, not {value} +- {bound}")
@@ -555,10 +555,13 @@ def test_own_world_is_drawn_and_printed(ours, rollout_search, capsys):
     """A map of 5 x 9 in place of BRIDGE, a shallower tree, fewer rollouts."""
     rows = ["##xx#####", "gS...xxx#", "#.......G", "#.......#", "###xxx###"]
     arrows = ["##xx#####", "g>>>vxxx#", "#>>>>>>>G", "#^^^^^^^#", "###xxx###"]
-    settings = f"BRIDGE, SENSIBLE = {rows}, {arrows}\nTREE_DEPTH, K_ROLLOUTS, N_SEARCHES = 4, [1, 4, 16], 2\n"
     text = (ours / "rollout_search.py").read_text(encoding="utf-8")
+    for old, new in (("# %% Env", f"BRIDGE, SENSIBLE = {rows}, {arrows}\n# %% Env"), ("\nTREE_DEPTH = 6", "\nTREE_DEPTH = 4"),
+                     ("4**np.arange(5)", "4**np.arange(3)"), ("N_SEARCHES = 12", "N_SEARCHES = 2")):
+        require(text.count(old) == 1, f"{old!r} is not in the script once")
+        text = text.replace(old, new)
     module = types.ModuleType("own_world")
-    exec(text.replace("# %% Environment", settings + "# %% Environment", 1), module.__dict__)
+    exec(text, module.__dict__)
     figure, axes = module.plt.subplots(2, 3)
     module.run_all(axes, 1, 0)
     module.plt.close(figure)
