@@ -15,8 +15,8 @@ Run it: python rollout_search.py (7 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, as far as the big one is. But every further
     step makes its tree about nine times as large, and a rollout only one step longer.
-    In a learned model, the error of the values grows with depth, since every step asks the model
-    again, until most episodes are over.
+    In a learned model, the error of the values grows with depth, until most episodes are over:
+    every step asks the model again.
     Rollouts are right on average; with 4 times as many, the error is half. Acting on them improves
     the policy that they simulate, but need not make it the best: a random walker falls off the
     bridge, so its rollouts speak against the bridge, and more of them only do so more surely.
@@ -33,8 +33,7 @@ Notation
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
 Left out on purpose: growing the tree only where it pays (mcts.py), pruning, storing known states.
-References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10;
-    Tesauro & Galperin (1996), On-line policy improvement using Monte-Carlo search.
+References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
 # For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
@@ -51,8 +50,8 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall, . free. All around there must be
-# walls, drops or treasures, so that no step leaves the map.
+# S start, g small treasure, G big treasure, x drop, # wall, . free. A free cell must not be at the
+# border, where a step would leave the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
@@ -69,8 +68,6 @@ SLIP = 0.2
 GAMMA = 0.98
 # Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
-# The exact answers look 1, 2, ..., HORIZON steps ahead.
-DEPTHS = np.arange(1, HORIZON + 1)
 
 # Four colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
@@ -109,7 +106,7 @@ def bridge_model(maze, slip):
 # %% Algorithm: a model in tables, forward search, rollouts
 
 def sample_columns(sums, rows, rng):
-    """Draw a column from a table of probabilities, once for each row number in `rows` (K,).
+    """Draw a column from a table of probabilities, once for each row number in `rows` (N,).
 
     sums[c][row] is the probability of columns 0 to c of that row together. For example, the
     probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
@@ -170,7 +167,7 @@ class TabularModel:
         self.successors = np.column_stack([likely, np.arange(S * A) // A])
 
     def step(self, states, actions, rng):
-        """R, S' ~ model for K pairs at once: next_states, rewards, terminated, each (K,).
+        """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
 
         rng is a Generator or a seed. Where missing probability ends the episode, the next state is
         the state itself.
@@ -179,7 +176,7 @@ class TabularModel:
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]
         missing = columns == len(self.sums)         # u has reached all sums
-        # ravel() puts the rows of R one after the other: R[s, a] becomes number s * A + a.
+        # R.ravel() is R with its rows one after the other: (s, a) has number s * A + a there, too.
         return next_states, self.R.ravel()[rows], self.terminal[next_states] | missing
 
 
@@ -244,7 +241,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in [0, 1], policy (S, A)")
-    rng = np.random.default_rng(rng)                # a Generator comes back as it is
+    rng = np.random.default_rng(rng)                # from a seed; a Generator stays as it is
     # For sample_columns: sums[a][s]. The last action's sums, all 1, are never reached: left out.
     sums = policy.cumsum(axis=1).T[:-1]
 
@@ -285,6 +282,8 @@ MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
 # Where one can act: only there, P is not 0.
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
+# The exact answers look so many steps ahead.
+DEPTHS = np.arange(1, HORIZON + 1)
 
 
 def lookahead_values(policy=None, P=MODEL.P):
@@ -448,9 +447,10 @@ def show_rollouts(axes, i, name, n_runs, seed):
     errors_ax = axes[1, 0]
     values_ax = axes[1, 1 + i]
     policy = POLICIES[name]
-    # The same seed for both policies: no difference between them comes from another seed.
+    # With the same seed for both policies, no difference between them comes from the seed.
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: spread / sqrt(K). From the standard error for a large K, we get it for every K.
+    # Theory: spread / sqrt(K). So the standard error for a large K, times sqrt(large K / K), is
+    # that for K. (The mean is that of the four actions, as in `errors`.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
     row(f"{name} policy, most rollouts: RMS error", errors[:, -1].mean(),
