@@ -172,11 +172,11 @@ class TabularModel:
         rng is a Generator or a seed. Where missing probability ends the episode, the next state is
         the state itself.
         """
-        rows = np.asarray(states) * self.R.shape[1] + actions
+        rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]
         missing = columns == len(self.sums)         # u has reached all sums
-        # R.ravel() is R with its rows one after the other: (s, a) has number s * A + a there, too.
+        # R.ravel() is R with its rows one after the other: there, too, (s, a) is at s * A + a.
         return next_states, self.R.ravel()[rows], self.terminal[next_states] | missing
 
 
@@ -342,14 +342,14 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-# A tree of this depth has 600,000 nodes (see the next panel), and takes about a second.
+# A tree of this depth has 600,000 nodes (see the next panel), and takes half a second.
 TREE_DEPTH = 6
 
 
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    row("value at the start, deepest search tree", values[-1],
+    row(f"value at S, search tree of depth {TREE_DEPTH}", values[-1],
         f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
@@ -396,7 +396,7 @@ def errors_of_learned_models(n_runs, seed):
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    row("fewest samples: error of the deepest V", errors[:, 0, -1].mean(),
+    row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
         f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
@@ -419,9 +419,9 @@ for s in CELLS:
 
 
 def search_everywhere(policy, n_runs, seed):
-    """RMS error of Q at the start, and the value there of acting on rollouts, for each number K of
-    them: two arrays (n_runs, len(K_ROLLOUTS))."""
-    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the other steps.
+    """RMS error of Q at S, and the value at S of acting on rollouts, for each number K of them: two
+    arrays (n_runs, len(K_ROLLOUTS))."""
+    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the steps left.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -433,8 +433,8 @@ def search_everywhere(policy, n_runs, seed):
             acting = np.zeros_like(policy)
             for s in np.repeat(CELLS, N_SEARCHES):              # each cell so many times
                 Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                # Ties are shared. With K = 1 often all four returns are 0, and argmax would always
-                # take the first action, "up": into the wall.
+                # Ties are shared: True True False False becomes .5 .5 0 0. With K = 1 often all
+                # returns are 0, and argmax would always take the first action, "up".
                 best = Q == Q.max()
                 acting[s] += best / best.sum() / N_SEARCHES
                 if s == START:
@@ -450,18 +450,19 @@ def show_rollouts(axes, i, name, n_runs, seed):
     # With the same seed for both policies, no difference between them comes from the seed.
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: spread / sqrt(K). So the standard error for a large K, times sqrt(large K / K), is
-    # that for K. (The mean is that of the four actions, as in `errors`.)
+    # that for K. (The mean is that over the four actions, as in `errors`.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
-    row(f"{name} policy, most rollouts: RMS error", errors[:, -1].mean(),
+    row(f"{K_ROLLOUTS[-1]} rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
         f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
     finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
            "RMS error of Q at S (dots: theory)")
 
+    # Acting on the rollouts, against the policy that they simulate, and the best one.
     itself = lookahead_values(policy)[HORIZON, START]
-    row("    value of acting on them", values[:, -1].mean(),
+    row("    value at S of acting on them", values[:, -1].mean(),
         f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color=GREY, linestyle="-.", label=f"the policy itself: {itself:.3f}")
