@@ -1,4 +1,4 @@
-"""Choose an action by looking ahead in a model: with a whole search tree, or with sampled episodes.
+"""Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
     Forward search             forward_search; "expensive": count_nodes;
@@ -197,7 +197,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     # A depth of 1.5 would never count down to 0, and the search would not end.
     if not (0 <= state < S and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
-        raise ValueError("need state < S, a whole depth >= 1, gamma in [0, 1], leaf_values (S,)")
+        raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
     # Two functions that call each other: Q needs V of the next states, and V needs Q there.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
@@ -240,7 +240,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if not (0 <= state < S and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
-        raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in [0, 1], policy (S, A)")
+        raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)                # from a seed; a Generator stays as it is
     # For sample_columns: sums[a][s]. The last action's sums, all 1, are never reached: left out.
     sums = policy.cumsum(axis=1).T[:-1]
@@ -419,8 +419,8 @@ for s in CELLS:
 
 
 def search_everywhere(policy, n_runs, seed):
-    """RMS error of Q at S, and the value at S of acting on rollouts, for each number K of them: two
-    arrays (n_runs, len(K_ROLLOUTS))."""
+    """RMS error of Q at S, and the value at S of acting on rollouts, for each number K of them.
+    Both are arrays (n_runs, len(K_ROLLOUTS))."""
     # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the steps left.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
