@@ -24,8 +24,7 @@ class Table:
 
     def actions(self, state):
         offers = self.lists.get(state, [])
-        require(offers == list(self.outcomes.get(state, [])), f"the search changed the model's own list of actions in "
-                f"{state!r} to {offers}")
+        require(offers == list(self.outcomes.get(state, [])), f"the model's actions in {state!r} were changed: {offers}")
         return offers
 
     def step(self, state, action, rng):
@@ -298,7 +297,6 @@ class Replay:
                 self.returns[key][a].append(G)
 
     def follow(self, root, n, start=("s0",)):
-        """The next n simulations; then every node of the tree."""
         self.grow(start)
         self.steps = self.model.log[::-1]
         self.model.log.clear()
@@ -394,8 +392,7 @@ def test_gridworld_slips_as_often_as_it_says(mcts, base_seed):
         world, sure = mcts.GridWorld(rows, slip=slip), mcts.GridWorld(rows)
         leads_to = {sure.step(s, a, rng)[0]: a for a in world.actions(s)}
         counts = Counter(world.step(s, 1, rng)[0] for _ in range(4000))
-        what = (f"{rows}, slip {slip}: next states of 4,000 moves right from cell {s} (chance replaces the action by "
-                "one of those offered, each as likely, the chosen one included)")
+        what = f"{rows}, slip {slip} (to any action offered, the chosen one, too): 4,000 moves right from {s} led to"
         require(set(counts) == set(leads_to), f"{what}: {sorted(counts)}; it can lead to {sorted(leads_to)}")
         p = np.array([slip / len(leads_to) + (1 - slip) * (a == 1) for a in leads_to.values()])
         near(f"{what} {list(leads_to)}", [counts[s2] for s2 in leads_to], 4000 * p, 5 * np.sqrt(4000 * p * (1 - p)))
@@ -532,7 +529,13 @@ def test_gridworld_refuses_malformed_rows(mcts):
 
 # ---------------------------------------------------------------- what only our own script has
 
-def test_curve_of_crossing_and_exact_values(mcts, ours, base_seed):
+def test_exact_lines(mcts, ours):
+    for rows, slip, value in ((mcts.bridge(4), 0, 0.95**4), (mcts.bridge(2), 0.1, 0.81233), (mcts.MAZE, 0.1, 0.56332)):
+        world = mcts.GridWorld(rows, slip)
+        near(f"{rows}, slip {slip}: V* of the start", mcts.optimal_values(world, 0.95)[1][world.start], value, 1e-5)
+
+
+def test_curve_of_crossing(mcts, ours, base_seed):
     """Shares of runs that cross with 10, 30, ..., 3,000 simulations, from 100 to 3,000 others; 8 runs; binomial,
     5 standard deviations and 2: the likeliest false alarm, 4 where the share is 0.015, has 4e-6."""
     shares = {2: [0.134, 0.094, 1, 1, 1, 1], 3: [0.015, 0, 0, 0.945, 1, 1], 4: [0, 0, 0, 0, 0.063, 0.95],
@@ -547,9 +550,6 @@ def test_curve_of_crossing_and_exact_values(mcts, ours, base_seed):
     flat = mcts.crossing(mcts.flat_search, 2, seeds)
     check("flat", flat)
     fails(check, 2, flat)
-    for rows, slip, value in ((mcts.bridge(4), 0, 0.95**4), (mcts.bridge(2), 0.1, 0.81233), (mcts.MAZE, 0.1, 0.56332)):
-        world = mcts.GridWorld(rows, slip)
-        near(f"{rows}, slip {slip}: V* of the start", mcts.optimal_values(world, 0.95)[1][world.start], value, 1e-5)
 
 
 def test_curve_of_the_exploration_constant_and_of_a_kept_tree(mcts, ours, base_seed):
