@@ -24,7 +24,7 @@ class Table:
 
     def actions(self, state):
         offers = self.lists.get(state, [])
-        require(offers == list(self.outcomes.get(state, [])), f"the model's actions in {state!r} were changed: {offers}")
+        require(offers == list(self.outcomes.get(state, [])), f"the model's list of {state!r} was changed: {offers}")
         return offers
 
     def step(self, state, action, rng):
