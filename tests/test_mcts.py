@@ -1,7 +1,4 @@
-"""Tests of mcts.py: worked by hand, exact, statistics, learning, bad input; last what only our script has.
-
-Most look from outside: a model writes down what it is asked, and so shows what a search does.
-"""
+"""Tests of mcts.py: worked by hand, exact, statistics, learning, bad input; last what only our script has."""
 import math
 import random
 import re
@@ -27,8 +24,7 @@ class Table:
 
     def actions(self, state):
         offers = self.lists.get(state, [])
-        require(offers == list(self.outcomes.get(state, [])), f"the search changed the model's own list of actions in "
-                f"{state!r} to {offers}")
+        require(offers == list(self.outcomes.get(state, [])), f"the model's list of {state!r} was changed: {offers}")
         return offers
 
     def step(self, state, action, rng):
@@ -92,7 +88,7 @@ def test_the_names_of_the_contract_are_there(mcts):
 def test_a_return_is_the_discounted_sum_of_its_rewards(mcts):
     """Rewards 1, 4, 16 and gamma 1/2: 1 + 4/2 + 16/4 = 7, whether a rollout or the tree goes there. A chain of 100
     steps, the default max_depth, is followed to its end. 60 rewards of 2,000: as float16 their sum is infinite."""
-    hints = {21: "gamma is missing", 3.5: "the first reward is discounted too", 3: "the last reward is lost",
+    hints = {13: "no gamma in the update", 11: "no gamma in the rollout", 4: "too much gamma in the rollout",
              0: "was the episode cut before 100 steps?", math.inf: "make floats of NumPy's rewards"}
     cases = [([1, 4, 16], 0.5, n, 7) for n in (1, 2, 3, 10)]
     cases += [([3, 2, 1], 0.0, 5, 3), ([3, 2, 1], 1, 5, 6), ([0] * 99 + [1], 1.0, 1, 1)]
@@ -138,8 +134,7 @@ def test_q_is_the_mean_of_all_returns_and_best_the_action_of_highest_q_among_tho
     """Returns 1, 2, 6 in this order: their mean is 3. The bad action of before pays 0 and, at simulation 11 of 11, 50:
     Q = [25, 1], N = [2, 9]. Of 3 actions that pay -0.5, -1.5, -2.5 only 2 are tried: Q of the third is 0."""
     q = float(mcts.mcts(bandit(lambda n: (1.0, 2.0, 6.0)[n - 1]), "room", 3, rng=0).Q[0])
-    require(abs(q - 3) < 1e-9, f"Q after the returns 1, 2, 6 should be their mean, 3; it is {q:g}: "
-            + {6: "the last or the largest return", 9: "their sum"}.get(q, "Q + (G - Q) / N with N counted first?"))
+    require(abs(q - 3) < 1e-9, f"Q after the returns 1, 2, 6 is {q:g}, their mean is 3 (last and largest 6, sum 9)")
     root = mcts.mcts(bandit(lambda n: 50.0 * (n == 11), 1.0), "room", 11, c=1.0, rng=0)
     N, Q = tables(root)
     require(root.best() == "a", f"Q = {Q}, N = {N}: best() gives {root.best()!r}; the slide's output is the action of "
@@ -195,9 +190,8 @@ def test_max_depth_cuts_a_simulation_after_so_many_steps(mcts):
         root = mcts.mcts(model, "s", 50, gamma=0.5, max_depth=depth, rng=0, root=root)
         require(len(model.log) == 50 * depth, f"50 simulations with max_depth {depth}, in a tree of depth {older}: "
                 f"{len(model.log)} steps of the model, not {50 * depth}: path and rollout count together")
-        exact = 2 - 2 * 0.5**depth
-        require(older or np.allclose(root.Q, exact, atol=1e-12), f"rewards of 1, gamma 1/2, max_depth {depth}: "
-                f"Q is {rounded(root.Q)}, not {exact:.4g}: what follows the cut counts as 0")
+        require(older or np.allclose(root.Q, 2 - 2 * 0.5**depth, atol=1e-12), f"rewards of 1, gamma 1/2, max_depth "
+                f"{depth}: Q is {rounded(root.Q)}, not {2 - 2 * 0.5**depth:.4g}: what follows the cut counts as 0")
 
 
 def test_gridworld_worked_by_hand(mcts):
@@ -226,9 +220,17 @@ def test_count_model_worked_by_hand(mcts):
         found = tuple(model.step(s, a, rng))
         require(found == exact, "learned: (0, go, reward 3, next state 7, goes on), (7, go, reward 5, next state 0, "
                 f"ends); step({s}, {a!r}) gives {found}, it should be {exact}: a pair never tried ends with 0")
-    N, Q = tables(mcts.mcts(model, 0, 20, gamma=0.5, rng=0))
-    require(list(Q) == ["go", "wait"] and Q["go"] <= 5.5 and Q["wait"] == 0,
-            f"mcts in that model, gamma 1/2: Q is {Q}; go is worth at most 3 + 5/2, wait 0")
+
+
+def test_each_state_reached_has_a_node_of_its_own(mcts):
+    """A toss leads to heads or tails; 40 simulations see both (or else 1 in 2^39). The first to come makes the node."""
+    model = Table({"start": {"toss": [("heads", 0.0, False), ("tails", 0.0, False)]},
+                   "heads": {"say": [("end", 1.0, True)]}, "tails": {"say": [("end", 1.0, True)]}})
+    below = mcts.mcts(model, "start", 40, rng=0).children[0]
+    seen = dict(Counter(s2 for _, a, s2, *_ in model.log if a == "toss"))
+    found = {s: int(np.sum(node.N)) + 1 for s, node in below.items()}
+    require(len(seen) == 2 and found == seen, f"40 tosses led to {seen}; visits of the nodes below, with the one that "
+            f"made them, are {found}: chance is drawn anew, and each state reached has a node of its own")
 
 
 def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
@@ -295,7 +297,6 @@ class Replay:
                 self.returns[key][a].append(G)
 
     def follow(self, root, n, start=("s0",)):
-        """The next n simulations; then every node of the tree."""
         self.grow(start)
         self.steps = self.model.log[::-1]
         self.model.log.clear()
@@ -391,8 +392,7 @@ def test_gridworld_slips_as_often_as_it_says(mcts, base_seed):
         world, sure = mcts.GridWorld(rows, slip=slip), mcts.GridWorld(rows)
         leads_to = {sure.step(s, a, rng)[0]: a for a in world.actions(s)}
         counts = Counter(world.step(s, 1, rng)[0] for _ in range(4000))
-        what = (f"{rows}, slip {slip}: next states of 4,000 moves right from cell {s} (chance replaces the action by "
-                "one of those offered, each as likely, the chosen one included)")
+        what = f"{rows}, slip {slip} (to any action offered, the chosen one, too): 4,000 moves right from {s} led to"
         require(set(counts) == set(leads_to), f"{what}: {sorted(counts)}; it can lead to {sorted(leads_to)}")
         p = np.array([slip / len(leads_to) + (1 - slip) * (a == 1) for a in leads_to.values()])
         near(f"{what} {list(leads_to)}", [counts[s2] for s2 in leads_to], 4000 * p, 5 * np.sqrt(4000 * p * (1 - p)))
