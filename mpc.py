@@ -8,7 +8,7 @@ The slides, and where they are in this file
     "The more you replan ...", "shorter horizons", "even random sampling"  show_replanning
 The equations
     model  minimize the sum of |p(s, a) - s'|^2 over D by the weights of the model p
-    plan   maximize the sum of rewards along s1 = p(s0, a0), s2 = p(s1, a1), ... by the actions a
+    plan   maximize the sum of rewards along s1 = p(s0, a0), s2 = p(s1, a1), ... by the actions
 Run it: python mpc.py (8 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy has never been, and there its model guesses.
     System identification works: three unknown numbers of physics are the same in all places.
@@ -17,16 +17,16 @@ Run it: python mpc.py (8 seconds). What you will see, and why
     If you replan at every step, a short horizon is better, and even random plans are not bad.
 Try: change one number in the experiments
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
-    HORIZON = 3                     Can the horizon of v1.5 be too short?
-    n_candidates=5000 in OPEN_LOOP  Does a longer search save v0.5?
+    n_iterations=100 in OPEN_LOOP   Does a longer search save v0.5?
+    horizon=3 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
-    s, a, s'   state, action, next state: arrays (ds,), (da,), (ds,). D is a list of (s, a, s')
-    actions    a plan: H actions (H, da), where H is the horizon; sequences: N plans (N, H, da)
-    states, actions, next_states   in a model: N at once, arrays (N, ds), (N, da), (N, ds)
+    s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
+              N at once: states (N, ds), actions (N, da), next_states (N, ds)
+    H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
 Left out on purpose: learning the reward (it is known here), and chance.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
-# What "uv run mpc.py" has to install:
+# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -41,9 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings: colours that colour-blind readers can tell apart. Others stand with the experiments
-
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
-
 
 # %% Environment: a point mass, and a hill between start and goal
 
@@ -56,7 +54,6 @@ class PointMass:
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
     reset and step are Gymnasium's. dynamics and reward take N states at once.
-
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -76,7 +73,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """The three forces that gain, drag and strength multiply: an array (3, N, 2)."""
+        """What gain, drag and strength multiply: our force, friction and push, (3, N, 2)."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -121,7 +118,6 @@ class NeuralDynamics:
     again, with the old data and the new. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of other shapes, and if predict comes before
     fit or is given a single state (ds,).
-
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -134,9 +130,8 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n inputs of size 1, times weights of size 1 / sqrt(n), has size 1 again.
-            # Larger sums would push tanh to -1 or 1, where it is flat: nothing could be learned.
-            # float32 takes half the time of float64, and its 7 digits are enough.
+            # A sum of n inputs of size 1, times weights of size 1 / sqrt(n), has size 1 again:
+            # there tanh is not flat, and can learn. float32 takes half the time of float64.
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -179,10 +174,10 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent that keeps two running means for each weight, of its gradients g
-        # and of g^2. (The original also corrects them for their start at 0: we do without.)
-        g_mean = [0.0] * len(self.weights)
-        g2_mean = [0.0] * len(self.weights)
+        # Adam: gradient descent with two running means, of the gradients g of each weight and of
+        # g^2. (The original also corrects them for their start at 0; we do without.)
+        g_mean = [0.0] * 6
+        g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
             # The steps shrink to 0 during the fit, or the weights would tremble to the end.
             step_size = 0.005 * (1 - epoch / n_epochs)
@@ -190,12 +185,12 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean forgets: each new g counts 1/10, what was before 9/10. So it
-                    # smooths out that gradients of small batches jump about.
+                    # A running mean moves a tenth of the way to each new g. So it smooths out
+                    # that the gradients of small batches jump about.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root is the usual size of g. Divided by it, weights with small gradients
-                    # move as far as others. (1e-8, in case all were 0.)
+                    # The root of the second is the usual size of g. Divided by it, weights with
+                    # small gradients move as far as others. (1e-8: never divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -212,10 +207,9 @@ class NeuralDynamics:
 
 
 class PhysicalModel:
-    """System identification: the form of the dynamics is known, its three numbers are fitted.
+    """System identification: the form of PointMass's dynamics is known, theta is fitted.
 
-    Slide "Planning v0.5". The form is env.dynamics; fit and predict are as in NeuralDynamics.
-
+    Slide "Planning v0.5". fit and predict are as in NeuralDynamics.
     >>> env = PointMass(theta=(2.0, 1.0, 5.0))
     >>> s, a = np.array([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, -1.0, 1.0]]), np.array([[1.0, 0.0]] * 2)
     >>> PhysicalModel(env).fit(s, a, env.dynamics(s, a)).theta.round(3)
@@ -229,7 +223,7 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
         # this is linear regression, with one row for each example and direction, 2N rows.
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
-        b = (next_states - states)[:, 2:].reshape(-1) / self.env.dt         # (2N,)
+        b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
 
@@ -260,7 +254,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action, numbers or arrays (da,), as two arrays of floats (da,)."""
-    # Floats, because sums of small integers may not fit: in int8 all ends at 127.
+    # Floats: some environments have bounds of a type of integers in which sums may not fit.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
@@ -275,10 +269,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean is of no use here: it is there
-    because cem has it. ValueError if the horizon is below 1, the bounds are wrong or no return is
-    finite. Needs imagined_returns, float_bounds.
-
+    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: only because cem has it.
+    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -301,7 +294,6 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
-
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -312,21 +304,20 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     if not 2 <= n_elites <= n_candidates:
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
-        mean = (low + high) / 2         # (da,): the same at each of the H steps
-    # Around a mean outside the bounds, nearly all candidates would be cut to the same bound: all
-    # equally good, and nothing to choose from.
+        mean = (low + high) / 2                                     # (da,): the same at all steps
+    # Around a mean outside the bounds nearly all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # The first search is wide: from the middle, each bound is one standard deviation away.
-    spread = (high - low) / 2           # (da,) too; after the first search mean, spread are (H, da)
+    spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
-        best = np.argsort(-returns)[:n_elites]
+        elites = sequences[np.argsort(-returns)[:n_elites]]
         # The next search is near the elites where they agree (say, on the first action), as their
         # spread is small there, and wide where they differ.
-        mean = sequences[best].mean(axis=0)
-        spread = sequences[best].std(axis=0)
+        mean = elites.mean(axis=0)                                  # (H, da)
+        spread = elites.std(axis=0)                                 # (H, da)
     # Rounding can put the mean of numbers that all equal a bound a little beyond it.
     return np.clip(mean, low, high)
 
@@ -334,15 +325,13 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
 # %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
 
 def first_state(env):
-    """Begin an episode."""
+    """Begin an episode: its first state (ds,), a copy."""
     return np.array(env.reset()[0], float)
 
 
 def execute(env, state, actions, D):
     """Take the actions, from `state` on, until the episode ends; append each (s, a, s') to D.
-
-    Returns the sum of rewards, the state reached and whether the episode is over.
-    """
+    Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
         # Copies of what goes in and comes out. Some environments return the same array each time
@@ -363,16 +352,14 @@ def execute(env, state, actions, D):
 
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
-
-    Returns D, the bounds low, high (da,), and the Generator that the planner is to use.
-    """
-    # Environment, base policy and planner each get random numbers of their own. With one stream for
-    # all, a planner that draws more of them would also change the luck of the rest.
+    Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
+    # Environment, base policy and planner each draw from a Generator of their own. With one for
+    # all, a planner that draws more numbers would also change the luck of the rest.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # The environment is seeded once. If each episode began with the seed, all would be the same.
+    # Here the environment is seeded, once. If each episode were, all would have the same luck.
     env.reset(seed=int(rng.integers(2**31)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -384,7 +371,7 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2."""
-    # Three arrays: the states, actions and next states of all transitions.
+    # Three arrays: the states, the actions and the next states of all transitions.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
 
@@ -399,7 +386,6 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     plan      cem or random_shooting; all further settings go there: horizon, n_candidates, ...
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
-
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
     >>> actions.shape, total > -60              # whoever stays at the start gets about -130
@@ -409,12 +395,12 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions (through the model: here pi_0 has no part any more).
-    # The best return in the model is where pi_0 never came, as the rewards are higher there, and
-    # where the model errs in the plan's favour. So the plan leaves the data.
+    # (3) plan to choose actions, through the model: pi_0 has no part any more. The best plan leads
+    # to where rewards are higher than pi_0 ever got, and to where the model errs in its favour. So
+    # it leaves the data.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Then execute them. v0.5 learns nothing from it: the new data go into a list of no use.
+    # Execute them. v0.5 learns nothing from it: the new data go into a list that is forgotten.
     total, _, _ = execute(env, state, actions, [])
     return total, actions
 
@@ -424,7 +410,6 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
 
     Arguments and errors as planning_v05's. Returns the returns (n_rounds,) and D. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
-
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
     >>> returns.shape, len(D)                                   # (2 + 3) episodes of 5 steps
@@ -454,7 +439,6 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     the plan has fewer). Returns the returns (n_rounds,), D, and the plans of the last episode: a
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
     Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
-
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
@@ -473,8 +457,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
         mean = None
         over = False
         while not over:
-            # (3) plan to choose actions; new: from the state really reached, again and again. Near
-            # the end a plan reaches beyond the episode, but that part is never executed.
+            # (3) plan to choose actions; new: from the state really reached, again and again. (At
+            # the end the plan is longer than the episode. The rest of it is never executed.)
             actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, mean=mean,
                            **settings)
             plans.append((state, actions))
@@ -482,10 +466,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan: most of it is still right, so a
-            # few candidates are enough. np.roll moves it to the front, as the actions before it
-            # are done. Behind it comes mid-range, from where no action is far. (Not 0: for bounds
-            # of 2 and 4 that is no action.)
+            # The next search starts from the rest of this plan, as most of it is still right.
+            # np.roll moves it to the front, and what is done to the end. That becomes mid-range,
+            # from where no action is far. (Not 0: with bounds of 2 and 4 that is no action.)
             mean = np.roll(actions, -replan_every, axis=0)
             mean[-replan_every:] = (low + high) / 2
             # (6) new: go to (3), or every N steps to (2). Here N is one episode.
@@ -496,33 +479,27 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
 
 
 # %% What the experiments and panels below share
-
-# The world of all experiments.
 WORLD = PointMass()
 # Episodes of the base policy: enough to know the surroundings of the start well.
 N_BASE = 10
-# v0.5 and v1.0 are "open loop": they commit to one plan for the whole episode of 30 steps. So
-# they search long for it: 10 times 500 sequences.
+# v0.5 and v1.0 are "open loop": they commit to one plan for the whole episode of 30 steps. So they
+# search long for it: 10 times 500 sequences (see cem).
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
-# v1.5 is "closed loop": it plans again at every step, so it searches little: 3 times 100 sequences,
-# of only 8 actions. These lead from the start to below the hill: shorter plans do not see that
-# the detour pays.
+# v1.5 is "closed loop": it plans again at every step, so each search is short: 3 times 100
+# sequences, or 300 with random shooting.
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
-# Random shooting may imagine as many sequences.
 RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
-    """A recipe, once per seed, each time with a new network, or with the exact model.
-
-    Gives the returns, first axis runs; and of the last run the model and the recipe's result.
-    """
+    """Run a recipe once per seed, each time with a new network, or with the exact model.
+    Gives the returns, first axis runs; of the last run the model and all that the recipe gave."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
         model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, hidden=32, seed=seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
-        # All three recipes give their return, or returns, as the first of their results.
+        # What all three recipes give first is their return, or returns.
         returns.append(result[0])
     return np.array(returns), model, result
 
@@ -534,8 +511,8 @@ def draw_paths(ax, title, model, D, plans):
     ax.plot(states[:, 0], states[:, 1], ".", color=GREY, markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
-        # What the model imagined of this plan. It takes N states and N actions. Here N is 1:
-        # state[None] is an array (1, ds) with the state (ds,) as its only row.
+        # What the model imagined of this plan. A model takes N states; here N is 1: state[None]
+        # is an array (1, ds) with the state (ds,) as its only row.
         imagined = [state[None]]
         for action in actions:
             imagined.append(model.predict(imagined[-1], action[None]))
@@ -543,25 +520,26 @@ def draw_paths(ax, title, model, D, plans):
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
     # The hill, out to where it hardly pushes any more.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
-    ax.plot(WORLD.goal[0], WORLD.goal[1], "k*", markersize=12)
-    # One metre is as long to the right as upwards.
-    ax.axis("equal")
+    ax.annotate("start", WORLD.start[:2])
+    ax.annotate("hill", WORLD.hill)
+    ax.annotate("goal", WORLD.goal)
+    ax.axis("equal")            # one metre to the right is as long as one upwards
     ax.set(title=title, ylabel="y (m)",
-           xlabel="x (m)\ndots: data, line: executed, dashed: imagined\ncircle: hill, star: goal")
+           xlabel="x (m)\ndots: data, line: executed, dashed: imagined")
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), in a band that in 95 % of cases holds the true mean."""
+    """The mean over the runs (n_runs, len(x)), and a band that shows how uncertain it is."""
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), and seldom by twice that.
+    # The mean of n runs is off by about their spread / sqrt(n), seldom (5 %) by twice as much.
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
-def row(what, measured, number, meaning):
-    """One printed line; the last column is a number to compare with, and what it is."""
-    print(f"{what:38} | {measured:8.1f} | {number:.1f}: {meaning}")
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
@@ -570,9 +548,9 @@ def show_v05(ax, title, seeds, exact):
     """Play v0.5, print its mean return, and draw the last run."""
     returns, model, result = play(planning_v05, seeds, exact, **OPEN_LOOP)
     actions = result[1]
-    # The return that the model promised for this plan: imagine N = 1 sequences.
+    # The return that the model promised for this plan, which is N = 1 sequences (1, H, da).
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
-    row(title, returns.mean(), promised, "promised by the model of the last run")
+    row(title, returns.mean(), f"{promised:.1f}: what the model of the last run promised")
     # v0.5 does not return its data, but with the same seed the base policy collects them again.
     D, _, _, _ = run_base_policy(WORLD, N_BASE, seeds[-1])
     execute(WORLD, first_state(WORLD), actions, D)
@@ -581,18 +559,16 @@ def show_v05(ax, title, seeds, exact):
 
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 
-# Further episodes of v1.0 and v1.5, with a fit before each. v1.5 is as good as it gets after 5.
-N_ROUNDS = 8
-
-
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
-    """The returns of v1.0 or v1.5, episode by episode. Gives play's model and result."""
-    runs, model, result = play(recipe, seeds, n_rounds=N_ROUNDS, **settings)
+    """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
+    # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
+    runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn, so one round shows it all.
     exact, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
-    draw_band(ax, range(1, N_ROUNDS + 1), runs, color, style, name)
-    ax.axhline(exact.mean(), color=color, linestyle=":", label=name + ", true dynamics")
-    row(name + ": the last episode", runs[:, -1].mean(), exact.mean(), "with the true dynamics")
+    draw_band(ax, range(1, 9), runs, color, style, name)
+    ax.axhline(exact.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
+    row(f"{name}: the last episode", runs[:, -1].mean(),
+        f"{exact.mean():.1f}: with the true dynamics")
     ax.set(title="v1.0 learns; v1.5 learns faster", ylabel="return of the episode",
            xlabel="episodes after those of the base policy")
     ax.legend()
@@ -601,10 +577,11 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 
-# Why does even an exact model lose if it plans seldom? No plan of a short search is perfect. If it
-# plans again, only the first actions of each plan count, and the next search improves the rest.
-# Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: so the same
-# search comes nearer to the best one. And in a learned model, fewer errors add up.
+# Why is it a loss to plan seldom, even with the exact model? No plan of a short search is perfect.
+# With replanning only its first actions count, and the next search improves the rest.
+# Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same
+# search comes nearer to the best one. (And in a learned model, fewer errors add up.) But a plan
+# that ends before it is past the hill does not see that the detour pays.
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
@@ -616,8 +593,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
         columns.append(returns)
     runs = np.concatenate(columns, axis=1)                  # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
-    row(label + ", replan at every step", runs[:, 0].mean(), runs[:, -1].mean(),
-        "only every 8 steps")
+    row(f"{label}, replan at every step", runs[:, 0].mean(),
+        f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
     ax.legend()
@@ -627,7 +604,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
-    print("what                                   | measured | compare")
+    print(f"{'what':46} | measured | compare")
     # One whole number per run, to seed it with: all recipes and planners meet the same luck.
     seeds = np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds, exact=False)
@@ -639,10 +616,9 @@ def run_all(axes, n_runs, seed):
     draw_paths(axes[0, 2], "v1.5 plans again at every step", model, result[1], result[2])
 
     ax = axes[1, 1]
-    show_replanning(ax, "CEM, H = 8", BLUE, "o-", seeds, horizon=8, **REPLAN)
-    show_replanning(ax, "CEM, H = 30", BLUE, "s:", seeds, horizon=30, **REPLAN)
-    show_replanning(ax, "random, H = 8", RED, "o-", seeds, horizon=8, **RANDOM)
-    show_replanning(ax, "random, H = 30", RED, "s:", seeds, horizon=30, **RANDOM)
+    for horizon, style in [(8, "o-"), (30, "s:")]:
+        show_replanning(ax, f"CEM, H = {horizon}", BLUE, style, seeds, horizon=horizon, **REPLAN)
+        show_replanning(ax, f"random, H = {horizon}", RED, style, seeds, horizon=horizon, **RANDOM)
     axes[1, 2].axis("off")
 
 
