@@ -10,7 +10,7 @@ The equations
     model  minimize the sum of |p(s, a) - s'|^2 over D by the weights of the model p
     plan   maximize the sum of rewards along s1 = p(s0, a0), s2 = p(s1, a1), ... by the actions
 Run it: python mpc.py (8 seconds). What you will see, and why
-    v0.5 fails: its plan leads to where the base policy has never been, and there its model guesses.
+    v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
     System identification works: three unknown numbers of physics are the same in all places.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
@@ -18,7 +18,7 @@ Run it: python mpc.py (8 seconds). What you will see, and why
 Try: change one number in the experiments
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
     n_iterations=100 in OPEN_LOOP   Does a longer search save v0.5?
-    horizon=3 for v1.5 in run_all   Can the horizon of v1.5 be too short?
+    horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
@@ -64,7 +64,7 @@ class PointMass:
     # The hill pushes harder than we can: the straight way is blocked, and the best is below it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # All that a recipe asks of Gymnasium's spaces.
+    # Objects with these attributes are all that a recipe needs of Gymnasium's spaces.
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -112,7 +112,6 @@ class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3,  x = (s, a),  y = s' - s
-
     y is the CHANGE of state: s' is almost s, and a network should not have to learn to copy.
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. It may be called
     again, with the old data and the new. predict(states, actions) returns next states (N, ds).
@@ -162,8 +161,7 @@ class NeuralDynamics:
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         data = np.concatenate([states, actions, next_states - states], axis=1)
         if len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all():
-            raise ValueError("fit needs finite states (N, ds), actions (N, da), "
-                             "next_states (N, ds), and N at least 1")
+            raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column to mean 0 and standard deviation 1. Else a speed of 100 would
         # drown a position of 0.1 in the sums of layer 1, and in the loss too. A second fit takes
         # new means, but keeps the weights: they are a better start than random ones.
@@ -175,13 +173,13 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means, of the gradients g of each weight and of
-        # g^2. (The original also corrects them for their start at 0; we do without.)
+        # g^2, one for each of the 6 arrays. (The original also corrects for their start at 0.)
         g_mean = [0.0] * 6
         g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
             # The steps shrink to 0 during the fit, or the weights would tremble to the end.
             step_size = 0.005 * (1 - epoch / n_epochs)
-            # One epoch: all the data once, in a new order, in small batches of about equal size.
+            # One epoch: all the data once, in a new order, in batches of batch_size or a bit less.
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
@@ -196,8 +194,7 @@ class NeuralDynamics:
 
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
-            raise ValueError("call fit first; then predict takes states (N, ds) and actions "
-                             "(N, da): a single state is (1, ds)")
+            raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
         # Standardize as in fit, go through the network, and back to the units of the data.
         n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
@@ -254,7 +251,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action, numbers or arrays (da,), as two arrays of floats (da,)."""
-    # Floats: some environments have bounds of a type of integers in which sums may not fit.
+    # Floats: some environments give small integers (int8), whose sums may be too large for them.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
@@ -290,7 +287,6 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method: random shooting, repeated around the best sequences of the last time.
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
-
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
@@ -529,9 +525,9 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean over the runs (n_runs, len(x)), and a band that shows how uncertain it is."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors: if we made many more
+    runs, their mean would lie in it at 95 % of the points."""
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n), seldom (5 %) by twice as much.
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -580,8 +576,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why is it a loss to plan seldom, even with the exact model? No plan of a short search is perfect.
 # With replanning only its first actions count, and the next search improves the rest.
 # Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same
-# search comes nearer to the best one. (And in a learned model, fewer errors add up.) But a plan
-# that ends before it is past the hill does not see that the detour pays.
+# search comes nearer to the best one. (And in a learned model, fewer errors add up.) But plans of
+# 1 or 2 steps do not see that the detour pays.
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
