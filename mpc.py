@@ -516,9 +516,9 @@ def draw_paths(ax, title, model, D, plans):
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
     # The hill, out to where it hardly pushes any more.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
-    ax.annotate("start", WORLD.start[:2])
+    ax.annotate("start", WORLD.start[:2] + 0.5, backgroundcolor="white")
     ax.annotate("hill", WORLD.hill)
-    ax.annotate("goal", WORLD.goal)
+    ax.annotate("goal", WORLD.goal + 0.3)
     ax.axis("equal")            # one metre to the right is as long as one upwards
     ax.set(title=title, ylabel="y (m)",
            xlabel="x (m)\ndots: data, line: executed, dashed: imagined")
