@@ -471,7 +471,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     return returns, D, plans
 
 
-# %% Exact answers: PhysicalModel finds theta exactly. So a recipe that uses it has the true model
+# %% Exact answers: PhysicalModel finds theta exactly, so it gives a recipe the true dynamics
 
 
 # %% What the experiments and panels below share
@@ -559,7 +559,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn, so one round shows it all.
+    # With the true dynamics there is nothing to learn: one round is enough. What is lost even then
+    # is the planner's error. v1.5 loses less, as its next plan mends the last one.
     exact, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(exact.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
