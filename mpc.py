@@ -177,14 +177,14 @@ class NeuralDynamics:
         g_mean = [0.0] * 6
         g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
-            # The steps shrink to 0 during the fit, or the weights would tremble to the end.
+            # 0.005 suits standardized data. The steps shrink to 0, or the weights would tremble.
             step_size = 0.005 * (1 - epoch / n_epochs)
             # One epoch: all the data once, in a new order, in batches of batch_size or a bit less.
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a tenth of the way to each new g. So it smooths out
-                    # that the gradients of small batches jump about.
+                    # A running mean moves a part of the way to each new value. So it smooths
+                    # out that the gradients of small batches jump about.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the second is the usual size of g. Divided by it, weights with
@@ -218,7 +218,8 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
-        # this is linear regression, with one row for each example and direction, 2N rows.
+        # this is linear regression, with a row for each example and direction. lstsq ("least
+        # squares") finds the theta for which |A theta - b|^2 is smallest.
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -250,13 +251,12 @@ def imagined_returns(predict, reward, state, sequences):
 
 
 def float_bounds(low, high):
-    """The bounds of an action, numbers or arrays (da,), as two arrays of floats (da,)."""
+    """The bounds of an action: each a number, for all da, or an array (da,); as arrays of floats."""
     # Floats: some environments give small integers (int8), whose sums may be too large for them.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
-    # If one of them is a single number, it holds for all da.
     return np.broadcast_arrays(low, high)
 
 
@@ -352,7 +352,7 @@ def run_base_policy(env, n_episodes, seed):
     # Environment, base policy and planner each draw from a Generator of their own. With one for
     # all, a planner that draws more numbers would also change the luck of the rest.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)
+    base_rng, planner_rng = rng.spawn(2)            # two further ones, independent of each other
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
     # Here the environment is seeded, once. If each episode were, all would have the same luck.
@@ -391,9 +391,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions, through the model: pi_0 has no part any more. The best plan leads
-    # to where rewards are higher than pi_0 ever got, and to where the model errs in its favour. So
-    # it leaves the data.
+    # (3) plan to choose actions, through the model. The best plan leads to where the rewards are
+    # higher than pi_0 ever got, and to where the model errs in its favour: it leaves the data.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that is forgotten.
