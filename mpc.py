@@ -251,7 +251,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 
 def float_bounds(low, high):
-    """The bounds of an action: each a number, for all da, or an array (da,); as arrays of floats."""
+    """The bounds of an action, each an array (da,) or a number for all da, as arrays of floats."""
     # Floats: some environments give small integers (int8), whose sums may be too large for them.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
