@@ -393,7 +393,7 @@ def draw_policy(ax, n, seed):
         y, x = divmod(s, maze.width)
         # A cell knows a way if one action is better than another; else all values are still 0.
         if Q[s].max() > Q[s].min():
-            ax.plot(x, y, ["^", ">", "v", "<"][Q[s].argmax()], color=BLUE)
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
         if s == maze.state:
             ax.plot(x, y, "o", color=RED, markersize=14, fillstyle="none")
     ax.set(title=f"n = {n}, halfway through episode 2:\nwhich cells know a way to the goal?",
