@@ -653,8 +653,7 @@ def test_bad_arguments_of_a_recipe_are_refused(mpc, recipe):
 
 
 def test_replanning_runs_what_it_says(ours, mpc, base_seed):
-    """v1.5 with the true dynamics, 300 sequences a plan, horizons 8 and 30, intervals 1 to 8; and PointMass is the
-    world of the curves above, PhysicalModel its true dynamics."""
+    """v1.5 with PhysicalModel and PointMass is v1.5 with the true dynamics in the world of the curves above."""
     figure, ax = mpc.plt.subplots()
     seeds, shooting = [base_seed], dict(SHOOTING, plan=mpc.random_shooting)
     for planner, horizon in [(REPLAN, 8), (REPLAN, 30), (shooting, 8), (shooting, 30)]:
