@@ -24,8 +24,8 @@ def require_near(what, found, expected, tolerance=1e-6, hint=""):
     found, expected = np.atleast_1d(np.array(found, float)), np.atleast_1d(expected)
     require(found.shape == expected.shape, f"{what} has the shape {found.shape}, not {expected.shape}. {hint}")
     for i in range(len(found)):
-        require((abs(found[i] - expected[i]) <= tolerance).all(), f"{what} has in row {i} {found[i].round(3).tolist()} "
-                f"and not {expected[i].round(3).tolist()}. {hint}")
+        require((abs(found[i] - expected[i]) <= tolerance).all(), f"{what} has {found[i].round(3).tolist()} in "
+                f"row {i}, not {expected[i].round(3).tolist()}. {hint}")
 
 
 def require_luck_of_its_own(what, make):
@@ -208,8 +208,8 @@ def test_planner_by_hand(mpc, planner):
                              (np.uint8([200]), np.uint8([250]), 213.5), (np.array([-2]), np.array([1]), -0.5)]:
         plan = getattr(mpc, planner)(move, lambda s, a, s2: -abs(s2[:, 0] - place), [0.0], 1, low, high, rng=0)
         what = f"{planner}: s' = a, reward -|s' - {place}|, bounds {low} to {high} ({np.asarray(low).dtype}): the plan"
-        require_near(what, plan, [[place]], 0.0125 * (float(np.max(high)) - float(np.min(low))), "Are the bounds made "
-                     "floats first? low + high may not fit in their type, and a plan is no integer")
+        require_near(what, plan, [[place]], 0.0125 * (float(np.max(high)) - float(np.min(low))), "Large rewards are "
+                     "good. Make the bounds floats: low + high may not fit in their type, a plan is no integer")
 
 
 class Imagination:
@@ -302,8 +302,8 @@ def test_cem_starts_at_the_given_mean(mpc, base_seed):
         medians = np.median(sequences, axis=0)
         found, wanted = (medians - middle) / half, (0 if mean is None else mean - middle) / half
         there = ((wanted == 0) | (np.sign(wanted) * found > 0.1)) & (abs(found) < abs(wanted) + 0.12)
-        require(there.all(), f"mean = {mean}, bounds {world.low} to {world.high}: cem's first sequences have the "
-                f"medians {medians.round(2)}; they lie around the given mean, without one around mid-range")
+        require(there.all(), f"mean = {np.array(mean).tolist()}, bounds {world.low} to {world.high}: "
+                f"cem's first medians are {medians.round(2).tolist()}, not around the given mean, or else mid-range")
     for outside in (0.0, 99.0):
         mean = np.full((3, 1), outside)
         plan = mpc.cem(move, lambda s, a, s2: -(a[:, 0] - 3.9) ** 2, [0.0], 3, 2, 4, mean=mean, rng=base_seed)
@@ -436,7 +436,7 @@ def run(mpc, recipe, env, n_base, **settings):
     return log, getattr(mpc, recipe)(env, log, log.reward, *arguments, **settings)
 
 
-@pytest.mark.parametrize("bounds", [((9.0, -3.0), (11.0, -1.0), float), ((100, -7), (120, -2), "int8")], ids=str)
+@pytest.mark.parametrize("bounds", [((9.0, -3.0), (11.0, -1.0)), ((100, -7), (120, -2), "int8")], ids=["float", "int8"])
 @pytest.mark.parametrize("recipe, n_base, lengths, every", [
     ("planning_v05", 3, [5, 3, 7, 4], 8), ("planning_v10", 2, [5, 3, 7, 4, 8], 8),
     ("planning_v15", 2, [5, 3, 9, 12], 1), ("planning_v15", 1, [4, 11, 13, 7], 3),
@@ -463,7 +463,7 @@ def test_recipe_by_its_log(mpc, recipe, n_base, lengths, every, bounds):
         for t in range(0, len(episode), every):
             where, call = f"{what}, episode {i + 1} of {len(rounds)}, step {t}:", next(asked, None)
             require(call is not None, f"{where} no plan was asked for (of the given `plan`, from the state reached)")
-            require_near(f"{where} the state from which the planner was asked to start", call.state, episode[t][0])
+            require_near(f"{where} the state from which the planner was asked to start", [call.state], [episode[t][0]])
             require_near(f"{where} low, high for the planner", call.bounds, limits)
             require(call.settings == {"n_candidates": 99}, f"{where} n_candidates=99 arrived as {call.settings}")
             if call.mean is not None or 0 < t and every < horizon:
@@ -602,7 +602,7 @@ def test_curves(mpc, base_seed, recipe, arguments, planner, horizon, n_runs, lea
 def require_refused(name, function, good, cases):
     """Each case is what is wrong, and the arguments that make it so in place of the good ones."""
     for what, bad in cases:
-        error = None
+        error = "no error"
         try:
             function(**{**good, **bad})
         except Exception as raised:
@@ -653,8 +653,7 @@ def test_bad_arguments_of_a_recipe_are_refused(mpc, recipe):
 
 
 def test_replanning_runs_what_it_says(ours, mpc, base_seed):
-    """v1.5 with the true dynamics, 300 sequences a plan, horizons 8 and 30, intervals 1 to 8; and PointMass is the
-    world of the curves above, PhysicalModel its true dynamics."""
+    """v1.5 with PhysicalModel and PointMass is v1.5 with the true dynamics in the world of the curves above."""
     figure, ax = mpc.plt.subplots()
     seeds, shooting = [base_seed], dict(SHOOTING, plan=mpc.random_shooting)
     for planner, horizon in [(REPLAN, 8), (REPLAN, 30), (shooting, 8), (shooting, 30)]:
