@@ -16,9 +16,9 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps: without it (n = 0) episodes get short after about 28 episodes, with
-    n = 5 imagined updates after each real step after 6, with n = 50 after 3. Episode 1 is the same
-    random walk for all: as long as no reward was seen, no plan can help.
+    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until one is as short
+    as 20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
+    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
     When the path is blocked, half of the Dyna-Q runs find no other way: their model knows none.
     When a shortcut opens, hardly any run notices, as nothing tells the agent to look.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
@@ -40,8 +40,9 @@ Notation
     alpha, gamma, epsilon               step size, discount, probability of a random action
 
 Left out on purpose
-    Worlds with chance (see expectation_model.py), and networks in place of the table Q. DQN draws
-    from its whole buffer; replay_q draws pairs as Dyna does, so that only one thing differs.
+    Worlds with chance (see expectation_model.py), and networks in place of the table Q. Most
+    programs with replay draw one of all stored transitions; replay_q first draws a pair, as Dyna
+    does, and then one of the pair's transitions, so that only one thing differs.
 
 Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
@@ -78,8 +79,8 @@ class Maze:
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows are not equally long, or if there is not one S, or no way to a goal from
-    S or (when the walls have moved) from a cell where the agent may be.
+    ValueError if the rows are not equally long, if there is not exactly one S, or if an episode
+    might never end: no way to a goal from S, or later on from where the agent may be by then.
     Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
@@ -90,7 +91,7 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes has the same layout before and after step 0.
+        # A maze that never changes: "later" are the same rows, and from step 0 on.
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
@@ -105,17 +106,18 @@ class Maze:
         # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        self.reset(seed=0)
+        self.reset(seed=0)              # begins a run; nothing in a maze is random
 
     def check_ways(self):
         """Without a way to a goal an episode would never end."""
-        cells = []                      # where the agent may be when this layout begins
+        cells = []                      # where the agent may be when this layout begins to hold
         for layout in self.layouts:
-            way_to_goal = self.connected(layout, "G")
-            # When walls move, the agent may stand inside one. It can walk out of it, so what
-            # counts is a way from the cells next to it.
+            way_to_goal = set(self.connected(layout, "G"))
             for s in [layout.index("S"), *cells]:
-                if not any(s2 in way_to_goal for s2 in self.moves(layout, s)):
+                # Where can it go from s? (When walls move, s may be inside one, and it can go out
+                # on either side.) Each of these cells needs a way.
+                exits = set(self.moves(layout, s)) - {s}
+                if not exits or exits - way_to_goal:
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
             cells = self.connected(layout, "S")
 
@@ -168,8 +170,9 @@ def epsilon_greedy(values, epsilon, rng):
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # Behind a terminal state nothing more can be earned, so its value is 0. An episode that was
-    # only cut off (truncated) would have gone on: there the value of S' does count.
+    # Behind a terminal state nothing more can be earned, so its value is 0. Gymnasium also cuts
+    # episodes off, for example after 200 steps, and calls them truncated. They would have gone on:
+    # there the value of S' does count.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -178,7 +181,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
            kappa=0.0, seed=0, replay=False):
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
-    env         Gymnasium's interface, states and actions numbered from 0: Maze, "Taxi-v4", ...
+    env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
     n_planning  imagined updates after each real step; 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps instead
@@ -196,7 +199,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # "not (all is right)" also refuses NaN, for which no comparison is true.
+    # "if not (all is right)" refuses NaN too, as every comparison with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
@@ -207,18 +210,19 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     S = int(env.observation_space.n)
     A = int(env.action_space.n)
 
-    # Separate streams of random numbers for the environment, acting, planning and replay, each
-    # with a seed (a whole number) of its own. With a single stream, more planning would change how
-    # the agent walks in episode 1, too, and n = 0, 5, 50 could not be compared.
+    # Separate streams of random numbers for the environment, acting, planning and replay: from
+    # `seed` (or a Generator) we draw four whole numbers, a seed for each. With a single stream,
+    # more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not be
+    # compared.
     seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    known = {}                              # known[s]: the actions that may be planned in s
+    known = {}                              # known[s]: the actions that planning may draw in s
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s
-    # memory[s][a]: all outcomes (R, S', terminated) of a in s, oldest first. The first of them is
-    # no experience, but what is assumed before a was ever tried: it stays in s, reward 0.
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, oldest first. The very first is no
+    # experience, but what Dyna-Q+ assumes of an action never tried: it stays in s, reward 0.
     memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
     rewards = []
     steps_per_episode = []
@@ -226,8 +230,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     s, _ = env.reset(seed=seeds[0])
     # Of the two limits only one holds: n_steps if it is given, else n_episodes.
     while (len(steps_per_episode) < n_episodes) if n_steps is None else (len(rewards) < n_steps):
-        # (a) S <- current (nonterminal) state. int(), because some environments return an array of
-        # one number, and write the next state into the same array: s would change unnoticed.
+        # (a) S <- current (nonterminal) state. int() makes a copy: some environments return an
+        # array of one number, and overwrite it in the next step.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -248,20 +252,21 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if s not in known:
-            # A model can also be asked about actions that were never tried, and Dyna-Q+ does so.
-            # A replay buffer cannot.
+            # Dyna-Q plans the actions that were tried in s, and replay has no others. But a model
+            # can be asked about any action, and Dyna-Q+ asks about all of them.
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
             known[s].append(a)
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
 
-        # (f) Repeat n times: S <- a visited state, A <- an action known there, both at random.
-        # The names are new, because s, a, r, s2 still belong to the real step.
+        # (f) Repeat n times: S <- random previously observed state, then A <- random action known
+        # in S. The names are new, because s, a, r, s2 still belong to the real step.
         for state in planning_rng.choices(list(known), k=n_planning):
             action = planning_rng.choice(known[state])
             if replay:
-                # R, S' <- any of its stored transitions. Old ones may no longer be true.
+                # R, S' <- any of its stored transitions. Old ones may no longer be true. ([1:]
+                # leaves out the first, which is not experience.)
                 reward, next_state, ended = replay_rng.choice(memory[state][action][1:])
             else:
                 # R, S' <- Model(S,A)
@@ -287,8 +292,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     A pair is drawn as in dyna_q, but R, S' come from any of its stored transitions, not from the
     model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
     so Q is the same as Dyna-Q's (they draw the same pairs, as replay has a stream of its own). The
-    other arguments, results and errors are those of dyna_q. kappa works here too: the pairs in the
-    buffer get the bonus. Needs dyna_q, epsilon_greedy, update.
+    other arguments (in the same order, or by name), results and errors are those of dyna_q. kappa
+    works too: the pairs in the buffer get the bonus. Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
@@ -300,15 +305,16 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps should an episode take?
 
 def expected_steps(rows, epsilon):
-    """Mean number of steps from S to G of the best agent there is that takes a random action with
-    probability epsilon. With epsilon = 0 this is the shortest path, with 1 the random walk."""
+    """Mean number of steps from S to G, if with probability epsilon an action is random, and all
+    others are the best. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
     start = layout.index("S")
     cells = [s for s in range(len(layout)) if layout[s] in ".S"]
-    moves = np.array([maze.moves(layout, s) for s in cells])
+    moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
-    # and then what is to go after the best or a random move. Repeat until h[start] stops growing.
+    # and then what is to go after the best or a random move. After k rounds h counts the first k
+    # steps of an episode; so h[start] grows until k is as large as any episode takes.
     h = np.zeros(len(layout))
     before = -1
     while h[start] > before:
@@ -320,13 +326,13 @@ def expected_steps(rows, epsilon):
 # %% What the experiments and panels below share
 
 def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
+    """One printed line; `compare` says what to compare the number with."""
     print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors: if we made many more runs,
-    their mean would lie in it at 95 % of the points."""
+    """The mean of runs (n_runs, T), and a band of two standard errors to each side: so far luck
+    may have moved it."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / math.sqrt(len(runs))
@@ -336,7 +342,7 @@ def draw_band(ax, runs, color, style, label):
 
 def draw_maze(ax, rows):
     """The middle of a cell is at x = its column, y = its row; row 0 is at the top."""
-    cells = np.array([list(row) for row in rows])
+    cells = np.array([list(text) for text in rows])
     ax.imshow(cells == "#", cmap="Greys", vmax=2)   # 0 is white, 1 (a wall) grey, 2 would be black
     ax.set(xticks=[], yticks=[])
     for letter in "SG":
@@ -363,7 +369,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seeds (lists of two numbers), and so meet the same luck.
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            _, lengths, _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            steps[run, i] = lengths
     return steps
 
 
@@ -411,6 +418,7 @@ GAP_RIGHT = ["........G",
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 
+# Layout, later layout, and the real step at which the walls move.
 # "Harder": after 1000 of 3000 real steps the gap moves, and 10 steps to the goal grow to 16.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
@@ -419,8 +427,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 # The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
 # never finds the shortcut, five times as much makes the agent forget about the goal.
 # alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
-# alpha = 0.1 values follow the bonus, which grows at every step, too slowly: it does more harm
-# than good.
+# alpha = 0.1 the values are always behind the bonus, which grows at every step: then it does more
+# harm than good.
 N_IMAGINED = 10
 ALPHA = 1.0
 KAPPA = 1e-3
@@ -438,7 +446,8 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Dyna-Q and one `other` method while the walls move: the panel, and two printed lines."""
+    """Dyna-Q and one `other` method while the walls move: the panel, and two printed lines, both
+    with the same text `compare`."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
@@ -446,7 +455,7 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
     rows, later_rows, change_at = layouts
     ax.axvline(change_at, color=GREY, linestyle=":")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (dotted: the walls move)")
-    # Above the curves: the maze before and after the walls move.
+    # Above the curves: the maze before and after. [x, y, width, height] are shares of the panel.
     draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
     draw_maze(ax.inset_axes([0.34, 0.7, 0.3, 0.28]), later_rows)
     ax.legend(loc="lower right")
@@ -465,7 +474,7 @@ def run_all(axes, n_runs, seed):
         # argmax gives the place of the first True.
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
-            f"about {book} in the book")
+            f"about {book} in the book's figure")
     draw_policy(axes[0, 1], 0, seed)
     draw_policy(axes[0, 2], 50, seed)
     # The numbers to compare with are from another program (see tests/expected/README.md).
