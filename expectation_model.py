@@ -26,7 +26,7 @@ What you will see, and why
     Networks that learned from the same data agree where these were, and disagree elsewhere.
 
 Try: change one line, run again, and answer
-    In MixtureModel.fit: size=1 in place of size=K. What if all components start alike?
+    In MixtureModel.learn: size=1 in place of size=K. What if all means start at the same outcome?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]). What does a table promise that was not told
         where episodes end?
     N_FAIR = 25600. Whose errors still compound, with all these data?
@@ -62,13 +62,15 @@ import numpy as np
 
 # %% Settings
 
-# A grid of cells, numbered row by row from the top left: these three are in row 2, columns 2, 4, 6.
+# The states are the cells of a grid, numbered row by row from the top left.
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
+# In row 2, columns 2, 4 and 6.
 START, PIT, GOAL = 16, 18, 20
-# What may follow each action: (action, columns to the right, rows down, probability). Actions 0 to
-# 3 are steps up, right, down, left. Action 4 is a leap: by a coin, it ends one row higher or lower.
-OUTCOMES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
+# What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
+# steps up, right, down, left. Action 4 is a leap: by a coin, it ends one row higher or lower.
+MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
+         (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
 N_ACTIONS, LEAP = 5, 4
 
 
@@ -80,13 +82,14 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
+# The probabilities of the world, P[s, a, s'].
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
-    for a, right, down, probability in OUTCOMES:
+    for a, right, down, probability in MOVES:
         # At the border one stays inside: no number below 0 or above the last cell's.
-        column, row = np.clip(X[s] + (right, down), 0, X[-1])
-        # +=, because at the border two outcomes may be the same cell.
-        TRUE_P[s, a, row * N_COLUMNS + column] += probability
+        x, y = np.clip(X[s] + (right, down), 0, X[-1])
+        # +=, because at the border both landings may be the same cell.
+        TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s')
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -168,11 +171,11 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(N)
         terminated = checked("terminated", terminated, (N,), 2)
-        seen = states, actions, next_states + self.n_states * terminated
-        # counts[seen] += 1 would be wrong: of a transition that is three times in the data, it
+        places = states, actions, next_states + self.n_states * terminated
+        # counts[places] += 1 would be wrong: of a transition that is three times in the data, it
         # would count only one. np.add.at counts all three.
-        np.add.at(self.counts, seen, 1)
-        np.add.at(self.reward_sums, seen, rewards)
+        np.add.at(self.counts, places, 1)
+        np.add.at(self.reward_sums, places, rewards)
 
         # A pair never seen stays put, as if that had been seen once, with reward 0.
         counts = self.counts.copy()
@@ -185,9 +188,9 @@ class LookupModel:
         # This is right for planning: after an end nothing more is earned, so it must add nothing
         # to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
-        # For samples: how often each outcome was seen, and the mean reward that came with it.
-        self.seen = counts
-        self.seen_rewards = self.reward_sums / np.maximum(counts, 1)
+        # For sample: how often to draw each outcome, and the mean reward that came with it.
+        self.sample_counts = counts
+        self.sample_rewards = self.reward_sums / np.maximum(counts, 1)
         return self
 
     def check_pairs(self, states, actions):
@@ -208,8 +211,8 @@ class LookupModel:
         # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
         # Counts are as good as probabilities, but for a factor.
-        outcomes = draw_from_rows(self.seen[states, actions], rng)
-        rewards = self.seen_rewards[states, actions, outcomes]
+        outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
+        rewards = self.sample_rewards[states, actions, outcomes]
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
@@ -217,10 +220,10 @@ class LookupModel:
 # %% Algorithm: a linear model, and what all models of features have in common
 
 class FeatureModel:
-    """What the three models below share: from features they predict y = (R, S' - S), (N, 1+d).
+    """What the next three models share. From features they predict y = (R, S' - S), (N, 1+d).
 
-    Each of them has two methods of its own. learn(inputs, actions, y) returns what it has learned;
-    mean(inputs, actions) returns the expected y. Needs checked.
+    Each of them adds two methods: learn(inputs, actions, y) returns what it has learned, and
+    mean(inputs, actions) the expected y. What inputs are, check says. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -241,6 +244,7 @@ class FeatureModel:
     def predict(self, x, actions):
         x, actions, inputs = self.asked(x, actions)
         y = self.mean(inputs, actions)
+        # S' = S + change
         return y[:, 0], x + y[:, 1:]
 
     def asked(self, x, actions):
@@ -327,8 +331,8 @@ class Network:
     """
 
     def __init__(self, x, y, hidden, n_out, rng):
-        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights
-        # by steps of about the same size, which is right only if all numbers are of similar size.
+        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights by
+        # steps of about the same size, which is right only if all numbers are of similar size.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
@@ -525,8 +529,8 @@ class MixtureModel(FeatureModel):
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # The means start at K outcomes out of the data (the last layer's biases are added to all
-        # else): a component that is far from all of them would have nothing to learn from.
+        # The means start at K outcomes out of the data, by way of the last layer's biases. A mean
+        # far from all outcomes would have no share in any, and nothing to learn from.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         network.weights[-1] = start.ravel()
@@ -698,7 +702,7 @@ def errors_compound(seed, n=N_FAIR, n_leaps=20):
     Each model is fitted to n transitions. From the second leap on, it is fed with what it
     predicted itself.
     """
-    # Here we ask where the walker is, also after the end: so the table is not told of ends.
+    # We ask where the walker is, also after the end: so the table is not told of ends.
     data = states, actions, rewards, next_states, _ = collect(n, seed)
     table = LookupModel(N_STATES, N_ACTIONS).fit(states, actions, rewards, next_states)
     linear = LinearModel(2, N_ACTIONS).fit(X[states], actions, rewards, X[next_states])
@@ -719,12 +723,11 @@ def errors_compound(seed, n=N_FAIR, n_leaps=20):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """The mean of curves (n_runs, curves, len(x)). With other seeds it would mostly be in the band."""
+    """Curves of runs (n_runs, curves, len(x)): their mean, and a band of twice its standard error."""
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        # The mean of n runs is off by about their spread / sqrt(n), in 95 % by less than twice
-        # that.
+        # So far may the mean of a few runs lie from the mean of very many, in 95 % of cases.
         error = 2 * runs[:, i].std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -798,9 +801,9 @@ def values_of_the_leap():
 def draw_leap(ax, rows):
     # All runs side by side (3, 400 n_runs), and a bin of width 1 for each row of the grid.
     rows = np.hstack(rows)
-    ax.hist(rows.T, np.arange(-1.5, N_ROWS + 1), density=True,
+    ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True,
             color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
-    ax.legend()
+    ax.legend(loc="upper left")
     value, value_of_mean = values_of_the_leap()
     ax.set(ylabel="share of the samples", xlabel=f"row of S' (the pit, E[S'], is in row {X[PIT, 1]})\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
@@ -846,8 +849,6 @@ def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, ["table", "linear", "network"],
                 "errors compound in positions,\nless in a table's probabilities",
                 "leaps ahead k", "error of E[S_k] (cells)")
-    network = errors.mean(axis=0)[2]
-    row("network: error 20 leaps ahead", network[-1], f"far above {network[0]:.4f}, one leap ahead")
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
@@ -859,7 +860,7 @@ def what_it_knows(seed):
     network = small_network(collect(N_FAIR, seed, seen), seed, n_members=5)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # From a number for each cell to the mean of each column of the grid.
+    # The mean of each column of the grid.
     return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
