@@ -26,7 +26,7 @@ What you will see, and why
     Networks that learned from the same data agree where these were, and disagree elsewhere.
 
 Try: change one line, run again, and answer
-    In MixtureModel.learn: size=1 in place of size=K. What if all means start at the same outcome?
+    In leap_samples: for n_components in [1, 2]. Are two components enough for two landings?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]). What does a table promise that was not told
         where episodes end?
     N_FAIR = 25600. Whose errors still compound, with all these data?
@@ -42,9 +42,10 @@ Left out on purpose
     features that the model learns itself (MuZero, Dreamer), memory of earlier states (the
     recurrent part of World Models), validation data and early stopping.
 
-References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Mixtures:
-Bishop, Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Expectations: Wan et
-al., IJCAI 2019. Ensembles: Lakshminarayanan et al., NeurIPS 2017. Adam: Kingma & Ba, ICLR 2015.
+References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Bishop,
+Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et al., Planning with
+expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
+Ba, Adam (ICLR 2015).
 """
 # For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
@@ -188,9 +189,8 @@ class LookupModel:
         # This is right for planning: after an end nothing more is earned, so it must add nothing
         # to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
-        # For sample: how often to draw each outcome, and the mean reward that came with it.
+        # For sample: how often to draw each outcome.
         self.sample_counts = counts
-        self.sample_rewards = self.reward_sums / np.maximum(counts, 1)
         return self
 
     def check_pairs(self, states, actions):
@@ -210,9 +210,10 @@ class LookupModel:
         states, actions = self.check_pairs(states, actions)
         # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
-        # Counts are as good as probabilities, but for a factor.
         outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
-        rewards = self.sample_rewards[states, actions, outcomes]
+        places = states, actions, outcomes
+        # The mean of the rewards that came with this outcome.
+        rewards = self.reward_sums[places] / self.sample_counts[places]
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
@@ -331,8 +332,8 @@ class Network:
     """
 
     def __init__(self, x, y, hidden, n_out, rng):
-        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights by
-        # steps of about the same size, which is right only if all numbers are of similar size.
+        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights
+        # by steps of about the same size, which is right if all numbers are of similar size.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
@@ -690,7 +691,7 @@ N_FAIR = 1600
 
 
 def small_network(data, seed, n_members=1):
-    """A network for so small a world. The defaults, which suit larger ones, take 8 times as long."""
+    """A network for so small a world. (The default settings would take 8 times as long.)"""
     states, actions, rewards, next_states, _ = data
     model = NeuralModel(2, N_ACTIONS, hidden=32, n_members=n_members, seed=seed)
     return model.fit(X[states], actions, rewards, X[next_states], n_steps=500, batch_size=64)
@@ -723,7 +724,7 @@ def errors_compound(seed, n=N_FAIR, n_leaps=20):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Curves of runs (n_runs, curves, len(x)): their mean, and a band of twice its standard error."""
+    """Mean over the runs of curves (n_runs, curves, len(x)), in a band of two standard errors."""
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
@@ -805,9 +806,10 @@ def draw_leap(ax, rows):
             color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="upper left")
     value, value_of_mean = values_of_the_leap()
-    ax.set(ylabel="share of the samples", xlabel=f"row of S' (the pit, E[S'], is in row {X[PIT, 1]})\n"
+    ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
+           xlabel=f"row of S' (E[S'] is the pit, in row {X[PIT, 1]})\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
-           title="after the leap: a mixture knows\nboth landings, a Gaussian does not")
+           ylabel="share of the samples")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (np.abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
     row("leap: share in the pit's row, Gaussian", in_pit[1], "0: nobody lands there")
@@ -865,7 +867,8 @@ def what_it_knows(seed):
 
 
 def draw_known(ax, known):
-    draw_curves(ax, range(N_COLUMNS), known, ["disagreement (sds of S' - S)", "true error (cells)"],
+    draw_curves(ax, range(N_COLUMNS), known,
+                ["disagreement (sds of S' - S)", "true error (cells)"],
                 "where five networks saw no data,\nthey disagree, and err",
                 f"column (data: 0 to {X[START, 0]})", "mean over the rows")
 
