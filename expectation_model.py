@@ -27,8 +27,7 @@ What you will see, and why
 
 Try: change one line, run again, and answer
     In leap_samples: for n_components in [1, 2]. Are two components enough for two landings?
-    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What does a table promise that was not told
-        where episodes end?
+    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table is not told of ends?
     N_FAIR = 25600. Whose errors still compound, with all these data?
 
 Notation
@@ -38,9 +37,8 @@ Notation
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
 
-Left out on purpose
-    features that the model learns itself (MuZero, Dreamer), memory of earlier states (the
-    recurrent part of World Models), validation data and early stopping.
+Left out on purpose: features that the model learns itself (MuZero, Dreamer), memory of earlier
+states (the recurrent part of World Models), validation data and early stopping.
 
 References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Bishop,
 Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et al., Planning with
@@ -128,11 +126,14 @@ def checked(name, values, shape, below=None):
     # Without this NumPy would not complain: it repeats a single number for all rows, and takes
     # state -1 for the last one. The results would be wrong, and nothing would tell.
     array = np.asarray(values, dtype=float)
-    allowed = np.isfinite(array) if below is None else np.isin(array, range(below))
-    if array.shape != shape or array.size == 0 or not allowed.all():
+    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
-                         f"of d features is (1, d)), and no number that is NaN or out of range")
-    return array if below is None else array.astype(int)
+                         f"of d features is (1, d)), and no NaN")
+    if below is None:
+        return array
+    if not np.isin(array, range(below)).all():
+        raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
+    return array.astype(int)
 
 
 class LookupModel:
@@ -186,8 +187,8 @@ class LookupModel:
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
         # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
-        # This is right for planning: after an end nothing more is earned, so it must add nothing
-        # to sum_s' p(s'|s,a) V(s').
+        # That is right for planning: nothing more is earned after an end, and what P leaves out
+        # adds nothing to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
         # For sample: how often to draw each outcome.
         self.sample_counts = counts
@@ -249,6 +250,7 @@ class FeatureModel:
         return y[:, 0], x + y[:, 1:]
 
     def asked(self, x, actions):
+        """check, for a model that is asked and does not learn."""
         if self.learned is None:
             raise ValueError("this model has seen no data: call fit first")
         return self.check(x, actions)
@@ -520,8 +522,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
         # component could sit on a value that repeats, shrink its sd to 0, and raise log p^ without
-        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there
-        # would pay more than to tell where S' is.
+        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there would
+        # pay more than to tell where S' is. (Both numbers are rules of thumb.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, actions, y, **settings):
@@ -629,9 +631,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         Q = R + gamma * (P @ V)
         change = np.abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
-        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change
-        # and so on: together gamma / (1 - gamma) * change. We stop when that is little, or when
-        # the change is no more than rounding.
+        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
+        # and so on: together gamma / (1 - gamma) * change. We stop when that is within the
+        # tolerance, or when the change is lost in the rounding of V.
         still_to_come = gamma / (1 - gamma) * change
         if still_to_come <= tolerance or change <= 1e-14 * np.abs(V).max():
             return V, Q
@@ -697,14 +699,14 @@ def small_network(data, seed, n_members=1):
     return model.fit(X[states], actions, rewards, X[next_states], n_steps=500, batch_size=64)
 
 
-def errors_compound(seed, n=N_FAIR, n_leaps=20):
-    """Errors of E[S_k] after k leaps (3, n_leaps): table, linear model, network, from all cells.
+def errors_compound(seed, n=N_FAIR):
+    """Errors of the expected position after 1 ... 20 leaps (3, 20): table, linear model, network.
 
-    Each model is fitted to n transitions. From the second leap on, it is fed with what it
-    predicted itself.
+    Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
+    data = collect(n, seed)
+    states, actions, rewards, next_states, _ = data
     # We ask where the walker is, also after the end: so the table is not told of ends.
-    data = states, actions, rewards, next_states, _ = collect(n, seed)
     table = LookupModel(N_STATES, N_ACTIONS).fit(states, actions, rewards, next_states)
     linear = LinearModel(2, N_ACTIONS).fit(X[states], actions, rewards, X[next_states])
     network = small_network(data, seed)
@@ -712,7 +714,7 @@ def errors_compound(seed, n=N_FAIR, n_leaps=20):
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
-    for _ in range(n_leaps):
+    for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # These two know expected positions only. Such a position is soon in no cell's middle, and
@@ -756,8 +758,8 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
-    return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of one leap."""
+    return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -850,7 +852,7 @@ def draw_plan(ax, values):
 def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, ["table", "linear", "network"],
                 "errors compound in positions,\nless in a table's probabilities",
-                "leaps ahead k", "error of E[S_k] (cells)")
+                "leaps ahead", "error of the position (cells)")
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
@@ -873,7 +875,7 @@ def draw_known(ax, known):
                 f"column (data: 0 to {X[START, 0]})", "mean over the rows")
 
 
-# %% The run: main
+# %% The run: all experiments, and main
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
