@@ -2,28 +2,27 @@
 
 The slides, and where they are in this file
     Sample-based planning: Dyna-Q (I), (II)    dyna_q, steps (a) to (f)
-    Dyna-Q: set-up, comparison of 0/5/50       Maze, compare_planning, halfway
-    Dyna-Q: harder, the path is blocked        changing_maze with BLOCKING
-    Dyna-Q: easier, a shortcut opens           changing_maze with SHORTCUT
-    What about Experience Replay?              replay_q
+    Dyna-Q: set-up, comparison of 0/5/50       Maze, compare_planning, draw_policy
+    Dyna-Q: harder, the path is blocked        BLOCKING, changing_maze
+    Dyna-Q: easier, a shortcut opens           SHORTCUT, changing_maze
+    What about Experience Replay?              replay_q, changing_maze
 
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a known pair S, A, ask the model
                  for R, S', and do the same update with them
-    Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates
+    Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates; tau is the number of
+                 real steps since A was last tried in S
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes 28 episodes until one is as short as
-    20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
-    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, Dyna-Q's model knows no other way, and only its few random actions
-    can find one: half of the runs do not in the 2000 steps that are left. When a shortcut opens,
-    hardly any run notices, as nothing tells the agent to look.
-    Dyna-Q+ (not on the slides, but in the book) goes back to what it has not tried for long, and
-    finds both. Replay is the same as Dyna-Q until the walls move. From then on its buffer still
-    holds the old transitions, which Dyna's model has forgotten.
+    Planning saves real steps: without it (n = 0) episodes get short after about 28 episodes, with
+    n = 5 imagined updates after each real step after 6, with n = 50 after 3. Episode 1 is the same
+    random walk for all: as long as no reward was seen, no plan can help.
+    When the path is blocked, half of the Dyna-Q runs find no other way: their model knows none.
+    When a shortcut opens, hardly any run notices, as nothing tells the agent to look.
+    Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
+    both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
 
 Try: change one line, run again, and answer
     in epsilon_greedy the last line becomes "return values.index(best)", the first of the best.
@@ -33,15 +32,12 @@ Try: change one line, run again, and answer
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
 Notation
-    s, a, r, s2     S, A, R, S' of a real step: state 18, action 1, reward 0.0, next state 19
-    state, action, reward, next_state               the same of an imagined step
-    S, A            the number of states and of actions: 54, 4
-    Q[s][a]         estimated value of action a in state s: 0.51
-    memory[s][a]    what followed a in s, oldest first: [(R, S', terminated), ...]
-    n_planning      the slide's n: imagined updates after each real step
-    t, tau          real steps so far; real steps since a pair was last tried (if never: t)
-    alpha, gamma    step size and discount: 0.1, 0.95
-    epsilon, kappa  probability of a random action; size of Dyna-Q+'s bonus: 0.1, 0.001
+    s, a, r, s2                         S, A, R, S' of a real step, for example 18, 1, 0.0, 19
+    state, action, reward, next_state   the same of an imagined step
+    S, A                                the number of states and of actions: 54, 4
+    Q[s][a]                             estimated value of action a in state s
+    n_planning                          the slide's n: imagined updates after each real step
+    alpha, gamma, epsilon               step size, discount, probability of a random action
 
 Left out on purpose
     Worlds with chance (see expectation_model.py), and networks in place of the table Q. DQN draws
@@ -67,42 +63,6 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-# %% Settings
-
-# '#' is a wall, 'S' the start, 'G' the goal. Draw mazes of your own if you like.
-DYNA_MAZE = [".......#G",
-             "..#....#.",
-             "S.#....#.",
-             "..#......",
-             ".....#...",
-             "........."]
-GAP_RIGHT = ["........G",
-             ".........",
-             ".........",
-             "########.",
-             ".........",
-             "...S....."]
-GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
-GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
-
-# The slide "harder": after 1000 real steps the gap moves from the right to the left,
-# and the shortest way to G grows from 10 steps to 16.
-BLOCKING = dict(rows=GAP_RIGHT, later_rows=GAP_LEFT, change_at=1000)
-# The slide "easier": after 3000 real steps a second gap opens, and 16 steps shrink to 10.
-SHORTCUT = dict(rows=GAP_LEFT, later_rows=GAP_BOTH, change_at=3000)
-
-# The slide's three agents: no planning (this is Q-learning), a little, a lot.
-N_PLANNING = [0, 5, 50]
-
-# The book prints no settings for the mazes that change; these were found by trying. A tenth of
-# this kappa never finds the shortcut, five times as much makes the agent forget about the goal.
-# alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
-# alpha = 0.1 values follow the bonus, which grows at every step, too slowly: it does more harm
-# than good.
-N_CHANGING = 10
-ALPHA = 1.0
-KAPPA = 1e-3
-
 # Four colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 
@@ -118,8 +78,8 @@ class Maze:
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows are not equally long, if there is not one S with a way to a goal, or
-    if later on a cell has no way to a goal that had one before (even if no agent gets there).
+    ValueError if the rows are not equally long, or if there is not one S, or no way to a goal from
+    S or (when the walls have moved) from a cell where the agent may be.
     Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
@@ -130,59 +90,50 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes: its later layout is the same, and holds from step 0 on.
+        # A maze that never changes has the same layout before and after step 0.
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
-        self.height = len(rows)
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        widths = [len(row) for row in [*rows, *later_rows]]
-        if len(rows) != len(later_rows) or min(widths) != max(widths):
-            raise ValueError("the rows of a maze must be equally long, and as many later on")
+        widths = {len(row) for row in [*rows, *later_rows]}
+        starts = [layout.count("S") for layout in self.layouts]
+        if len(widths) > 1 or len(rows) != len(later_rows) or starts != [1, 1]:
+            raise ValueError("a maze needs rows of equal length, as many later, and one start S")
         self.check_ways()
         # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
-        self.observation_space = SimpleNamespace(n=self.height * self.width)
+        self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)
 
     def check_ways(self):
-        """Without a way from S to a goal, an episode would never end."""
-        cells = []
+        """Without a way to a goal an episode would never end."""
+        cells = []                      # where the agent may be when this layout begins
         for layout in self.layouts:
-            if layout.count("S") != 1:
-                raise ValueError("each layout of a maze needs exactly one start S")
-            distance = self.distances(layout)
-            # Where may an agent be in this layout? At S; and if it is the later one, in the `cells`
-            # from which there was a way before (to keep it simple, all of them), even if there is
-            # a wall now. It can walk out of that wall, so we look at the cells next to it.
+            way_to_goal = self.connected(layout, "G")
+            # When walls move, the agent may stand inside one. It can walk out of it, so what
+            # counts is a way from the cells next to it.
             for s in [layout.index("S"), *cells]:
-                if not any(s2 in distance for s2 in self.moves(layout, s)):
+                if not any(s2 in way_to_goal for s2 in self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
-            cells = list(distance)
+            cells = self.connected(layout, "S")
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
-        row, column = divmod(s, self.width)
-        up = s - self.width if row > 0 else s
+        column = s % self.width
+        up = s - self.width if s >= self.width else s
         right = s + 1 if column < self.width - 1 else s
-        down = s + self.width if row < self.height - 1 else s
+        down = s + self.width if s + self.width < len(layout) else s
         left = s - 1 if column > 0 else s
         return [s if layout[s2] == "#" else s2 for s2 in [up, right, down, left]]
 
-    def distances(self, layout):
-        """{state: steps to the nearest goal}; cells without a way to a goal are left out."""
-        # From the goals outwards: first all cells 1 step away, then those 2 steps away, and so on.
-        # (From goal to cell it is as far as from cell to goal, as one can go back the same way.)
-        found = [s for s, letter in enumerate(layout) if letter == "G"]
-        distance = {s: 0 for s in found}
+    def connected(self, layout, letter):
+        """All states from which there is a way to a cell with this letter (and back)."""
+        found = [s for s in range(len(layout)) if layout[s] == letter]
         for s in found:                 # this list grows while the loop goes along it
-            for s2 in self.moves(layout, s):
-                if s2 not in distance:
-                    distance[s2] = distance[s] + 1
-                    found.append(s2)
-        return distance
+            found += [s2 for s2 in self.moves(layout, s) if s2 not in found]
+        return found
 
     def layout_now(self):
         """The walls move at one exact step, not at the end of an episode."""
@@ -200,8 +151,7 @@ class Maze:
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
-        reward = 1.0 if terminated else 0.0
-        return self.state, reward, terminated, False, {}
+        return self.state, float(terminated), terminated, False, {}
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
@@ -224,17 +174,6 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
 
-def check_arguments(env, n_planning, alpha, gamma, epsilon, kappa):
-    # "if not (all is right)" also refuses NaN, for which no comparison is true.
-    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
-            and 0 <= kappa < math.inf and n_planning >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
-    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
-    for space in [env.observation_space, env.action_space]:
-        if getattr(space, "start", 0) != 0:
-            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-
-
 def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95, epsilon=0.1,
            kappa=0.0, seed=0, replay=False):
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
@@ -244,45 +183,49 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps instead
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau)
-    seed        an int or a NumPy Generator
+    seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the number of steps of each finished episode, and the reward of
     each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
     is only curious (large kappa) may never reach the end of an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
-    and for a reward of NaN. Needs epsilon_greedy, update, check_arguments.
+    and for a reward of NaN. Needs epsilon_greedy, update.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
-    >>> returns = [part.sum() for part in np.split(rewards, steps.cumsum())]    # by episode
-    >>> float(returns[0])
-    1.0
     """
-    check_arguments(env, n_planning, alpha, gamma, epsilon, kappa)
+    # "not (all is right)" also refuses NaN, for which no comparison is true.
+    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
+            and n_planning >= 0):
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
+    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
+    for space in [env.observation_space, env.action_space]:
+        if getattr(space, "start", 0) != 0:
+            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     S = int(env.observation_space.n)
     A = int(env.action_space.n)
 
-    # Separate streams of random numbers for the environment, acting, planning and replay.
-    # With a single stream, more planning would also change how the agent walks in episode 1,
-    # where there is nothing to learn yet, and n = 0, 5, 50 could not be compared.
+    # Separate streams of random numbers for the environment, acting, planning and replay, each
+    # with a seed (a whole number) of its own. With a single stream, more planning would change how
+    # the agent walks in episode 1, too, and n = 0, 5, 50 could not be compared.
     seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    memory = {}                                 # memory[s][a] = [(r, s2, terminated), ...]
-    known = {}                                  # known[s]: the actions in memory[s], as a list
-    tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
+    known = {}                              # known[s]: the actions that may be planned in s
+    tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, oldest first. The first of them is
+    # no experience, but what is assumed before a was ever tried: it stays in s, reward 0.
+    memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
     rewards = []
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
-    # Of the two limits only one holds: n_steps if it is given.
-    if n_steps is not None:
-        n_episodes = math.inf
-    while len(steps_per_episode) < n_episodes and (n_steps is None or len(rewards) < n_steps):
+    # Of the two limits only one holds: n_steps if it is given, else n_episodes.
+    while (len(steps_per_episode) < n_episodes) if n_steps is None else (len(rewards) < n_steps):
         # (a) S <- current (nonterminal) state. int(), because some environments return an array of
         # one number, and write the next state into the same array: s would change unnoticed.
         s = int(s)
@@ -304,32 +247,28 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
-        if s not in memory:
-            memory[s] = {}
-            # A model can also be asked about actions that were never tried, and Dyna-Q+ does so:
-            # until they are tried, it assumes "stay in s, reward 0". A replay buffer cannot.
-            if kappa > 0 and not replay:
-                memory[s] = {b: [(0.0, s, False)] for b in range(A)}
-        if a not in memory[s]:
-            memory[s][a] = []
+        if s not in known:
+            # A model can also be asked about actions that were never tried, and Dyna-Q+ does so.
+            # A replay buffer cannot.
+            known[s] = list(range(A)) if kappa > 0 and not replay else []
+        if a not in known[s]:
+            known[s].append(a)
         memory[s][a].append((r, s2, terminated))
-        known[s] = list(memory[s])
         tried_at[s][a] = t
 
         # (f) Repeat n times: S <- a visited state, A <- an action known there, both at random.
         # The names are new, because s, a, r, s2 still belong to the real step.
-        for state in planning_rng.choices(list(memory), k=n_planning):
-            # The plain line is planning_rng.choice(known[state]). This one takes half the time.
-            action = known[state][int(planning_rng.random() * len(known[state]))]
+        for state in planning_rng.choices(list(known), k=n_planning):
+            action = planning_rng.choice(known[state])
             if replay:
                 # R, S' <- any of its stored transitions. Old ones may no longer be true.
-                reward, next_state, ended = replay_rng.choice(memory[state][action])
+                reward, next_state, ended = replay_rng.choice(memory[state][action][1:])
             else:
                 # R, S' <- Model(S,A)
                 reward, next_state, ended = memory[state][action][-1]
-            # Dyna-Q+: what was not tried for long may have changed, and the bonus makes the agent
-            # curious to go there. (The root lets it grow ever more slowly, so that it does not
-            # outgrow the goal.) It is only imagined: no real step is paid for it.
+            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed; the bonus
+            # makes the agent curious to go there. (The root lets it grow ever more slowly, so that
+            # it does not outgrow the goal.) It is only imagined: no real step is paid for it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -349,8 +288,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
     so Q is the same as Dyna-Q's (they draw the same pairs, as replay has a stream of its own). The
     other arguments, results and errors are those of dyna_q. kappa works here too: the pairs in the
-    buffer get the bonus. Needs dyna_q, epsilon_greedy, update,
-    check_arguments.
+    buffer get the bonus. Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
@@ -362,66 +300,70 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps should an episode take?
 
 def expected_steps(rows, epsilon):
-    """Mean number of steps from S to G of an agent that knows the shortest paths (ties at random)
-    and takes a random action with probability epsilon. With epsilon = 1 it is the random walk."""
+    """Mean number of steps from S to G of the best agent there is that takes a random action with
+    probability epsilon. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
-    distance = maze.distances(layout)
-    # P[s, s2] is the probability of a step from s to s2. At a goal (distance 0) there is none.
-    P = np.zeros((len(layout), len(layout)))
-    one_step = np.zeros(len(layout))
-    for s in distance:
-        if distance[s] > 0:
-            one_step[s] = 1
-            moves = maze.moves(layout, s)
-            shortest = [s2 for s2 in moves if distance[s2] < distance[s]]
-            for s2 in shortest:
-                P[s, s2] += (1 - epsilon) / len(shortest)
-            for s2 in moves:
-                P[s, s2] += epsilon / len(moves)
-    # The steps to go from s are h(s) = 1 + sum_s2 P[s, s2] h(s2). At a goal, and in walls, they are
-    # 0. For all states at once: h - P h = one_step, a system of linear equations.
-    h = np.linalg.solve(np.eye(len(layout)) - P, one_step)
-    return h[layout.index("S")]
+    start = layout.index("S")
+    cells = [s for s in range(len(layout)) if layout[s] in ".S"]
+    moves = np.array([maze.moves(layout, s) for s in cells])
+    # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
+    # and then what is to go after the best or a random move. Repeat until h[start] stops growing.
+    h = np.zeros(len(layout))
+    before = -1
+    while h[start] > before:
+        before = h[start]
+        h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
+    return h[start]
 
 
 # %% What the experiments and panels below share
 
-def run_seeds(n_runs, seed):
-    """One seed per run. All methods get the same ones, so that they meet the same luck."""
-    return np.random.default_rng(seed).integers(2**31, size=n_runs).tolist()
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
+    """The mean of runs (n_runs, T), and a band of two standard errors: if we made many more runs,
+    their mean would lie in it at 95 % of the points."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
     error = runs.std(axis=0) / math.sqrt(len(runs))
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
 def draw_maze(ax, rows):
-    # One square per cell: 0 is white, 1 (a wall) grey, vmax would be black. Row 0 is at the top.
-    walls = [[letter == "#" for letter in row] for row in rows]
-    ax.pcolormesh(walls, cmap="Greys", vmax=1.6, edgecolors="lightgrey")
-    ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.invert_yaxis()
-    for y, row in enumerate(rows):
-        for x, letter in enumerate(row):
-            if letter in "SG":
-                ax.text(x + 0.5, y + 0.5, letter, ha="center", va="center", weight="bold")
+    """The middle of a cell is at x = its column, y = its row; row 0 is at the top."""
+    cells = np.array([list(row) for row in rows])
+    ax.imshow(cells == "#", cmap="Greys", vmax=2)   # 0 is white, 1 (a wall) grey, 2 would be black
+    ax.set(xticks=[], yticks=[])
+    for letter in "SG":
+        for y, x in np.argwhere(cells == letter):
+            ax.text(x, y, letter, ha="center", va="center", weight="bold")
 
 
 # %% Slides "Dyna-Q: set-up" and "Dyna-Q: comparison"
 
+# '#' is a wall, 'S' the start, 'G' the goal. Draw a maze of your own if you like.
+DYNA_MAZE = [".......#G",
+             "..#....#.",
+             "S.#....#.",
+             "..#......",
+             ".....#...",
+             "........."]
+# The slide's three agents: no planning (this is Q-learning), a little, a lot.
+N_PLANNING = [0, 5, 50]
+
+
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
     steps = np.zeros((n_runs, 3, n_episodes))
-    for run, run_seed in enumerate(run_seeds(n_runs, seed)):
+    for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=run_seed)
+            # All agents get the same seeds (lists of two numbers), and so meet the same luck.
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
 
@@ -431,71 +373,86 @@ def draw_comparison(ax, steps):
     walk, some_random, shortest = [expected_steps(DYNA_MAZE, epsilon) for epsilon in [1, 0.1, 0]]
     for exact in [walk, some_random, shortest]:
         ax.axhline(exact, color=GREY, linewidth=0.8)
-    ax.text(50, 1.1 * walk, f"random walk: {walk:.1f}", ha="right", color=GREY)
+    ax.text(6, 1.1 * walk, f"random walk: {walk:.1f}", color=GREY)
     ax.text(1, 0.9 * shortest, va="top", color=GREY,
-            s=f"shortest path: {shortest:.0f}\nwith 10 % random actions: {some_random:.1f}")
+            s=f"best possible: {shortest:.0f}\nwith 10 % random actions: {some_random:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
     ax.set(xscale="log", yscale="log", ylim=(6, 2000), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_major_formatter("{x:g}")
     ax.legend(loc=(0.66, 0.5))
 
 
-def halfway(i, steps, seed):
-    """Run 0 with n = N_PLANNING[i], halfway through episode 2: Q (S, A), and the agent's state."""
-    # With the seed of run 0 it walks as it did in compare_planning, but stops earlier.
-    episode_1, episode_2 = steps[0, i, :2].astype(int).tolist()
-    n_steps = episode_1 + episode_2 // 2
+def draw_policy(ax, n, seed):
+    """What an agent with n imagined updates has learned halfway through episode 2."""
+    _, steps, _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes=2, seed=[seed, 0])
+    # With the same seed it walks the same way again, but now it is stopped earlier.
     maze = Maze(DYNA_MAZE)
-    Q, _, _ = dyna_q(maze, N_PLANNING[i], n_steps=n_steps, seed=run_seeds(1, seed)[0])
-    return Q, maze.state
-
-
-def draw_policy(ax, Q, position, n):
+    Q, _, _ = dyna_q(maze, n, n_steps=steps[0] + steps[1] // 2, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
-    width = len(DYNA_MAZE[0])
-    # A cell knows a way if one action is better than another. Elsewhere all values are still 0.
-    known = np.flatnonzero(Q.max(axis=1) > Q.min(axis=1))
-    for s in known:
-        arrow = ["^", ">", "v", "<"][Q[s].argmax()]
-        ax.plot(s % width + 0.5, s // width + 0.5, arrow, color=BLUE)
-    y, x = divmod(position, width)
-    ax.plot(x + 0.5, y + 0.5, "o", color=RED, markersize=14, fillstyle="none")
-    ax.set(title=f"halfway through episode 2, n = {n}:\ncells that know a way: {len(known)}",
+    for s in range(len(Q)):
+        y, x = divmod(s, maze.width)
+        # A cell knows a way if one action is better than another; else all values are still 0.
+        if Q[s].max() > Q[s].min():
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
+        if s == maze.state:
+            ax.plot(x, y, "o", color=RED, markersize=14, fillstyle="none")
+    ax.set(title=f"n = {n}, halfway through episode 2:\nwhich cells know a way to the goal?",
            xlabel="triangles: the best actions so far\ncircle: the agent")
 
 
 # %% Slides "Dyna-Q: harder", "Dyna-Q: easier" and "What about Experience Replay?"
 
-def changing_maze(settings, learner, n_steps, n_runs, seed, kappa=0.0):
-    """Rewards so far (runs, n_steps) of `learner`, dyna_q or replay_q, while the walls move."""
+GAP_RIGHT = ["........G",
+             ".........",
+             ".........",
+             "########.",
+             ".........",
+             "...S....."]
+GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
+GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
+
+# "Harder": after 1000 of 3000 real steps the gap moves, and 10 steps to the goal grow to 16.
+BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
+# "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
+SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
+
+# The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
+# never finds the shortcut, five times as much makes the agent forget about the goal.
+# alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
+# alpha = 0.1 values follow the bonus, which grows at every step, too slowly: it does more harm
+# than good.
+N_IMAGINED = 10
+ALPHA = 1.0
+KAPPA = 1e-3
+
+
+def changing_maze(method, layouts, n_steps, n_runs, seed):
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move."""
+    learner = replay_q if method == "replay" else dyna_q
+    kappa = KAPPA if method == "Dyna-Q+" else 0.0
     rewards = np.zeros((n_runs, n_steps))
-    for run, run_seed in enumerate(run_seeds(n_runs, seed)):
-        _, _, rewards[run] = learner(Maze(**settings), N_CHANGING, n_steps=n_steps, alpha=ALPHA,
-                                     kappa=kappa, seed=run_seed)
+    for run in range(n_runs):
+        _, _, rewards[run] = learner(Maze(*layouts), N_IMAGINED, n_steps=n_steps, alpha=ALPHA,
+                                     kappa=kappa, seed=[seed, run])
     return rewards.cumsum(axis=1)
 
 
-def draw_change(ax, settings, dyna, other, name, title):
-    draw_band(ax, dyna, BLUE, "-", "Dyna-Q")
-    draw_band(ax, other, RED, "--", name)
-    ax.axvline(settings["change_at"], ymax=0.6, color=GREY, linestyle=":")
-    ax.set(title=title, ylabel="rewards so far",
-           xlabel="real steps (dotted: left maze to right one)")
-    # Above the curves there is room for the maze before and after the walls move.
-    ax.set_ylim(0, 1.6 * ax.get_ylim()[1])
-    draw_maze(ax.inset_axes([0.02, 0.66, 0.45, 0.32]), settings["rows"])
-    draw_maze(ax.inset_axes([0.53, 0.66, 0.45, 0.32]), settings["later_rows"])
+def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
+    """Dyna-Q and one `other` method while the walls move: the panel, and two printed lines."""
+    for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
+        rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
+        draw_band(ax, rewards, color, style, method)
+        row(f"{method}, {title}", rewards[:, -1].mean(), compare)
+    rows, later_rows, change_at = layouts
+    ax.axvline(change_at, color=GREY, linestyle=":")
+    ax.set(title=title, ylabel="rewards so far", xlabel="real steps (dotted: the walls move)")
+    # Above the curves: the maze before and after the walls move.
+    draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
+    draw_maze(ax.inset_axes([0.34, 0.7, 0.3, 0.28]), later_rows)
     ax.legend(loc="lower right")
 
 
-# %% The run: what is printed, and main
-
-def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
+# %% The run
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
@@ -509,43 +466,33 @@ def run_all(axes, n_runs, seed):
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
             f"about {book} in the book")
-    draw_policy(axes[0, 1], *halfway(0, steps, seed), N_PLANNING[0])
-    draw_policy(axes[0, 2], *halfway(2, steps, seed), N_PLANNING[2])
-
-    # Compare with the means of 2000 runs of another program (see tests/expected/README.md).
-    dyna = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed)
-    plus = changing_maze(BLOCKING, dyna_q, 3000, n_runs, seed, KAPPA)
-    replay = changing_maze(BLOCKING, replay_q, 3000, n_runs, seed)
-    draw_change(axes[1, 0], BLOCKING, dyna, plus, "Dyna-Q+", "harder: the path is blocked")
-    draw_change(axes[1, 2], BLOCKING, dyna, replay, "replay", "replay: old transitions mislead it")
-    row("blocked path: rewards of Dyna-Q", dyna[:, -1].mean(), "74, mean of 2000 other runs")
-    row("blocked path: rewards of Dyna-Q+", plus[:, -1].mean(), "142, mean of 2000 other runs")
-    row("blocked path: rewards of replay", replay[:, -1].mean(), "less than Dyna-Q")
-
-    dyna = changing_maze(SHORTCUT, dyna_q, 6000, n_runs, seed)
-    plus = changing_maze(SHORTCUT, dyna_q, 6000, n_runs, seed, KAPPA)
-    draw_change(axes[1, 1], SHORTCUT, dyna, plus, "Dyna-Q+", "easier: a shortcut opens")
-    row("shortcut: rewards of Dyna-Q", dyna[:, -1].mean(), "284, mean of 2000 other runs")
-    row("shortcut: rewards of Dyna-Q+", plus[:, -1].mean(), "346, mean of 2000 other runs")
+    draw_policy(axes[0, 1], 0, seed)
+    draw_policy(axes[0, 2], 50, seed)
+    # The numbers to compare with are from another program (see tests/expected/README.md).
+    draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
+                "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
+    draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
+                "Dyna-Q 284, Dyna-Q+ 346 in 2000 other runs")
+    draw_change(axes[1, 2], "replay: old transitions mislead it", "replay", BLOCKING, 3000, n_runs,
+                seed, "replay gets less than Dyna-Q")
 
 
 def main():
-    # Without SUPPRESS an error message would begin with a list of all options.
+    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
-    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # matplotlib draws with one of several programs. Where there is no display it chooses the one
-    # that is called "agg" and can only write files.
+    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:
-        # An empty figure first, so that a bad file name is refused before all the work.
+        # The empty figure is saved first: a bad file name is refused now, not after all the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Choose an action by looking ahead in a model: with a whole search tree, or with sampled episodes.
+"""Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
     Forward search             forward_search; "expensive": count_nodes;
@@ -9,16 +9,14 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a), the same as the mean over episodes in which
-                                already the first action is drawn from pi
+                     V(S)     = sum_a pi(a|S) Q(S,a)
 
 Run it: python rollout_search.py (7 seconds). What you will see, and why
-    A small treasure is near, and a big one lies behind a bridge between two drops. Forward search
-    takes the small one until it looks 6 steps ahead, as far as the big one is. With every further
-    step its tree has about nine times as many nodes (4 actions, and each can lead to at most 3
-    cells: up to 12, but some of them are ends). A rollout has only one step more.
-    In a learned model, the error of the values grows with depth, since every step asks the model
-    again. It stops growing when most episodes are over.
+    A small treasure is near, a big one lies behind a bridge between two drops. Forward search
+    takes the small one until it looks 6 steps ahead, as far as the big one is. But every further
+    step makes its tree about nine times as large, and a rollout only one step longer.
+    In a learned model, the error of the values grows with depth, until most episodes are over:
+    every step asks the model again.
     Rollouts are right on average; with 4 times as many, the error is half. Acting on them improves
     the policy that they simulate, but need not make it the best: a random walker falls off the
     bridge, so its rollouts speak against the bridge, and more of them only do so more surely.
@@ -29,21 +27,13 @@ Try: three changes of one line, each with the question that it answers
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     "g": 0.1          With a smaller small treasure, do rollouts of the random policy suffice?
 
-Notation (examples: BRIDGE below, where the start is state 8 and action 1 is "right", 3 "left"; a
-          step succeeds with probability 0.8; left of the start is a treasure of 0.4)
-    s, a, r, s2   S, A, R, S' of the slides: whole numbers, but for the reward r: 8, 1, 0.0, 9
-    S, A          in shapes like (S, A): the number of states, of actions: 28, 4
-    P[s, a, s2]   p(s2 | s, a), shape (S, A, S): P[8, 1, 9] = 0.8, as it may slip
-    R[s, a]       expected reward, shape (S, A): R[8, 3] = 0.8 * 0.4 = 0.32
-    policy[s, a]  pi(a | s), shape (S, A): policy[8] = [0.25, 0.25, 0.25, 0.25]
-    Q[a], V[s]    value of each action in one state, of each state
-    G, K          return of one episode; number of episodes (rollouts) for each action
+Notation
+    s, a, s2 are the slides' S, A, S', as whole numbers. S, A in shapes: how many there are.
+    Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
+    G is the return of an episode, K the number of episodes (rollouts) for each action.
 
 Left out on purpose: growing the tree only where it pays (mcts.py), pruning, storing known states.
-
-References
-    Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.8 to 8.10: both searches.
-    Tesauro & Galperin (1996), On-line policy improvement using Monte-Carlo search: acting on it.
+References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
 # For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
@@ -53,7 +43,6 @@ References
 # SPDX-License-Identifier: MIT-0
 
 import argparse
-import math
 import sys
 
 import matplotlib.pyplot as plt
@@ -61,35 +50,24 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall. No free cell (.) at the border.
+# S start, g small treasure, G big treasure, x drop, # wall, . free. A free cell must not be at the
+# border, where a step would leave the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# The sensible policy: the shortest way to G if nothing slipped. Change it together with BRIDGE.
+# The sensible policy: the shortest way to G if nothing slipped.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
             "####xx#"]
-# The best way to G earns 0.54 on average, because of the drops. g pays less, but is near.
 TREASURES = {"g": 0.4, "G": 1.0}
-# One step in five goes sideways: enough to make the edge of the drop a bad place to walk.
+# One step in five goes sideways: enough to make the edge of a drop a bad place to walk.
 SLIP = 0.2
-# Close to 1, so that a treasure 6 steps away still counts: paid in step 6, 0.98**5 = 0.90.
+# Close to 1, so that G, 6 steps away, still counts: its reward is multiplied by 0.98**5 = 0.90.
 GAMMA = 0.98
-
-# A tree of this depth has about 200,000 nodes, counted by count_nodes, and takes half a second.
-TREE_DEPTH = 6
-# Rollouts are cut after so many steps, by when nearly all episodes are over; so the exact answers
-# look at most so many steps ahead.
+# Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
-# Learned models that have seen each pair (s, a) only so many times.
-N_SAMPLES = [3, 10, 100]
-# Each number is 4 times the one before it, so the error should halve each time.
-K_ROLLOUTS = [1, 4, 16, 64, 256]
-# To see how good it is to act on rollouts, we search so often in each cell, in each run: enough
-# to see how often each action wins.
-N_SEARCHES = 12
 
 # Four colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
@@ -97,23 +75,21 @@ BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 
 # %% Environment: a slippery world with a bridge
 
-def bridge_model(rows, slip):
+def bridge_model(maze, slip):
     """The world of a map as a TabularModel, the class below.
 
     Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip`
     a step goes to one of the two sides instead, for "up" to the left or to the right.
     """
-    text = "".join(rows)
-    width = len(rows[0])
+    text = "".join(maze)
+    width = len(maze[0])
     # What a move adds to the number of a cell: one row down is `width` cells further.
     moves = [-width, 1, width, -1]
     P = np.zeros((len(text), 4, len(text)))
-    for s, letter in enumerate(text):
+    for s in range(len(text)):
         # Nobody acts inside a wall or after the end: there, P stays 0.
-        if letter not in "S.":
+        if text[s] not in "S.":
             continue
-        if s // width in [0, len(rows) - 1] or s % width in [0, width - 1]:
-            raise ValueError("the border of the map must be closed: only # x g G")
         for a in range(4):
             # The moves go round clockwise: from "up", one turn is "right", three are "left".
             for turns, p in [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]:
@@ -122,26 +98,25 @@ def bridge_model(rows, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # A pair's mean reward: what entering S' pays, times its probability, summed over S' (the last
-    # axis of P).
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays; @ multiplies and sums over s'.
     R = P @ [TREASURES.get(letter, 0.0) for letter in text]
     return TabularModel(P, R, [letter in "gGx" for letter in text])
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
 
-def draw(sums, rows, rng):
-    """Draw a column of a table of probabilities, for each row number in `rows` (K,).
+def sample_columns(sums, rows, rng):
+    """Draw a column from a table of probabilities, once for each row number in `rows` (N,).
 
-    sums[c] (n_rows,) is the probability of the columns 0 to c together. For the last column it
-    is 1 and may be left out. Example: a row .1 .1 .8 has the sums .1 .2. Draw u, uniform in
-    [0, 1), and count the sums that u has reached. For u = .15 that is one, so we take column 1.
-    That is so for all u from .1 to .2: with probability .1.
+    sums[c][row] is the probability of columns 0 to c of that row together. For example, the
+    probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
+    that it has reached: u = .5 has reached one, the .1, so we take column 1. That is so for all u
+    from .1 to .7, which has the probability .6. No u ever reaches 1.
     """
-    u = rng.random(len(rows))
+    u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    for sums_of_column in sums:
-        columns += u >= sums_of_column[rows]        # True counts as 1
+    for sums_to_column in sums:
+        columns += u >= sums_to_column[rows]        # True counts as 1
     return columns
 
 
@@ -149,12 +124,13 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All its luck comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing (so say learned models)
+              episode ends with the probability that is missing, as in learned models
     R         (S, A) expected reward; every step from (s, a) pays exactly this
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
-    ValueError for other shapes, NaN, or rows that are no probabilities. Needs draw. An example
-    with one state, where action 0 pays 1 and ends the episode, and action 1 pays 0 and stays:
+    The tables are copied, so changing yours afterwards does not change the model. ValueError for
+    other shapes, NaN, or rows that are no probabilities. Needs sample_columns. An example with one
+    state, where action 0 pays 1 and ends the episode, and action 1 pays 0 and stays:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -163,47 +139,45 @@ class TabularModel:
     """
 
     def __init__(self, P, R, terminal=None):
-        # np.array makes copies: the caller's tables stay as they are.
-        P = np.array(P, float)
+        P = np.array(P, float)                      # np.array makes a copy
         R = np.array(R, float)
         S, A = P.shape[:2]
         terminal = np.zeros(S, bool) if terminal is None else np.array(terminal, bool)
         # NaN >= 0 is False, so NaN is refused too. Rounding may lift a sum a bit above 1.
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
-            raise ValueError("need P (S, A, S) with rows of probabilities that sum to at most 1, "
-                             "R (S, A) without NaN, and terminal (S,)")
-        # Some tables go on after the end, and pay there. No episode ever gets there.
+            raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
+        # Some tables go on after the end, and pay there. Here nothing comes after the end.
         P[terminal] = 0.0
         R[terminal] = 0.0
-        self.P, self.R, self.terminal = P, R, terminal
+        self.P = P
+        self.R = R
+        self.terminal = terminal
 
-        # Tables for `draw`, with one row for each pair: (s, a) has row s * A + a. Of the next
-        # states we keep only the n most likely, sorted, since most are impossible. For example,
-        # with n = 3, P[s, a] = 0 .8 0 .1 becomes 0 .1 .8, the probabilities of states 2, 3, 1:
-        #     sums        0 .1 .9        state 2 fills the row; as u >= 0, it is never drawn
-        #     successors  2  3  1  s     if u has reached all three sums, column 3 is drawn:
-        #     ends        F  F  F  T     the episode ends, and S' is S
-        rows = P.reshape(S * A, S)
-        n = (rows > 0).sum(axis=1).max()
-        self.sums = np.sort(rows)[:, -n:].T.cumsum(axis=0)
-        # "stable": where probabilities are equal, every computer takes the same order.
-        successors = rows.argsort(kind="stable")[:, -n:]
-        self.successors = np.column_stack([successors, np.arange(S * A) // A])
-        self.ends = terminal[self.successors]
-        self.ends[:, -1] = True
+        # For sample_columns, a table with one row for each pair: (s, a) has row s * A + a. Nearly
+        # all next states are impossible, so we sort the probabilities and keep the n largest, as
+        # many as any pair needs. P[s, a] = 0 .8 0 .1 becomes 0 .1 .8 if n = 3, and means
+        #     sums         0 .1 .9       every u has reached the 0, so state 2 is never drawn
+        #     successors   2  3  1  s    u = .95 has reached all n: the episode ends, in s
+        table = P.reshape(S * A, S)
+        n = (table > 0).sum(axis=1).max()
+        self.sums = np.sort(table)[:, -n:].T.cumsum(axis=0)         # .T: rows become columns
+        # argsort gives the numbers of the states in this order. The s of a row is row // A.
+        likely = table.argsort(kind="stable")[:, -n:]
+        self.successors = np.column_stack([likely, np.arange(S * A) // A])
 
     def step(self, states, actions, rng):
-        """R, S' ~ model for K pairs at once: next_states, rewards, terminated, each (K,).
+        """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
 
-        rng is a Generator or a seed. A row's missing probability ends the episode: S' = S then.
+        rng is a Generator or a seed. Where missing probability ends the episode, the next state is
+        the state itself.
         """
-        rows = np.asarray(states) * self.R.shape[1] + actions
-        columns = draw(self.sums, rows, np.random.default_rng(rng))
-        # successors[rows, columns] is the same, but takes twice as long. ravel() puts the rows of
-        # a table one after the other: row 2 of a table with 4 columns begins at 2 * 4.
-        entries = rows * self.ends.shape[1] + columns
-        return self.successors.ravel()[entries], self.R.ravel()[rows], self.ends.ravel()[entries]
+        rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
+        columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
+        next_states = self.successors[rows, columns]
+        missing = columns == len(self.sums)         # u has reached all sums
+        # R.ravel() is R with its rows one after the other: there, too, (s, a) is at s * A + a.
+        return next_states, self.R.ravel()[rows], self.terminal[next_states] | missing
 
 
 def forward_search(model, state, depth, gamma, leaf_values=None):
@@ -220,21 +194,20 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """
     S, A = model.R.shape
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
-    # A depth of 1.5 would never count down to 0: the search would not end.
-    if not (0 <= state < S and depth >= 1 and depth == int(depth) and 0 <= gamma <= 1
+    # A depth of 1.5 would never count down to 0, and the search would not end.
+    if not (0 <= state < S and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
-        raise ValueError("need a state in 0..S-1, a whole depth of at least 1, gamma in [0, 1] "
-                         "and leaf_values (S,)")
+        raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions that call each other: Q needs V of the next states, with one step less to go,
-    # and V needs Q of the actions there.
-    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
-    def Q(s, a, d):
-        future = 0.0
-        # The branches of the tree are the next states with p > 0: flatnonzero gives their numbers.
-        for s2 in np.flatnonzero(model.P[s, a]):
-            future += model.P[s, a, s2] * V(s2, d - 1)
-        return model.R[s, a] + gamma * future
+    # Two functions that call each other: Q needs V of the next states, and V needs Q there.
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
+    def Q(s, d):
+        values = np.array(model.R[s], float)
+        for a in range(A):
+            # The branches of the tree are the next states with p > 0: flatnonzero finds them.
+            for s2 in np.flatnonzero(model.P[s, a]):
+                values[a] += gamma * model.P[s, a, s2] * V(s2, d - 1)
+        return values
 
     # V_d(s) = max_a Q_d(s,a): whoever gets here will choose the best action.
     def V(s, d):
@@ -242,9 +215,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
             return 0.0                              # the episode is over, nothing can be earned
         if d == 0:
             return leaf_values[s]                   # a leaf: here the tree is cut
-        return max([Q(s, a, d) for a in range(A)])
+        return Q(s, d).max()
 
-    return np.array([Q(state, a, depth) for a in range(A)])
+    return Q(state, depth)
 
 
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
@@ -255,7 +228,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     TabularModel does. rng is a Generator or a seed; it goes to model.step. Returns Q (A,) and its
     standard error (A,), inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an
     unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are
-    no probabilities. Needs draw.
+    no probabilities. Needs sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -267,11 +240,10 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if not (0 <= state < S and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
-        raise ValueError("need a state in 0..S-1, n_rollouts and horizon of at least 1, gamma in "
-                         "[0, 1] and a policy (S, A) whose rows are probabilities that sum to 1")
-    rng = np.random.default_rng(rng)                # a Generator comes back as it is
-    # For `draw`: one line of sums for each action but the last, whose sums are 1.
-    sums = policy.T.cumsum(axis=0)[:-1]
+        raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
+    rng = np.random.default_rng(rng)                # from a seed; a Generator stays as it is
+    # For sample_columns: sums[a][s]. The last action's sums, all 1, are never reached: left out.
+    sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
     # model is then one time step of all of them, and costs little more than that of a single one.
@@ -291,7 +263,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states = states[~terminated]
         if len(running) == 0:
             break
-        actions = draw(sums, states, rng)           # A ~ pi(.|S)
+        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S)
 
     # Q(S,A) = 1/K sum_k G^k. What it tends to is Q^pi, not Q*: behind the first action, the
     # episodes did what pi does, and not what would be best.
@@ -301,7 +273,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         return Q, np.full(A, np.inf)                # a single return does not show its spread
     # The mean of K returns is off by about their spread / sqrt(K). ddof=1: to divide by K - 1 and
     # not K, because around their own mean K numbers spread a little less than around Q^pi.
-    return Q, G.std(axis=1, ddof=1) / math.sqrt(n_rollouts)
+    return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
 # %% Exact answers
@@ -310,72 +282,56 @@ MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
 # Where one can act: only there, P is not 0.
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
+# The exact answers look so many steps ahead.
+DEPTHS = np.arange(1, HORIZON + 1)
 
 
-def lookahead_values(model):
+def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming.
 
-    The same numbers as forward_search, without a tree: each V_d is computed once for each state
-    and kept, whereas the tree computes it again wherever the state turns up.
+    They are the values of forward_search. But here, each V_d is computed once for each state and
+    kept; the tree computes it again wherever the state turns up. Given a policy: its values.
     """
-    V = np.zeros((HORIZON + 1, len(model.P)))
-    # Where an episode has ended, P and R are 0, and so V stays 0.
-    for d in range(1, HORIZON + 1):
+    V = np.zeros((HORIZON + 1, len(P)))
+    for d in DEPTHS:
         # P @ V is the sum over s', for all pairs at once: (S, A).
-        Q = model.R + GAMMA * (model.P @ V[d - 1])
-        V[d] = Q.max(axis=1)
+        Q = MODEL.R + GAMMA * (P @ V[d - 1])
+        # max_a Q(s,a), or for a policy sum_a pi(a|s) Q(s,a).
+        V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
     return V
 
 
-def count_nodes(depth):
-    """How many nodes (s, a) a tree of forward_search has at each state: (S,)."""
-    nodes = np.zeros(len(MODEL.P))
-    for _ in range(depth):
-        # Below a pair are the nodes of all its possible next states, with one step less to go. A
-        # True counts as 1 in the sum over s'.
-        below_pairs = (MODEL.P > 0) @ nodes         # (S, A)
-        nodes[CELLS] = (1 + below_pairs[CELLS]).sum(axis=1)
+V_EXACT = lookahead_values()
+# V_d has stopped growing long before, so this is what the best policy earns.
+OPTIMUM = V_EXACT[HORIZON, START]
+
+
+def count_nodes():
+    """How many nodes a search tree of depth 0, 1, ... from each state has: (HORIZON + 1, S)."""
+    nodes = np.ones_like(V_EXACT)
+    for d in DEPTHS:
+        # The state itself, and for each action the trees of all next states that are possible.
+        below = (MODEL.P > 0) @ nodes[d - 1]        # (S, A); True counts as 1
+        nodes[d] = 1 + below.sum(axis=1)
     return nodes
-
-
-def exact_returns(policy):
-    """For episodes from START: V, Q (A,), and the variance of their returns Var(G) (A,)."""
-    # From the end backwards, as in lookahead_values: with no step to go, G = 0 and G^2 = 0.
-    V = square = np.zeros(len(policy))
-    for _ in range(HORIZON):
-        # G = R + gamma G', where G' is the return from S' on. So, with E for the mean,
-        # E[G] = R + gamma E[G'],   E[G^2] = R^2 + 2 R gamma E[G'] + gamma^2 E[G'^2].
-        # (In a TabularModel the reward R(s,a) itself is not random.)
-        future = GAMMA * (MODEL.P @ V)
-        Q = MODEL.R + future
-        Q_square = MODEL.R**2 + 2 * MODEL.R * future + GAMMA**2 * (MODEL.P @ square)
-        # V(S) = sum_a pi(a|S) Q(S,a): the mean over the actions, and for the square as well.
-        V = (policy * Q).sum(axis=1)
-        square = (policy * Q_square).sum(axis=1)
-    variance = Q_square - Q**2                      # Var(G) = E[G^2] - E[G]^2
-    return V[START], Q[START], variance[START]
 
 
 # %% What the experiments and panels below share
 
-V_EXACT = lookahead_values(MODEL)
-# V_d does not grow any more by then: it is what the best policy earns.
-OPTIMUM = V_EXACT[-1, START]
-# Row a always takes action a: 0 0 1 0 for action 2. ALWAYS[[2, 2, 1]] is such a row for each of
-# three states: a policy.
-ALWAYS = np.eye(4)
-# (Where there is no arrow, find gives -1, the last row. Nobody acts there.)
-POLICIES = {"random": np.full((len(MODEL.P), 4), 0.25),
-            "sensible": ALWAYS[["^>v<".find(letter) for letter in "".join(SENSIBLE)]]}
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
-def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band in which the mean of endless runs would be."""
-    x = np.arange(1, runs.shape[1] + 1)
+def draw_band(ax, x, runs, i, label):
+    """Curve number i: the mean of runs (n_runs, len(x)), with a band that shows how sure it is."""
+    color = [RED, BLUE, GREEN][i]
+    style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
-    # The mean of n runs is off by about their spread / sqrt(n); in 95 % by less than twice that.
-    error = runs.std(axis=0) / math.sqrt(len(runs))
-    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+    # A mean of n runs is off by about their spread / sqrt(n). By more than twice that it is off
+    # in 5 of 100 cases only, so the true mean is most likely inside the band.
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
+    ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
@@ -386,39 +342,40 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-def search_trees():
-    """Values of the best action at S, from search trees of depth 1, 2, ..., TREE_DEPTH."""
+# A tree of this depth has 600,000 nodes (see the next panel), and takes half a second.
+TREE_DEPTH = 6
+
+
+def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
-    return np.array([forward_search(MODEL, START, d, GAMMA).max() for d in depths])
-
-
-def draw_depth(ax, values):
+    values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
+    row(f"value at S, search tree of depth {TREE_DEPTH}", values[-1],
+        f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
-    ax.plot(range(1, TREE_DEPTH + 1), values, "o", color=RED, label="search tree")
+    ax.plot(depths, values, "o", color=RED, label="search tree")
     ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    # In the corner below the curves there is room for the world, above them for the legend.
-    world = "\n".join(BRIDGE + ["S start, x drop", "g, G treasures", "sensible: to G"])
-    ax.text(HORIZON, 0.02, world, family="monospace", ha="right")
+    # Below the curves there is room for the map, above them for the legend.
+    ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
+            family="monospace", ha="right")
     ax.set_ylim(0, 1.7 * OPTIMUM)
-    finish(ax, "the deeper, the nearer to the optimum", "depth: steps looked ahead",
-           "value of the best action at S")
+    finish(ax, "the deeper, the nearer to the optimum", "depth: steps looked ahead", "value at S")
 
 
 # %% Slide "Forward search": expensive
 
-def draw_nodes(ax):
-    depths = np.arange(1, 2 * TREE_DEPTH + 1)
-    nodes = [count_nodes(d)[START] for d in depths]
-    # On a plain axis, all but the last two numbers would look like 0.
-    ax.semilogy(depths, nodes, "o-", color=RED, label="nodes of the search tree")
-    # K rollouts for each of the 4 actions: one step more of each for every step ahead.
-    K = K_ROLLOUTS[-1]
-    ax.semilogy(depths, 4 * K * depths, "--", color=GREEN, label=f"steps of 4 x {K} rollouts")
-    finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead",
-           "questions to the model")
+def show_nodes(ax):
+    # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
+    ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
+    # 1,000 rollouts for each of the 4 actions: with every step ahead, each has one step more.
+    ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
+    finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
 
 # %% Slide "Forward search": errors have a tendency to be cumulative
+
+# Learned models that have seen each pair (s, a) only so many times.
+N_SAMPLES = [3, 10, 100]
+
 
 def errors_of_learned_models(n_runs, seed):
     """Error of V_1, V_2, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON)."""
@@ -429,118 +386,119 @@ def errors_of_learned_models(n_runs, seed):
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair, multinomial draws how often n tries led to each
             # s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p(s'|s,a).
-            P = np.zeros_like(MODEL.P)
-            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n
+            # (In walls and after the end, anything may come out: nothing is paid there.)
+            P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
-            learned = TabularModel(P, MODEL.R, MODEL.terminal)
-            error = abs(lookahead_values(learned) - V_EXACT)
+            error = abs(lookahead_values(P=P) - V_EXACT)
             errors[run, i] = error[1:, CELLS].mean(axis=1)
     return errors
 
 
-def draw_learned(ax, errors):
-    for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
-        draw_band(ax, errors[:, i], color, style, f"{N_SAMPLES[i]} samples of each pair")
+def show_learned(ax, n_runs, seed):
+    errors = errors_of_learned_models(n_runs, seed)
+    row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
+        f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
+    for i, n in enumerate(N_SAMPLES):
+        draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
     ax.set_ylim(0, 0.5 * OPTIMUM)
-    finish(ax, "learned model: errors accumulate", "depth: steps looked ahead",
-           "error of V, mean of all cells")
+    finish(ax, "learned model: errors accumulate", "depth: steps looked ahead", "mean error of V")
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 
+# 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
+K_ROLLOUTS = 4**np.arange(5)
+# So many searches in each cell, in each run, to see how often each action wins.
+N_SEARCHES = 12
+
+UNIFORM = np.full_like(MODEL.R, 0.25)
+POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
+for s in CELLS:
+    # The action that the arrow shows has probability 1, the others 0.
+    POLICIES["sensible"][s] = [arrow == "".join(SENSIBLE)[s] for arrow in "^>v<"]
+
+
 def search_everywhere(policy, n_runs, seed):
-    """RMS error of Q at S, and the value at S of acting on the searches: both are arrays (n_runs,
-    len(K_ROLLOUTS))."""
-    _, Q_pi, _ = exact_returns(policy)
-    errors, values = np.zeros((2, n_runs, len(K_ROLLOUTS)))
+    """RMS error of Q at S, and the value at S of acting on rollouts, for each number K of them.
+    Both are arrays (n_runs, len(K_ROLLOUTS))."""
+    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the steps left.
+    Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
+    squares = np.zeros((n_runs, len(K_ROLLOUTS)))
+    values = np.zeros_like(squares)
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for k, K in enumerate(K_ROLLOUTS):
-            Q = np.zeros((N_SEARCHES, len(policy), 4))
-            for i in range(N_SEARCHES):
-                for s in CELLS:
-                    Q[i, s], _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-            # RMS: the root of the mean square, over all searches at S and all actions.
-            errors[run, k] = math.sqrt(((Q[:, START] - Q_pi)**2).mean())
-            # Ties at random, by adding something tiny. With K = 1 often all four returns are 0,
-            # and argmax would always take the first action, "up": into the wall.
-            winners = (Q + 1e-9 * rng.random(Q.shape)).argmax(axis=2)       # (N_SEARCHES, S)
-            # An agent searches anew in every step, and its searches differ. So it is like a policy
-            # that takes each action with a probability: the share of searches that it wins. (12
-            # searches give rough shares. With more of them, the values come out a little higher.)
-            acting = ALWAYS[winners].mean(axis=0)                           # (S, A)
-            values[run, k], _, _ = exact_returns(acting)
-    return errors, values
+            # An agent searches anew in every step, and does not always find the same winner. So it
+            # is like a policy: acting[s, a] is the share of the searches in s that action a wins.
+            acting = np.zeros_like(policy)
+            for s in np.repeat(CELLS, N_SEARCHES):              # each cell so many times
+                Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
+                # Ties are shared: True True False False becomes .5 .5 0 0. With K = 1 often all
+                # returns are 0, and argmax would always take the first action, "up".
+                best = Q == Q.max()
+                acting[s] += best / best.sum() / N_SEARCHES
+                if s == START:
+                    squares[run, k] += ((Q - Q_pi)**2).mean() / N_SEARCHES
+            values[run, k] = lookahead_values(acting)[HORIZON, START]
+    return np.sqrt(squares), values                 # RMS: the root of the mean square
 
 
-def draw_errors(ax, name, errors, exact, color, style):
-    draw_band(ax, errors, color, style, f"{name} policy")
-    ax.semilogy(range(1, len(exact) + 1), exact, "o", color=color)
-    ax.set_xticks(range(1, len(exact) + 1), K_ROLLOUTS)
-    finish(ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
-           "RMS error of Q at S (dots: exact)")
+def show_rollouts(axes, i, name, n_runs, seed):
+    errors_ax = axes[1, 0]
+    values_ax = axes[1, 1 + i]
+    policy = POLICIES[name]
+    # With the same seed for both policies, no difference between them comes from the seed.
+    errors, values = search_everywhere(policy, n_runs, seed)
+    # Theory: spread / sqrt(K). So the standard error for a large K, times sqrt(large K / K), is
+    # that for K. (The mean is that over the four actions, as in `errors`.)
+    _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
+    theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
+    row(f"{K_ROLLOUTS[-1]} rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
+        f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
+    draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
+    errors_ax.loglog(K_ROLLOUTS, theory, "ko")
+    finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
+           "RMS error of Q at S (dots: theory)")
 
-
-def draw_acting(ax, name, values, itself, color, style):
-    draw_band(ax, values, color, style, "acting on rollouts")
-    ax.axhline(itself, color=GREY, linestyle="-.", label=f"the policy itself: {itself:.3f}")
-    ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    ax.set_xticks(range(1, len(K_ROLLOUTS) + 1), K_ROLLOUTS)
-    ax.set_ylim(0, 1.7 * OPTIMUM)
-    finish(ax, f"rollouts of the {name} policy", "K rollouts per action", "value at S")
+    # Acting on the rollouts, against the policy that they simulate, and the best one.
+    itself = lookahead_values(policy)[HORIZON, START]
+    row("    value at S of acting on them", values[:, -1].mean(),
+        f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
+    draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
+    values_ax.axhline(itself, color=GREY, linestyle="-.", label=f"the policy itself: {itself:.3f}")
+    values_ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
+    values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))
+    finish(values_ax, f"rollouts of the {name} policy", "K rollouts per action", "value at S")
 
 
 # %% The run: what is printed, and main
 
-def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
-
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
-    trees = search_trees()
-    draw_depth(axes[0, 0], trees)
-    row(f"value at S, search tree of depth {TREE_DEPTH}", trees[-1],
-        f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
-    draw_nodes(axes[0, 1])
-    errors = errors_of_learned_models(n_runs, seed)
-    draw_learned(axes[0, 2], errors)
-    row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
-        f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
-    for name, color, style, ax in [("random", RED, "--", axes[1, 1]),
-                                   ("sensible", BLUE, "-", axes[1, 2])]:
-        # The same seed for both policies: no difference between them comes from another seed.
-        errors, values = search_everywhere(POLICIES[name], n_runs, seed)
-        itself, _, variance = exact_returns(POLICIES[name])
-        # The error of a mean of K returns is the root of Var(G) / K; RMS over the four actions.
-        exact = np.sqrt(variance.mean() / np.array(K_ROLLOUTS))
-        draw_errors(axes[1, 0], name, errors, exact, color, style)
-        draw_acting(ax, name, values, itself, color, style)
-        row(f"{K_ROLLOUTS[-1]} rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
-            f"{exact[-1]:.4g}: exact, spread / sqrt(K)")
-        row("    value at S of acting on them", values[:, -1].mean(),
-            f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
+    show_depth(axes[0, 0])
+    show_nodes(axes[0, 1])
+    show_learned(axes[0, 2], n_runs, seed)
+    show_rollouts(axes, 0, "random", n_runs, seed)
+    show_rollouts(axes, 1, "sensible", n_runs, seed)
 
 
 def main():
-    # Without SUPPRESS an error message would begin with a list of all options.
+    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
-    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # matplotlib draws with one of several programs. Where there is no display it chooses the one
-    # that is called "agg" and can only write files.
+    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
-        # An empty figure first, so that a bad file name is refused before all the work.
+        # The empty figure is saved first: a bad file name is refused now, not after all the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

@@ -4,11 +4,9 @@ STOP = "if terminated or len(path) == max_depth or s not in node.children[i]:"
 
 BUGS = [
     ("backup without discount", "G = reward + gamma * G", "G = reward + G", MCTS),
-    ("every pair gets the root's return", "            G = reward + gamma * G                                    "
-     "          # self-play\n            node.update(i, G)", "            G = reward + gamma * G\n"
-     "        for node, i, reward in path:\n            node.update(i, G)", MCTS),
-    ("rollout discounted from the root on", "rollout_return(model, s, steps_left, gamma, rng, rollout)",
-     "gamma**len(path) * rollout_return(model, s, steps_left, gamma, rng, rollout)", MCTS),
+    ("every pair gets the root's return", "            G = reward + gamma * G  # self-play\n            node.update(i, G)",
+     "            G = reward + gamma * G\n        for node, i, reward in path:\n            node.update(i, G)", MCTS),
+    ("rollout discounted from the root on", "G = rollout_return(model, s,", "G = gamma**len(path) * rollout_return(model, s,", MCTS),
     ("terminal reward in the tree lost", "path.append((node, i, float(reward)))",
      "path.append((node, i, 0.0 if terminated else float(reward)))", MCTS),
     ("leaf value asked at terminal states", "        if terminated:\n            G = 0.0\n        elif leaf_value",
@@ -17,13 +15,12 @@ BUGS = [
     ("first sampled outcome frozen", STOP, "if node.children[i] and not terminated:\n"
      "                s = next(iter(node.children[i]))\n            " + STOP, MCTS),
     ("max_depth ignored in the tree", "len(path) == max_depth or ", "", MCTS),
-    ("max_depth counts the rollout only", "steps_left = max_depth - len(path)", "steps_left = max_depth", MCTS),
-    ("rollout starts from the node above", "rollout_return(model, s, steps_left", "rollout_return(model, node.state, steps_left",
-     MCTS),
-    ("a root with other actions is accepted", " or root.actions != actions", "", MCTS),
+    ("max_depth counts the rollout only", "n_steps = max_depth - len(path)", "n_steps = max_depth", MCTS),
+    ("rollout starts from the node above", "rollout_return(model, s,", "rollout_return(model, node.state,", MCTS),
+    ("a root with other actions is accepted", " or root.actions != list(model.actions(state))", "", MCTS),
     ("root= is thrown away", "    if root is None:\n", "    if True:\n", MCTS),
-    ("logarithm of the child's visits", "math.sqrt(log_visits / n)", "math.sqrt(math.log(n) / n)", NODE),
-    ("untried actions are the best", "[q if n > 0 else -math.inf for q, n in zip(self.Q, self.N)]", "list(self.Q)", NODE),
+    ("logarithm of the child's visits", "log_visits / self.N[i]", "math.log(self.N[i]) / self.N[i]", NODE),
+    ("untried actions are the best", "self.Q[i] if self.N[i] > 0 else -math.inf", "self.Q[i]", NODE),
     ("slip never gives the chosen action", "pick(self.actions(state), rng)",
      "pick([a for a in self.actions(state) if a != action], rng)", GRID),
     ("CountModel draws each outcome alike", "pick(self.seen[state, action], rng)",

@@ -1,25 +1,25 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
 LEAVE = "        running = running[~terminated]\n        states = states[~terminated]\n"
-CHOOSE = "        actions = draw(sums, states, rng)           # A ~ pi(.|S)\n"
+CHOOSE = "        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S)\n"
 
 BUGS = [
-    ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def draw("),
-    ("missing mass goes on", "self.ends[:, -1] = True", "pass", MODEL),
-    ("terminal states end nothing", "self.ends = terminal[self.successors]", "self.ends = np.zeros(self.successors.shape, bool)", MODEL),
+    ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def sample_columns("),
+    ("missing mass goes on", "self.terminal[next_states] | missing", "self.terminal[next_states]", MODEL),
+    ("terminal states end nothing", "self.terminal[next_states] | missing", "missing", MODEL),
     ("the caller's tables are overwritten", "P = np.array(P, float)", "P = np.asarray(P, float)", MODEL),
-    ("lookahead averages over the actions", "return max([Q(s, a, d) for a in range(A)])",
-     "return sum([Q(s, a, d) for a in range(A)]) / A", FORWARD),
-    ("lookahead without discount", "return model.R[s, a] + gamma * future", "return model.R[s, a] + future", FORWARD),
+    ("the caller can change what is terminal", "np.array(terminal, bool)", "np.asarray(terminal, bool)", MODEL),
+    ("lookahead averages over the actions", "Q(s, d).max()", "Q(s, d).mean()", FORWARD),
+    ("lookahead without discount", "gamma * model.P[s, a, s2]", "model.P[s, a, s2]", FORWARD),
     ("leaf values count in terminal states", "return 0.0 ", "return leaf_values[s] ", FORWARD),
     ("the policy chooses the first action, too", "np.repeat(np.arange(A), n_rollouts) ",
-     "draw(sums, np.full(A * n_rollouts, state), rng) ", ROLLOUTS),
+     "sample_columns(sums, np.full(A * n_rollouts, state), rng) ", ROLLOUTS),
     ("the asked action all the way", CHOOSE, "        actions = np.repeat(np.arange(A), n_rollouts)[running]\n", ROLLOUTS),
     ("the first reward is discounted", "gamma**t * rewards", "gamma**(t + 1) * rewards", ROLLOUTS),
     ("the reward of the last step is lost", "gamma**t * rewards", "gamma**t * rewards * ~terminated", ROLLOUTS),
     ("ended episodes go on", LEAVE, "", ROLLOUTS),
     ("horizon off by one", "for t in range(horizon):", "for t in range(horizon + 1):", ROLLOUTS),
-    ("spread of a return given as standard error", "ddof=1) / math.sqrt(n_rollouts)", "ddof=1)", ROLLOUTS),
-    ("standard error divides by K", "ddof=1) / math.sqrt(n_rollouts)", "ddof=0) / math.sqrt(n_rollouts)", ROLLOUTS),
+    ("spread of a return given as standard error", "ddof=1) / np.sqrt(n_rollouts)", "ddof=1)", ROLLOUTS),
+    ("standard error divides by K", "ddof=1) / np.sqrt(n_rollouts)", "ddof=0) / np.sqrt(n_rollouts)", ROLLOUTS),
     ("the model has a seed of its own", "model.step(states, actions, rng)", "model.step(states, actions, t)", ROLLOUTS),
 ]
