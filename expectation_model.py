@@ -97,9 +97,8 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 def draw_from_rows(probabilities, rng):
     """A column number for each row of probabilities, or of counts, (N, n): whole numbers (N,)."""
-    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number of .6 is below
-    # the second of them but not below the first, so it draws column 1. So do all numbers from .2
-    # to .7: they come with probability .5, as they should.
+    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number from .2 to .7
+    # is below the second, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
     # Rows need not sum to 1: the numbers are drawn from 0 up to the last sum.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
@@ -123,8 +122,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain: it repeats a single number for all rows, and takes
-    # state -1 for the last one. The results would be wrong, and nothing would tell.
+    # Without this NumPy would not complain, and results would be wrong: it repeats a single number
+    # for all rows, and takes state -1 for the last one.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -626,8 +625,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, and would multiply the whole
-        # table by gamma in each sweep. That takes about three times as long.
+        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, which multiplies the whole table
+        # by gamma in each sweep, and takes about three times as long.
         Q = R + gamma * (P @ V)
         change = np.abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
@@ -730,7 +729,7 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        # So far may the mean of a few runs lie from the mean of very many, in 95 % of cases.
+        # The mean of very many runs would be in the band with a probability of about 95 %.
         error = 2 * runs[:, i].std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -780,8 +779,8 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
-    # The walker lands near the middle of a cell, by 0.15 cells: so S' is a continuous quantity, as
-    # it must be to have a density. (The table, which knows cells by number, needs no such noise.)
+    # Only here, one lands near the middle of a cell, within about 0.15 cells. For to have a
+    # density, as a Gaussian has, S' must be able to take any value, not only whole numbers.
     x_next = rng.normal(X[next_states], 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)
@@ -796,7 +795,7 @@ def leap_samples(seed):
 
 def values_of_the_leap():
     """E[V*(S')] and V*(E[S']) after a leap from the start."""
-    # For a linear v(x) = w . x the two are equal, E[w . S'] = w . E[S']: then to know E[S'] is
+    # For a linear v(x) = w . x the two are equal: E[w . S'] = w . E[S']. Then to know E[S'] is
     # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over.
     return LEAP_P[START] @ OPTIMAL, OPTIMAL[PIT]
 
@@ -804,14 +803,16 @@ def values_of_the_leap():
 def draw_leap(ax, rows):
     # All runs side by side (3, 400 n_runs), and a bin of width 1 for each row of the grid.
     rows = np.hstack(rows)
-    ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True,
+    ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
             color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
-    ax.legend(loc="upper left")
+    # As in the grid, row 0 is above row 1.
+    ax.invert_yaxis()
+    ax.legend()
     value, value_of_mean = values_of_the_leap()
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
-           xlabel=f"row of S' (E[S'] is the pit, in row {X[PIT, 1]})\n"
+           xlabel=f"share of the samples. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
-           ylabel="share of the samples")
+           ylabel="row of S'")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (np.abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
     row("leap: share in the pit's row, Gaussian", in_pit[1], "0: nobody lands there")
@@ -829,8 +830,8 @@ def plan_on_the_table(seed):
         # V is what the model promises for its best plan.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
-        # Now the plan is carried out in the world: (S, 1, S), only one action in each state. With
-        # nothing to choose, value iteration finds what the plan is worth.
+        # The plan is carried out in the world: with only one action in each state, P (S, 1, S),
+        # there is nothing to choose, and value iteration finds what the plan is worth.
         P, R = PLANNING_P[s, plan], TRUE_R[s, plan]
         achieved, _ = value_iteration(P[:, None], R[:, None], GAMMA)
         values.append([V[START], achieved[START]])
