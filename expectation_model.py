@@ -26,7 +26,7 @@ What you will see, and why
     Networks that learned from the same data agree where these were, and disagree elsewhere.
 
 Try: change one line, run again, and answer
-    In leap_samples: for n_components in [1, 2]. Are two components enough for two landings?
+    In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table is not told of ends?
     N_FAIR = 25600. Whose errors still compound, with all these data?
 
@@ -531,11 +531,14 @@ class MixtureModel(FeatureModel):
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # The means start at K outcomes out of the data, by way of the last layer's biases. A mean
-        # far from all outcomes would have no share in any, and nothing to learn from.
+        # Components that start alike would get the same gradient, and stay alike. So their means
+        # start at K outcomes out of the data, and their sds at e^-2 = 0.14: a wide one could settle
+        # down between two landings. The last layer's biases do this; its weights start at 0.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
+        start[:, D:-1] = -2
         network.weights[-1] = start.ravel()
+        network.weights[-2] *= 0
         return network.fit(self.loss, **settings)
 
     def split(self, outputs):

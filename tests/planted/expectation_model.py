@@ -17,6 +17,7 @@ BUGS = [
      "        for _ in range(self.n_members):\n            rng = np.random.default_rng(self.seed)\n", NEURAL),
     ("the change is predicted, but x is not added", "return y[:, 0], x + y[:, 1:]", "return y[:, 0], y[:, 1:]", FEATURES),
     ("a network without random weights", "rng.normal(0, math.sqrt(2 / n_in), (n_in, n_units))", "np.zeros((n_in, n_units))", NETWORK),
+    ("components that start alike", "size=K)]", "size=1)]", MIXTURE),
     ("the gradient of the weights has the wrong sign", "np.exp(log_weights) - share", "share - np.exp(log_weights)", MIXTURE),
     ("samples are the means", "rng.normal(means[rows, k], sds[rows, k])", "means[rows, k]", MIXTURE),
 ]
