@@ -13,17 +13,18 @@ The equations
 
 Run it: python rollout_search.py (7 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
-    takes the small one until it looks 6 steps ahead, as far as the big one is. But every further
-    step makes its tree about nine times as large, and a rollout only one step longer.
-    In a learned model, the error of the values grows with depth, until most episodes are over:
-    every step asks the model again.
+    takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
+    further step makes its tree about nine times as large (4 actions with up to 3 outcomes each),
+    and a rollout only one step longer.
+    In a learned model the error of the values grows with depth: every further step asks the model
+    once more, and it is a bit wrong each time.
     Rollouts are right on average; with 4 times as many, the error is half. Acting on them improves
     the policy that they simulate, but need not make it the best: a random walker falls off the
-    bridge, so its rollouts speak against the bridge, and more of them only do so more surely.
+    bridge, so its rollouts say that the bridge is bad, and more of them say it more surely.
     With too few rollouts, a good policy gets worse.
 
 Try: three changes of one line, each with the question that it answers
-    SLIP = 0.0        Without slipping, is there anything left to gain on the sensible policy?
+    SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     "g": 0.1          With a smaller small treasure, do rollouts of the random policy suffice?
 
@@ -32,7 +33,8 @@ Notation
     Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
-Left out on purpose: growing the tree only where it pays (mcts.py), pruning, storing known states.
+Left out on purpose: growing the tree only where it pays (mcts.py), pruning, remembering states
+that the search has met before.
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
 # For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
@@ -64,7 +66,8 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 # One step in five goes sideways: enough to make the edge of a drop a bad place to walk.
 SLIP = 0.2
-# Close to 1, so that G, 6 steps away, still counts: its reward is multiplied by 0.98**5 = 0.90.
+# Close to 1, so that G still counts. It is paid in step 6, the sixth reward of R_1 + gamma R_2 +
+# ..., and so multiplied by 0.98**5 = 0.90.
 GAMMA = 0.98
 # Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
@@ -98,7 +101,7 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays; @ multiplies and sums over s'.
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. @ multiplies and sums over the last axis.
     R = P @ [TREASURES.get(letter, 0.0) for letter in text]
     return TabularModel(P, R, [letter in "gGx" for letter in text])
 
@@ -106,25 +109,26 @@ def bridge_model(maze, slip):
 # %% Algorithm: a model in tables, forward search, rollouts
 
 def sample_columns(sums, rows, rng):
-    """Draw a column from a table of probabilities, once for each row number in `rows` (N,).
+    """For each row number in `rows` (N,): draw a column, with the probabilities of that row.
 
-    sums[c][row] is the probability of columns 0 to c of that row together. For example, the
-    probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
-    that it has reached: u = .5 has reached one, the .1, so we take column 1. That is so for all u
-    from .1 to .7, which has the probability .6. No u ever reaches 1.
+    They are given as sums: sums[c][row] is the probability of columns 0 to c together. For
+    example, the probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count
+    the sums that are not above it: u = .5 has passed one sum, the .1, so we take column 1. That is
+    so for all u from .1 to .7, which has the probability .6. A sum of 1 is never passed.
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    for sums_to_column in sums:
-        columns += u >= sums_to_column[rows]        # True counts as 1
+    for sum_of_each_row in sums:                    # first the sums up to column 0, then 1, ...
+        columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
 
 
 class TabularModel:
-    """A model p(s'|s,a), R(s,a) in tables, known or learned. All its luck comes from the rng.
+    """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing, as in learned models
+              episode ends with the probability that is missing (so expectation_model.py
+              writes in its learned tables that an episode ended)
     R         (S, A) expected reward; every step from (s, a) pays exactly this
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
@@ -147,7 +151,7 @@ class TabularModel:
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
-        # Some tables go on after the end, and pay there. Here nothing comes after the end.
+        # Some tables have rows for terminal states too. Here nothing comes after the end.
         P[terminal] = 0.0
         R[terminal] = 0.0
         self.P = P
@@ -155,15 +159,17 @@ class TabularModel:
         self.terminal = terminal
 
         # For sample_columns, a table with one row for each pair: (s, a) has row s * A + a. Nearly
-        # all next states are impossible, so we sort the probabilities and keep the n largest, as
-        # many as any pair needs. P[s, a] = 0 .8 0 .1 becomes 0 .1 .8 if n = 3, and means
-        #     sums         0 .1 .9       every u has reached the 0, so state 2 is never drawn
-        #     successors   2  3  1  s    u = .95 has reached all n: the episode ends, in s
+        # all next states are impossible. To save time, we sort each row and keep its n largest
+        # probabilities, as many as any pair needs. P[s, a] = 0 .8 0 .1 becomes 0 .1 .8 if n = 3:
+        #     sums         0 .1 .9       every u passes the 0, so state 2 is never drawn
+        #     successors   2  3  1  s    u = .95 passes all n sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        self.sums = np.sort(table)[:, -n:].T.cumsum(axis=0)         # .T: rows become columns
-        # argsort gives the numbers of the states in this order. The s of a row is row // A.
+        # The sums of each row; .T turns it, as sample_columns goes from column to column.
+        self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
+        # argsort gives the numbers of the states in this order (stable: equal ones as they were).
         likely = table.argsort(kind="stable")[:, -n:]
+        # The last successor is the s of the row itself, row // A.
         self.successors = np.column_stack([likely, np.arange(S * A) // A])
 
     def step(self, states, actions, rng):
@@ -173,9 +179,10 @@ class TabularModel:
         the state itself.
         """
         rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
+        # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
-        next_states = self.successors[rows, columns]
-        missing = columns == len(self.sums)         # u has reached all sums
+        next_states = self.successors[rows, columns]        # one for each of the N pairs
+        missing = columns == len(self.sums)                 # u has passed all n sums
         # R.ravel() is R with its rows one after the other: there, too, (s, a) is at s * A + a.
         return next_states, self.R.ravel()[rows], self.terminal[next_states] | missing
 
@@ -241,8 +248,9 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
-    rng = np.random.default_rng(rng)                # from a seed; a Generator stays as it is
-    # For sample_columns: sums[a][s]. The last action's sums, all 1, are never reached: left out.
+    rng = np.random.default_rng(rng)
+    # For sample_columns: sums[a][s]. Those of the last action are 1, never passed, and left out:
+    # rounding could make them .999, and a u pass them.
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
@@ -252,7 +260,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     # If pi chose here too, every episode would estimate V^pi(S), whatever the action.
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
-    # The numbers of the episodes that are not over; `states` and `actions` have only theirs.
+    # Which episodes are not over: their places in G. `states` and `actions` have only theirs.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -271,8 +279,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). ddof=1: to divide by K - 1 and
-    # not K, because around their own mean K numbers spread a little less than around Q^pi.
+    # The mean of K returns is off by about their spread / sqrt(K). ddof=1 divides by K - 1 and not
+    # by K: the returns lie closer to their own mean than to the true one, and this corrects it.
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -281,8 +289,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
 # Where one can act: only there, P is not 0.
-CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
-# The exact answers look so many steps ahead.
+CELLS = [s for s in range(len(MODEL.P)) if MODEL.P[s].any()]
+# How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
 DEPTHS = np.arange(1, HORIZON + 1)
 
 
@@ -292,6 +300,7 @@ def lookahead_values(policy=None, P=MODEL.P):
     They are the values of forward_search. But here, each V_d is computed once for each state and
     kept; the tree computes it again wherever the state turns up. Given a policy: its values.
     """
+    # V stays 0 in walls and terminal states, because P and R are 0 there.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in DEPTHS:
         # P @ V is the sum over s', for all pairs at once: (S, A).
@@ -310,8 +319,9 @@ def count_nodes():
     """How many nodes a search tree of depth 0, 1, ... from each state has: (HORIZON + 1, S)."""
     nodes = np.ones_like(V_EXACT)
     for d in DEPTHS:
-        # The state itself, and for each action the trees of all next states that are possible.
-        below = (MODEL.P > 0) @ nodes[d - 1]        # (S, A); True counts as 1
+        # The state itself, and below it, for each action, the trees of all next states that are
+        # possible. The product sums their nodes, as True counts as 1: (S, A, S) @ (S,) = (S, A).
+        below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     return nodes
 
@@ -324,12 +334,11 @@ def row(what, measured, compare):
 
 
 def draw_band(ax, x, runs, i, label):
-    """Curve number i: the mean of runs (n_runs, len(x)), with a band that shows how sure it is."""
+    """Curve number i: the mean of runs (n_runs, len(x)), and a band of two standard errors: if we
+    made many more runs, their mean would lie in it at 95 % of the points."""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
-    # A mean of n runs is off by about their spread / sqrt(n). By more than twice that it is off
-    # in 5 of 100 cases only, so the true mean is most likely inside the band.
     error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -366,7 +375,7 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # 1,000 rollouts for each of the 4 actions: with every step ahead, each has one step more.
+    # 1,000 rollouts for each of the 4 actions, each of d steps.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -386,7 +395,8 @@ def errors_of_learned_models(n_runs, seed):
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair, multinomial draws how often n tries led to each
             # s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p(s'|s,a).
-            # (In walls and after the end, anything may come out: nothing is paid there.)
+            # (In walls and after the end, where P is 0, it names the last cell. That is a wall,
+            # where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
             error = abs(lookahead_values(P=P) - V_EXACT)
@@ -408,18 +418,19 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# So many searches in each cell, in each run, to see how often each action wins.
+# Searches in each cell, in each run, to see how often each action wins. (More take more time.)
 N_SEARCHES = 12
 
 UNIFORM = np.full_like(MODEL.R, 0.25)
 POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
 for s in CELLS:
-    # The action that the arrow shows has probability 1, the others 0.
+    # The action that the arrow shows has probability 1, the others 0 (True and False as numbers).
     POLICIES["sensible"][s] = [arrow == "".join(SENSIBLE)[s] for arrow in "^>v<"]
 
 
 def search_everywhere(policy, n_runs, seed):
-    """RMS error of Q at S, and the value at S of acting on rollouts, for each number K of them.
+    """How far is Q of K rollouts from the exact Q, and what does an agent earn that acts on them?
+    For each K: RMS error of Q at S (the root of the mean square), and value at S of this agent.
     Both are arrays (n_runs, len(K_ROLLOUTS))."""
     # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the steps left.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
@@ -428,8 +439,8 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for k, K in enumerate(K_ROLLOUTS):
-            # An agent searches anew in every step, and does not always find the same winner. So it
-            # is like a policy: acting[s, a] is the share of the searches in s that action a wins.
+            # The agent searches anew in every step, and each time another action may look best. So
+            # its policy is: acting[s, a] = in which share of the searches in s action a was best.
             acting = np.zeros_like(policy)
             for s in np.repeat(CELLS, N_SEARCHES):              # each cell so many times
                 Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
@@ -440,14 +451,13 @@ def search_everywhere(policy, n_runs, seed):
                 if s == START:
                     squares[run, k] += ((Q - Q_pi)**2).mean() / N_SEARCHES
             values[run, k] = lookahead_values(acting)[HORIZON, START]
-    return np.sqrt(squares), values                 # RMS: the root of the mean square
+    return np.sqrt(squares), values
 
 
 def show_rollouts(axes, i, name, n_runs, seed):
     errors_ax = axes[1, 0]
     values_ax = axes[1, 1 + i]
     policy = POLICIES[name]
-    # With the same seed for both policies, no difference between them comes from the seed.
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: spread / sqrt(K). So the standard error for a large K, times sqrt(large K / K), is
     # that for K. (The mean is that over the four actions, as in `errors`.)
