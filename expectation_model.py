@@ -224,7 +224,8 @@ class FeatureModel:
     """What the next three models share. From features they predict y = (R, S' - S), (N, 1+d).
 
     Each of them adds two methods: learn(inputs, actions, y) returns what it has learned, and
-    mean(inputs, actions) the expected y. What inputs are, check says. Needs checked.
+    mean(inputs, actions) the expected y. inputs (N, d+A) are x and actions, side by side. Needs
+    checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -249,19 +250,19 @@ class FeatureModel:
         return y[:, 0], x + y[:, 1:]
 
     def asked(self, x, actions):
-        """check, for a model that is asked and does not learn."""
+        """As check, but a model that has learned nothing yet is an error."""
         if self.learned is None:
             raise ValueError("this model has seen no data: call fit first")
         return self.check(x, actions)
 
     def check(self, x, actions):
-        """x (N, d) and actions (N,) as arrays, and both side by side as inputs (N, d+A)."""
+        """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
         # The number of actions says what N is.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
-        # Among the inputs each action has a column: 1 where it is taken, else 0. One column with
-        # the action's number would not do: action 2 is not twice action 1.
+        # Each action has a column: 1 where it is taken, else 0. One column with the action's
+        # number would not do: action 2 is not twice action 1.
         return x, actions, np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
@@ -285,7 +286,7 @@ class LinearModel(FeatureModel):
     """
 
     def learn(self, inputs, actions, y):
-        # Weights that stay 0 predict reward 0 and no change.
+        # For an action never tried the weights stay 0: reward 0, no change.
         W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
         for a in np.unique(actions):
             mine = actions == a
@@ -533,7 +534,7 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So their means
         # start at K outcomes out of the data, and their sds at e^-2 = 0.14: a wide one could settle
-        # down between two landings. The last layer's biases do this; its weights start at 0.
+        # down between two landings. All this is in the last layer's biases: its weights start at 0.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -848,6 +849,7 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
+    # Few data: the second of SIZES.
     promised, achieved = values.mean(axis=0)[:, 1]
     row("value of the start, few data: promised", promised, "above what is achieved")
     row("value of the start, few data: achieved", achieved, f"at most {best:.4f}, exact: V*")
