@@ -532,9 +532,9 @@ class MixtureModel(FeatureModel):
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would get the same gradient, and stay alike. So their means
-        # start at K outcomes out of the data, and their sds at e^-2 = 0.14: a wide one could settle
-        # down between two landings. All this is in the last layer's biases: its weights start at 0.
+        # Components that start alike would get the same gradient, and stay alike. So the last
+        # layer's weights start at 0, and its biases so that the means are K outcomes of the data,
+        # and the sds e^-2 = 0.14: a wide one could settle down between two landings.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
