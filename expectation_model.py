@@ -1,56 +1,49 @@
 """Build a model of the world from experience; see what an expectation is good for, and what not.
 
 The slides, and where they are in this file
-    How to build a model? (I), (II)        collect (the data set D), squared_error
-    How to build a model? (III)            LookupModel, LinearModel, NeuralModel; convergence
-    Models can be stochastic too           MixtureModel; leap_samples, values_of_the_leap
-    Examples of planning? 1.               value_iteration; plan_on_the_table
-    Challenges of learned models           plan_on_the_table, errors_compound
-    Why Model-Based RL? uncertainty        NeuralModel.spread; what_it_knows
+    How to build a model? (I), (II)    collect (the data D), squared_error
+    How to build a model? (III)        LookupModel, LinearModel, NeuralModel; convergence
+    Models can be stochastic too       MixtureModel; leap_samples
+    Examples of planning? 1.           value_iteration; plan_on_the_table
+    Challenges of learned models       plan_on_the_table, errors_compound
+    Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 
 The equations (^ marks what a model says, in place of what is true)
-    model          R^, S'^ = p^(r, s' | S, A): what we expect to follow when A is done in S
-    expectation    make the sum of (S'^ - S')^2 over D small. Then S'^ comes near E[S' | s, a]
-    stochastic     R^, S'^ ~ p^(r, s' | S, A, epsilon): make -log p^ of D small, then draw
+    model          R^, S'^ = p^(r, s' | s, a): what we expect to follow when a is done in s
+    expectation    make the sum of (S'^ - S')^2 over D small: S'^ comes near the mean E[S' | s, a]
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon): make -log p^ of D small, then draw
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide's backup, for the best action in place of the policy's average)
 
-Run it: python expectation_model.py (10 seconds). What you will see, and why
-    With more data, a table comes as close to E[S' | s, a] as you like. A linear model does not,
-    because the truth is no plane: at the border one stops. With few data the network is better
-    than the table: it also learns from what happened in the cells nearby.
-    From the start S a leap lands above or below a pit. Its expectation is the pit itself, where
+What you will see, and why
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: it
+    can only put a plane through the data, and at the border of the grid the truth is bent. With
+    few data the network is better than the table: it learns from neighbouring cells, too.
+    A leap from the start lands above or below a pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
-    Models fed with their own predictions go astray: the errors compound. Least so the table,
-    which predicts probabilities of all cells, and not one position.
-    Networks that learn from the same data agree where these were, and disagree elsewhere.
+    Models fed with their own predictions go astray: the errors compound.
+    Networks that learned from the same data agree where these were, and disagree elsewhere.
 
 Try: change one line, run again, and answer
-    In MixtureModel.fit: size=1 in place of size=K. What if all components start alike?
-    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What does a table promise that was not told
-        where episodes end?
-    WIND = 0.0. Is it the wind that no plane can follow?
+    In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
+    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table is not told of ends?
+    N_FAIR = 25600. Whose errors still compound, with all these data?
 
 Notation
-    states, actions, next_states    s, a, s' of N transitions: whole numbers (N,), for example [16]
+    states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
-    x, x_next       features phi(s), phi(s'): (N, d). Here d = 2, column and row: [[2.0, 2.0]]
-    P, R            P[s, a, s'] probabilities (S, A, S), R[s, a] expected reward (S, A)
-    V, Q            V[s] (S,) and Q[s, a] (S, A): values
-    S, A            how many states and actions there are: 35, 5
-    K, D            components of a mixture: 5; numbers that it predicts, reward and features: 3
+    x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
+    P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
+                 their shapes are written with S and A, the numbers of states and of actions
 
-Left out on purpose
-    features that the model learns itself (MuZero, Dreamer), memory of earlier states (the
-    recurrent part of World Models), validation data and early stopping.
+Left out on purpose: features that the model learns itself (MuZero, Dreamer), memory of earlier
+states (the recurrent part of World Models), validation data and early stopping.
 
-References
-    Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1: planning.
-    Bishop, Mixture density networks (1994), and Ha & Schmidhuber, World models (2018): mixtures.
-    Wan et al., Planning with expectation models (IJCAI 2019): when an expectation is enough.
-    Lakshminarayanan et al., Deep ensembles (NeurIPS 2017): disagreement as uncertainty.
-    Kingma & Ba, Adam (ICLR 2015): the optimiser.
+References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Bishop,
+Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et al., Planning with
+expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
+Ba, Adam (ICLR 2015).
 """
 # For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
 # /// script
@@ -68,97 +61,78 @@ import numpy as np
 
 # %% Settings
 
-# S is the start, P a pit, G the goal. To arrive in P pays -1, in G 1, and ends the episode.
-GRID = [".......",
-        ".......",
-        "..S.P.G",
-        ".......",
-        "......."]
-# Cells are numbered row by row from the top left: cell 3 is letter 3 of this text.
-LETTERS = "".join(GRID)
-START = LETTERS.index("S")
-# What an action adds to (column, row): up, right, down, left, leap. Each is a list of landings,
-# because the leap has two: by a coin, it ends one row higher or one row lower.
-MOVES = [[(0, -1)], [(1, 0)], [(0, 1)], [(-1, 0)], [(2, -1), (2, 1)]]
-LEAP = 4
-# After each step a gust blows with this probability, one cell back to the left.
-WIND = 0.3
-# Discount: a goal that is reached in four steps counts 0.9^3 = 0.73.
-GAMMA = 0.9
-
-# Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
-SIZES = [100, 400, 1600, 6400, 25600]
-# Where one size is enough: about ten transitions for each state and action, a fair model.
-N_SOME = 1600
-# Look ahead for longer than it takes to cross the grid.
-N_AHEAD = 20
-# Colours that colour-blind readers can tell apart, and line styles for black and white.
-LOOKS = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":")]
+# The states are the cells of a grid, numbered row by row from the top left.
+N_COLUMNS, N_ROWS = 7, 5
+N_STATES = N_COLUMNS * N_ROWS
+# In row 2, columns 2, 4 and 6.
+START, PIT, GOAL = 16, 18, 20
+# What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
+# steps up, right, down, left. Action 4 is a leap: by a coin, it ends one row higher or lower.
+MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
+         (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
+N_ACTIONS, LEAP = 5, 4
 
 
-# %% Environment: a windy grid with a leap
+# %% Environment: a grid in which one can leap
 
-def make_world():
-    """P (S, A, S), the reward of arriving in a cell (S,), and the features of the cells (S, 2)."""
-    S, width = len(LETTERS), len(GRID[0])
-    # The features of a cell are its column and its row.
-    x = np.array([(s % width, s // width) for s in range(S)])
-    arrival = np.zeros(S)
-    arrival[LETTERS.index("G")] = 1
-    arrival[LETTERS.index("P")] = -1
-    P = np.zeros((S, len(MOVES), S))
-    for s in range(S):
-        for a, landings in enumerate(MOVES):
-            for move in landings:
-                # The move, then a gust: no cell back, or one.
-                for back, probability in [(0, 1 - WIND), (1, WIND)]:
-                    # At the border one stays inside: no number below 0 or above the last cell's.
-                    column, row = np.clip(x[s] + move - (back, 0), 0, x[-1])
-                    # +=, because at the border two outcomes may be the same cell.
-                    P[s, a, row * width + column] += probability / len(landings)
-    return P, arrival, x
-
-
-TRUE_P, ARRIVAL, X = make_world()
-# R(s,a) = sum_s' p(s'|s,a) (reward of arriving in s')
+# The features of a cell are its column and its row.
+X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
+# The reward for arriving in a cell. To arrive in the pit or the goal also ends the episode.
+ARRIVAL = np.zeros(N_STATES)
+ARRIVAL[PIT] = -1
+ARRIVAL[GOAL] = 1
+# The probabilities of the world, P[s, a, s'].
+TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
+for s in range(N_STATES):
+    for a, right, down, probability in MOVES:
+        # At the border one stays inside: no number below 0 or above the last cell's.
+        x, y = np.clip(X[s] + (right, down), 0, X[-1])
+        # +=, because at the border both landings may be the same cell.
+        TRUE_P[s, a, y * N_COLUMNS + x] += probability
+# R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s')
 TRUE_R = TRUE_P @ ARRIVAL
-# Where an episode ends. (To keep things simple, one may start anywhere, also there.)
-TERMINAL = ARRIVAL != 0
 
+
+# %% Algorithm: draw, and collect data
 
 def draw_from_rows(probabilities, rng):
-    """A column number for each row of probabilities (N, n): whole numbers (N,)."""
-    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number of .6 is below
-    # the second of them but not below the first, so it draws column 1. So do all numbers from .2
-    # to .7: they come with probability .5, as they should.
+    """A column number for each row of probabilities, or of counts, (N, n): whole numbers (N,)."""
+    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number from .2 to .7
+    # is below the second, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # Rounding may leave .9999999 as the last sum: so the numbers are drawn from 0 up to that.
+    # Rows need not sum to 1: the numbers are drawn from 0 up to the last sum.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
-    return (uniform < cumulative).argmax(axis=1)            # the first True of each row
+    # argmax finds the first True of each row.
+    return (uniform < cumulative).argmax(axis=1)
 
 
-def collect(n, rng, cells=range(len(X)), actions=range(len(MOVES))):
+def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     rng = np.random.default_rng(rng)
-    # All cells and all actions are tried equally often.
+    # One may start in any cell, also in the pit and the goal; all are tried equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
-    return states, actions, ARRIVAL[next_states], next_states, TERMINAL[next_states]
+    rewards = ARRIVAL[next_states]
+    # In this world the episode ends where there is a reward.
+    return states, actions, rewards, next_states, rewards != 0
 
 
 # %% Algorithm: a lookup table
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain: it repeats a single number for all rows, and takes
-    # state -1 for the last one. The results would be wrong, and nothing would tell.
+    # Without this NumPy would not complain, and results would be wrong: it repeats a single number
+    # for all rows, and takes state -1 for the last one.
     array = np.asarray(values, dtype=float)
-    allowed = np.isfinite(array) if below is None else np.isin(array, range(below))
-    if array.shape != shape or array.size == 0 or not allowed.all():
+    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
-                         f"of d features is (1, d)), and no number that is NaN or out of range")
-    return array if below is None else array.astype(int)
+                         f"of d features is (1, d)), and no NaN")
+    if below is None:
+        return array
+    if not np.isin(array, range(below)).all():
+        raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
+    return array.astype(int)
 
 
 class LookupModel:
@@ -198,26 +172,25 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(N)
         terminated = checked("terminated", terminated, (N,), 2)
-        outcomes = next_states + self.n_states * terminated
+        places = states, actions, next_states + self.n_states * terminated
+        # counts[places] += 1 would be wrong: of a transition that is three times in the data, it
+        # would count only one. np.add.at counts all three.
+        np.add.at(self.counts, places, 1)
+        np.add.at(self.reward_sums, places, rewards)
 
-        # counts[states, actions, outcomes] += 1 would be wrong: of a transition that is three
-        # times in the data, += counts only one. np.add.at counts all three.
-        np.add.at(self.counts, (states, actions, outcomes), 1)
-        np.add.at(self.reward_sums, (states, actions, outcomes), rewards)
-
+        # A pair never seen stays put, as if that had been seen once, with reward 0.
+        counts = self.counts.copy()
+        for s, a in np.argwhere(counts.sum(axis=2) == 0):
+            counts[s, a, s] = 1
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        n = self.counts.sum(axis=2)
-        # For a pair never seen this would be 0 / 0. We divide by 1: its reward is 0 ...
-        divisor = np.maximum(n, 1)
-        self.R = self.reward_sums.sum(axis=2) / divisor
-        self.probabilities = self.counts / divisor[:, :, None]  # of all outcomes (S, A, 2S)
-        # ... and we let it stay put.
-        for s, a in np.argwhere(n == 0):
-            self.probabilities[s, a, s] = 1
+        n = counts.sum(axis=2)
+        self.R = self.reward_sums.sum(axis=2) / n
         # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
-        # This is right for planning. After an end nothing more is earned, and what P leaves out
-        # adds nothing to sum_s' p(s'|s,a) V(s'), whatever V(s') may be.
-        self.P = self.probabilities[:, :, :self.n_states]
+        # That is right for planning: nothing more is earned after an end, and what P leaves out
+        # adds nothing to sum_s' p(s'|s,a) V(s').
+        self.P = counts[:, :, :self.n_states] / n[:, :, None]
+        # For sample: how often to draw each outcome.
+        self.sample_counts = counts
         return self
 
     def check_pairs(self, states, actions):
@@ -237,37 +210,63 @@ class LookupModel:
         states, actions = self.check_pairs(states, actions)
         # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
-        outcomes = draw_from_rows(self.probabilities[states, actions], rng)
-        # The mean of the rewards seen with this outcome; again 0 / 1 for a pair never seen.
-        n = np.maximum(self.counts[states, actions, outcomes], 1)
-        rewards = self.reward_sums[states, actions, outcomes] / n
+        outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
+        places = states, actions, outcomes
+        # The mean of the rewards that came with this outcome.
+        rewards = self.reward_sums[places] / self.sample_counts[places]
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
-# %% Algorithm: a linear model
+# %% Algorithm: a linear model, and what all models of features have in common
 
-def check_inputs(model, x, actions):
-    """x (N, d) and actions (N,) as arrays, and both side by side as inputs (N, d+A)."""
-    # The number of actions says what N is.
-    N = np.size(actions)
-    x = checked("x", x, (N, model.n_features))
-    actions = checked("actions", actions, (N,), model.n_actions)
-    # Among the inputs each action has a column: 1 where it is taken, else 0. One column with the
-    # action's number would not do: action 2 is not twice action 1.
-    return x, actions, np.hstack([x, np.eye(model.n_actions)[actions]])
+class FeatureModel:
+    """What the next three models share. From features they predict y = (R, S' - S), (N, 1+d).
+
+    Each of them adds two methods: learn(inputs, actions, y) returns what it has learned, and
+    mean(inputs, actions) the expected y. inputs (N, d+A) are x and actions, side by side. Needs
+    checked.
+    """
+
+    def __init__(self, n_features, n_actions):
+        self.n_features = n_features
+        self.n_actions = n_actions
+        self.learned = None
+
+    def fit(self, x, actions, rewards, x_next, **settings):
+        x, actions, inputs = self.check(x, actions)
+        rewards = checked("rewards", rewards, (len(x),))
+        x_next = checked("x_next", x_next, x.shape)
+        # The change S' - S, not S' itself: S' is mostly close to S, and a model that only repeats
+        # its input would already look good.
+        y = np.column_stack([rewards, x_next - x])
+        self.learned = self.learn(inputs, actions, y, **settings)
+        return self
+
+    def predict(self, x, actions):
+        x, actions, inputs = self.asked(x, actions)
+        y = self.mean(inputs, actions)
+        # S' = S + change
+        return y[:, 0], x + y[:, 1:]
+
+    def asked(self, x, actions):
+        """As check, but a model that has learned nothing yet is an error."""
+        if self.learned is None:
+            raise ValueError("this model has seen no data: call fit first")
+        return self.check(x, actions)
+
+    def check(self, x, actions):
+        """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
+        # The number of actions says what N is.
+        N = np.size(actions)
+        x = checked("x", x, (N, self.n_features))
+        actions = checked("actions", actions, (N,), self.n_actions)
+        # Each action has a column: 1 where it is taken, else 0. One column with the action's
+        # number would not do: action 2 is not twice action 1.
+        return x, actions, np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
-def labels(x, rewards, x_next):
-    """What the models below learn: y = (R, S' - S), (N, 1+d)."""
-    rewards = checked("rewards", rewards, (len(x),))
-    x_next = checked("x_next", x_next, x.shape)
-    # The change S' - S, not S' itself: S' is mostly S, and a model that only repeats its input
-    # would already look good.
-    return np.column_stack([rewards, x_next - x])
-
-
-class LinearModel:
+class LinearModel(FeatureModel):
     """Reward and next features as linear functions of the features, one for each action.
 
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
@@ -275,9 +274,10 @@ class LinearModel:
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
 
-    Continuous actions are further features, with n_actions=1: write the action into x, and the
-    same numbers into x_next. An action never tried stays put with reward 0. ValueError for no
-    data, other shapes, numbers out of range, and before fit. Needs labels, check_inputs, checked.
+    Continuous actions are further features, with n_actions=1: write them into x. As x_next must
+    have the same columns, write them there, too, and ignore what is predicted for them. An action
+    never tried stays put with reward 0. ValueError for no data, other shapes, numbers out of
+    range, and before fit. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -285,35 +285,25 @@ class LinearModel:
     [5.] [[21.]]
     """
 
-    def __init__(self, n_features, n_actions):
-        self.n_features = n_features
-        self.n_actions = n_actions
-        self.W = None
-
-    def fit(self, x, actions, rewards, x_next):
-        x, actions, inputs = check_inputs(self, x, actions)
-        y = labels(x, rewards, x_next)
-        self.W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
-        for a in range(self.n_actions):
+    def learn(self, inputs, actions, y):
+        # For an action never tried the weights stay 0: reward 0, no change.
+        W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
+        for a in np.unique(actions):
             mine = actions == a
             # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2, for each column of y by
-            # itself: reward and transition are separate functions, as on the slide. (The action's
-            # own column of the inputs is always 1 here, so its weight is the intercept.)
+            # itself: reward and transition are separate functions, as on the slide. (Of the
+            # actions' columns only the one of a is 1 here: its weight is the intercept.)
             # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
-            # the means of all pairs. It passes as near as it can, and what is still missing with
-            # endless data is called its bias.
-            self.W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
-        return self
+            # the means of all pairs. How far it must miss them, even with endless data, is called
+            # its bias.
+            W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
+        return W
 
-    def predict(self, x, actions):
-        if self.W is None:
-            raise ValueError("this LinearModel has seen no data: call fit first")
-        x, actions, inputs = check_inputs(self, x, actions)
-        # Each row's inputs (d+A, 1) times the weights of its action (d+A, 1+d), then summed up.
-        y = (inputs[:, :, None] * self.W[actions]).sum(axis=1)
-        return y[:, 0], x + y[:, 1:]
+    def mean(self, inputs, actions):
+        # Row by row: the inputs times the weights of the action.
+        return np.array([row @ self.learned[a] for row, a in zip(inputs, actions)])
 
 
 # %% Algorithm: a small neural network
@@ -324,8 +314,8 @@ def mean_and_scale(data):
     scale = data.std(axis=0)
     # A column that never changes has scale 0, or 1e-17 by rounding. To divide by that gives NaN,
     # or noise as large as a signal. So such a column is divided by 1.
-    constant = scale <= 1e-12 * np.abs(mean)
-    return mean, np.where(constant, 1, scale)
+    scale[scale <= 1e-12 * np.abs(mean)] = 1
+    return mean, scale
 
 
 class Network:
@@ -345,20 +335,19 @@ class Network:
 
     def __init__(self, x, y, hidden, n_out, rng):
         # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights
-        # by steps of about the same size, which is right only if all numbers are of similar size.
+        # by steps of about the same size, which is right if all numbers are of similar size.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
-        # Initial weights are random: hidden units that start alike would stay alike. Why this
-        # size? A sum of n_in numbers grows with n_in, and max(z, 0) throws half of it away: the
-        # variance 2 / n_in makes up for both, layer after layer (He et al., 2015). The last layer
-        # starts at 0, and its outputs too: as targets are standardised, this is their mean.
-        n_in = x.shape[1]
+        # Initial weights are random: units that start alike would get the same gradients, and stay
+        # alike. Of this size, numbers neither grow nor fade from layer to layer (He et al., 2015).
+        self.weights = []
+        for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
+            self.weights.append(rng.normal(0, math.sqrt(2 / n_in), (n_in, n_units)))
+            # The biases.
+            self.weights.append(np.zeros(n_units))
         self.rng = rng
-        self.weights = [rng.normal(0, math.sqrt(2 / n_in), (n_in, hidden)), np.zeros(hidden),
-                        rng.normal(0, math.sqrt(2 / hidden), (hidden, hidden)), np.zeros(hidden),
-                        np.zeros((hidden, n_out)), np.zeros(n_out)]
 
     def forward(self, inputs):
         """Both hidden layers (B, hidden), and the outputs (B, n_out)."""
@@ -385,8 +374,8 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        m = [np.zeros_like(w) for w in self.weights]
-        v = [np.zeros_like(w) for w in self.weights]
+        m = [0] * len(self.weights)
+        v = [0] * len(self.weights)
         for t in range(1, n_steps + 1):
             # A few rows, drawn at random: their gradient is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
@@ -396,9 +385,10 @@ class Network:
             for i, g in enumerate(gradient):
                 # Adam, line 1: m is a running mean of the gradient, over about 10 steps.
                 m[i] = 0.9 * m[i] + 0.1 * g
-                # Line 2: v is a running mean of its square, over about 1000 steps. Both begin at
-                # 0, so they are too small by the factors 1 - 0.9^t and 1 - 0.999^t.
+                # Line 2: v is a running mean of its square, over about 1000 steps.
                 v[i] = 0.999 * v[i] + 0.001 * g**2
+                # Both begin at 0, so at first they are too small: after step 1, m is 0.1 g. To
+                # divide by 1 - 0.9^1 = 0.1 makes it g again; after many steps we divide by 1.
                 m_hat = m[i] / (1 - 0.9**t)
                 v_hat = v[i] / (1 - 0.999**t)
                 # Line 3: a step against m, in units of sqrt(v). So a weight moves by about `rate`
@@ -421,7 +411,7 @@ def squared_error(outputs, targets):
     return (error**2).mean(), 2 * error / error.size
 
 
-class NeuralModel:
+class NeuralModel(FeatureModel):
     """A network for the reward and one for the next features; or an ensemble of such pairs.
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks and
@@ -434,7 +424,7 @@ class NeuralModel:
              standard deviation of the changes in the data: near 0 they agree, 1 is "no idea"
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
-    member. Needs Network, mean_and_scale, squared_error, labels, check_inputs, checked.
+    member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> model = NeuralModel(1, 1).fit(x, np.zeros(200), x[:, 0], x + x**2, n_steps=500)
@@ -444,18 +434,14 @@ class NeuralModel:
     """
 
     def __init__(self, n_features, n_actions, hidden=64, n_members=1, seed=0):
-        self.n_features = n_features
-        self.n_actions = n_actions
+        super().__init__(n_features, n_actions)
         self.hidden = hidden
         self.n_members = n_members
         self.seed = seed
-        self.members = []
 
-    def fit(self, x, actions, rewards, x_next, **settings):
-        x, _, inputs = check_inputs(self, x, actions)
-        y = labels(x, rewards, x_next)
+    def learn(self, inputs, actions, y, **settings):
         rng = np.random.default_rng(self.seed)
-        self.members = []
+        members = []
         for _ in range(self.n_members):
             # Separate functions, as on the slide: a network for the reward, one for the change.
             reward = Network(inputs, y[:, :1], self.hidden, 1, rng)
@@ -464,30 +450,23 @@ class NeuralModel:
             change.fit(squared_error, **settings)
             # The members learn from the same data. They differ in their initial weights and in
             # the batches that they draw, and so agree only on what the data tell.
-            self.members.append((reward, change))
-        return self
+            members.append((reward, change))
+        return members
 
-    def guesses(self, x, actions):
-        """x, and what the M members say: rewards (M, N, 1), changes of the features (M, N, d)."""
-        if not self.members:
-            raise ValueError("this NeuralModel has seen no data: call fit first")
-        x, _, inputs = check_inputs(self, x, actions)
-        rewards = [reward.predict(inputs) for reward, _ in self.members]
-        return x, rewards, [change.predict(inputs) for _, change in self.members]
-
-    def predict(self, x, actions):
-        x, rewards, changes = self.guesses(x, actions)
-        return np.mean(rewards, axis=0)[:, 0], x + np.mean(changes, axis=0)
+    def mean(self, inputs, actions):
+        guesses = [np.hstack([reward.predict(inputs), change.predict(inputs)])
+                   for reward, change in self.learned]
+        return np.mean(guesses, axis=0)
 
     def spread(self, x, actions):
+        _, _, inputs = self.asked(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        _, _, changes = self.guesses(x, actions)
-        # How much the members deviate from their mean, measured in standard deviations of the
-        # data's changes: so it does not matter whether lengths are in m or in mm.
-        # (The data are the same for all members, so we take the first one's scale.)
-        _, first = self.members[0]
-        return (np.std(changes, axis=0) / first.y_scale).mean(axis=1)
+        # Network.outputs are in standard deviations of the data's changes: so it does not matter
+        # whether lengths are in m or in mm.
+        changes = [change.outputs(inputs) for _, change in self.learned]
+        # How much the members deviate from their mean, on average over the features.
+        return np.std(changes, axis=0).mean(axis=1)
 
 
 # %% Algorithm: the same network with another loss becomes a stochastic model
@@ -498,9 +477,10 @@ def log_sum_exp(terms):
     >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()
     [[-999.31]]
     """
-    # e^-1000 is 0 for a computer, and log 0 is -infinity. np.logaddexp takes the larger one out
-    # first, log(e^a + e^b) = a + log(1 + e^(b-a)); with .reduce it does so for the whole axis.
-    return np.logaddexp.reduce(terms, axis=-1, keepdims=True)
+    # e^-1000 is 0 for a computer, and log 0 is -infinity. So we take the largest term out:
+    # log(e^a + e^b) = a + log(e^0 + e^(b-a)), in which nothing can go wrong.
+    top = terms.max(axis=-1, keepdims=True)
+    return top + np.log(np.exp(terms - top).sum(axis=-1, keepdims=True))
 
 
 def log_terms(log_weights, means, sds, y):
@@ -512,7 +492,7 @@ def log_terms(log_weights, means, sds, y):
     return log_weights + log_normals.sum(axis=2), z
 
 
-class MixtureModel:
+class MixtureModel(FeatureModel):
     """A mixture density network: slide "Models can be stochastic too", as in World Models.
 
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), all functions of s and a
@@ -525,8 +505,8 @@ class MixtureModel:
     log_prob  log p^(x_next | x, actions) (N,), in nats, whatever the reward
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs Network,
-    mean_and_scale, log_terms, log_sum_exp, draw_from_rows, labels, check_inputs, checked.
+    half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs
+    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
 
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
@@ -536,47 +516,42 @@ class MixtureModel:
     """
 
     def __init__(self, n_features, n_actions, n_components=5, hidden=64, seed=0):
-        self.n_features = n_features
-        self.n_actions = n_actions
+        super().__init__(n_features, n_actions)
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        self.network = None
         # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
         # component could sit on a value that repeats, shrink its sd to 0, and raise log p^ without
-        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there
-        # would pay more than to tell where S' is.
+        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there would
+        # pay more than to tell where S' is. (Both numbers are rules of thumb.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
-    def fit(self, x, actions, rewards, x_next, **settings):
-        x, _, inputs = check_inputs(self, x, actions)
-        # One network for all D = 1 + d numbers, because reward and S' are drawn together.
-        y = labels(x, rewards, x_next)
+    def learn(self, inputs, actions, y, **settings):
+        # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
+        # of K components it has 2D + 1 outputs: D means, D widths and a score.
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
-        self.network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would get the same gradient, and stay alike. So their means
-        # start at K outcomes out of the data, and their sds at e^-2 = 0.14: a wide one could settle
-        # down between two landings. (At first the outputs are the biases of the last layer.)
+        network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
+        # Components that start alike would get the same gradient, and stay alike. So the last
+        # layer's weights start at 0, and its biases so that the means are K outcomes of the data,
+        # and the sds e^-2 = 0.14: a wide one could settle down between two landings.
         start = np.zeros((K, 2 * D + 1))
-        start[:, :D] = self.network.targets[rng.integers(len(y), size=K)]
+        start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
-        self.network.weights[-1] = start.ravel()
-        self.network.fit(self.loss, **settings)
-        return self
+        network.weights[-1] = start.ravel()
+        network.weights[-2] *= 0
+        return network.fit(self.loss, **settings)
 
     def split(self, outputs):
         """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
-        # Each component has 2D + 1 outputs: D means, D widths and a score.
         D = 1 + self.n_features
         outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
         scores = outputs[:, :, -1]
         # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
         log_weights = scores - log_sum_exp(scores)
-        means = outputs[:, :, :D]
         # e^width is positive, whatever the width is.
         sds = self.floor + np.exp(outputs[:, :, D:-1])
-        return log_weights, means, sds
+        return log_weights, outputs[:, :, :D], sds
 
     def loss(self, outputs, y):
         """The mean of -log p^(y), and its derivative by each output."""
@@ -598,37 +573,33 @@ class MixtureModel:
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
-    def components(self, x, actions):
-        """Log weights (N, K), means and sds (N, K, D) of (R, S'), in the units of the data."""
-        if self.network is None:
-            raise ValueError("this MixtureModel has seen no data: call fit first")
-        x, _, inputs = check_inputs(self, x, actions)
-        log_weights, means, sds = self.split(self.network.outputs(inputs))
-        means = self.network.y_mean + self.network.y_scale * means
-        # Number 0 is the reward; the others are changes, and S' = S + change.
-        means[:, :, 1:] += x[:, None]
-        return log_weights, means, self.network.y_scale * sds
+    def components(self, inputs):
+        """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
+        network = self.learned
+        log_weights, means, sds = self.split(network.outputs(inputs))
+        return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
-    def predict(self, x, actions):
-        log_weights, means, _ = self.components(x, actions)
+    def mean(self, inputs, actions):
+        log_weights, means, _ = self.components(inputs)
         # The mean of a mixture is the weighted sum of its components' means.
-        y = (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
-        return y[:, 0], y[:, 1:]
+        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
 
     def sample(self, x, actions, rng):
-        log_weights, means, sds = self.components(x, actions)
+        x, _, inputs = self.asked(x, actions)
+        log_weights, means, sds = self.components(inputs)
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
-        rows = np.arange(len(k))
+        rows = np.arange(len(x))
         y = rng.normal(means[rows, k], sds[rows, k])
-        return y[:, 0], y[:, 1:]
+        return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        log_weights, means, sds = self.components(x, actions)
-        x_next = checked("x_next", x_next, (len(means), self.n_features))
-        # Column 0 is the reward. Without its factor we have the density of S' alone.
-        terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next)
+        x, _, inputs = self.asked(x, actions)
+        x_next = checked("x_next", x_next, x.shape)
+        log_weights, means, sds = self.components(inputs)
+        # Number 0 is the reward. Without its factor we have the density of the change alone.
+        terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
 
@@ -658,28 +629,36 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, and would multiply the whole
-        # table by gamma in each sweep. That takes about three times as long.
+        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, which multiplies the whole table
+        # by gamma in each sweep, and takes about three times as long.
         Q = R + gamma * (P @ V)
         change = np.abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
-        # A sweep changes V by at most gamma times what the sweep before did. So what is still to
-        # come is at most change * (gamma + gamma^2 + ...) = change * gamma / (1 - gamma). We stop
-        # when this is below the tolerance, or else when the change is lost in the rounding of V.
-        if gamma * change <= max(tolerance * (1 - gamma), 1e-14 * np.abs(V).max()):
+        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
+        # and so on: together gamma / (1 - gamma) * change. We stop when that is within the
+        # tolerance, or when the change is lost in the rounding of V.
+        still_to_come = gamma / (1 - gamma) * change
+        if still_to_come <= tolerance or change <= 1e-14 * np.abs(V).max():
             return V, Q
 
 
 # %% Exact answers
 
 # All models are asked where the leap ends, from each cell: the action with the most to learn.
-LEAPS = np.full(len(X), LEAP)
+LEAPS = [LEAP] * N_STATES
+LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
-MEANS = TRUE_P[:, LEAP] @ X
+MEANS = LEAP_P @ X
 # For planning, arrivals that end the episode are left out of P, as in LookupModel.P.
-ONGOING_P = TRUE_P * ~TERMINAL
+PLANNING_P = TRUE_P.copy()
+PLANNING_P[:, :, [PIT, GOAL]] = 0
+# Discount: a goal that is reached in four steps counts 0.9^3 = 0.73.
+GAMMA = 0.9
 # V*, the values of the best plan. After an end nothing more is earned.
-OPTIMAL = value_iteration(ONGOING_P, TRUE_R, GAMMA)[0] * ~TERMINAL
+OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
+OPTIMAL[[PIT, GOAL]] = 0
+# Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
+SIZES = np.array([100, 400, 1600, 6400, 25600])
 
 
 def distance(guess, truth):
@@ -690,19 +669,21 @@ def distance(guess, truth):
 def exact_errors():
     """In theory: the table's error of E[S'|s,a] for each of SIZES; the best plane's error."""
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
-    squares = TRUE_P[:, LEAP] @ (X**2).sum(axis=1)
-    variance = (squares - (MEANS**2).sum(axis=1)).mean()
+    variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
     # from one cell.
-    table = np.sqrt(variance * TRUE_R.size / np.array(SIZES))
-    # With endless data least squares would see the exact means. So the best plane fits these. (It
-    # is a model of one action, number 0, and we do not look at its rewards.)
-    zeros = np.zeros(len(X))
-    best = LinearModel(2, 1).fit(X, zeros, zeros, MEANS)
-    return table, distance(best.predict(X, zeros)[1], MEANS)
+    table = np.sqrt(variance * TRUE_R.size / SIZES)
+    # With endless data least squares would see the exact means. So the best plane fits these.
+    linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
+    _, plane = linear.predict(X, LEAPS)
+    return table, distance(plane, MEANS)
 
 
 # %% What the experiments and panels below share
+
+# Colours that colour-blind readers can tell apart, and line styles for black and white.
+LOOKS = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":")]
+
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
@@ -710,32 +691,34 @@ def repeat(experiment, n_runs, seed):
     return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
-def fit_all(n, seed, cells=range(len(X)), n_members=1):
-    """Table, linear model and network, all fitted to the same n transitions."""
-    # Here we ask where the walker is, also after the end: so the models are not told of ends.
-    states, actions, rewards, next_states, _ = collect(n, seed, cells)
-    table = LookupModel(*TRUE_R.shape).fit(states, actions, rewards, next_states)
-    data = X[states], actions, rewards, X[next_states]
-    linear = LinearModel(2, len(MOVES)).fit(*data)
-    # For so small a world, a small network and a short fit are enough. The defaults, which suit
-    # Gymnasium's Pendulum, take 8 times as long.
-    network = NeuralModel(2, len(MOVES), hidden=32, n_members=n_members, seed=seed)
-    return table, linear, network.fit(*data, n_steps=500, batch_size=64)
+# Enough data for a fair model: about ten transitions for each state and action.
+N_FAIR = 1600
 
 
-def errors_ahead(n, seed, n_leaps):
-    """Errors of E[S_k] after k leaps (3, n_leaps): table, linear model, network, from all cells.
+def small_network(data, seed, n_members=1):
+    """A network for so small a world. (The default settings would take 8 times as long.)"""
+    states, actions, rewards, next_states, _ = data
+    model = NeuralModel(2, N_ACTIONS, hidden=32, n_members=n_members, seed=seed)
+    return model.fit(X[states], actions, rewards, X[next_states], n_steps=500, batch_size=64)
 
-    Each model is fitted to n transitions. From the second leap on, it is fed with what it
-    predicted itself.
+
+def errors_compound(seed, n=N_FAIR):
+    """Errors of the expected position after 1 ... 20 leaps (3, 20): table, linear model, network.
+
+    Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
-    table, linear, network = fit_all(n, seed)
+    data = collect(n, seed)
+    states, actions, rewards, next_states, _ = data
+    # We ask where the walker is, also after the end: so the table is not told of ends.
+    table = LookupModel(N_STATES, N_ACTIONS).fit(states, actions, rewards, next_states)
+    linear = LinearModel(2, N_ACTIONS).fit(X[states], actions, rewards, X[next_states])
+    network = small_network(data, seed)
     # The probability of each cell, one row for each cell of departure: at first one is there.
-    truth = guess = np.eye(len(X))
+    truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
-    for _ in range(n_leaps):
-        truth = truth @ TRUE_P[:, LEAP]
+    for _ in range(20):
+        truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # These two know expected positions only. Such a position is soon in no cell's middle, and
         # perhaps out of the grid: nothing like it was in the data.
@@ -745,90 +728,99 @@ def errors_ahead(n, seed, n_leaps):
     return np.transpose(errors)
 
 
-def draw_bands(ax, x, runs, names):
-    """Curves of runs (n_runs, curves, len(x)): their mean, and a band in which the mean of endless
-    runs would be."""
+def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
+    """Mean over the runs of curves (n_runs, curves, len(x)), in a band of two standard errors."""
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        # The mean of n runs is off by about their spread / sqrt(n), in 95 % by less than twice
-        # that.
-        error = runs[:, i].std(axis=0) / math.sqrt(len(runs))
-        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+        # The mean of very many runs would be in the band with a probability of about 95 %.
+        error = 2 * runs[:, i].std(axis=0) / math.sqrt(len(runs))
+        ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
     ax.legend()
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def row(what, measured, compare):
+    """One printed line; `compare` says what the number should be near."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 # %% Slides "How to build a model?" (I), (II): the world that the models shall learn
 
 def draw_world(ax):
-    ax.imshow(ARRIVAL.reshape(len(GRID), -1), cmap="coolwarm_r", alpha=0.5)
-    for (x, y), letter in zip(X, LETTERS):
-        ax.text(x, y, letter, ha="center", va="center")
-    for dx, dy in MOVES[LEAP]:
-        ax.arrow(*X[START], dx, dy, width=0.05, length_includes_head=True)
-    ax.set(title="from S a leap (arrows) lands above\nor below the pit P, never in it",
-           xlabel="column (the wind blows to the left)", ylabel="row")
+    ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
+    for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
+        ax.annotate(name, X[s], ha="center", va="center")
+    for landing in np.flatnonzero(LEAP_P[START]):
+        ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->", "shrinkA": 15})
+    ax.set(title="from the start a leap lands above\nor below the pit, never in it",
+           xlabel="column", ylabel="row")
 
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
 
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
-    return np.transpose([errors_ahead(n, seed, 1)[:, 0] for n in SIZES])
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of one leap."""
+    return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
-    table, best_plane = exact_errors()
-    ax.plot(SIZES, table, color="grey")
-    ax.axhline(best_plane, color="grey")
-    draw_bands(ax, SIZES, errors, ["table", "linear", "network"])
-    ax.set(xscale="log", yscale="log", xlabel="transitions N in D (grey: exact answers)",
-           ylabel="error of E[S' | s, a] (cells)",
-           title="with data the table finds E[S' | s, a],\nthe linear model keeps its bias")
+    exact, plane = exact_errors()
+    ax.loglog(SIZES, exact, color="grey")
+    ax.axhline(plane, color="grey")
+    draw_curves(ax, SIZES, errors, ["table", "linear", "network"],
+                "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
+                "transitions N in D (grey: exact answers)", "error of E[S' | s, a] (cells)")
+    table, linear, _ = errors.mean(axis=0)[:, -1]
+    row("error of E[S'|s,a], most data: table", table, f"{exact[-1]:.4f}, exact")
+    row("error of E[S'|s,a], most data: linear", linear, f"{plane:.4f}, exact: best plane")
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 
 def leap_samples(seed):
-    """The row of S' after a leap from S (3, 400): in the world, of a Gaussian, of a mixture."""
+    """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    states, _, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
-    # The walker stands near the middle of a cell, not in it: a density of whole numbers would be
-    # nothing but needles. (The table, which knows cells by their numbers, has no such trouble.)
+    states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
+    # Only here, one lands near the middle of a cell, within about 0.15 cells. For to have a
+    # density, as a Gaussian has, S' must be able to take any value, not only whole numbers.
     x_next = rng.normal(X[next_states], 0.15)
-    # 400 draws out of those transitions that began in S: what the world does there.
-    from_start = rng.choice(np.flatnonzero(states == START), 400)
-    rows = [x_next[from_start, 1]]
+    # What the world does after 400 leaps from the start, and what two models would do.
+    landings = draw_from_rows(LEAP_P[[START] * 400], rng)
+    rows = [rng.normal(X[landings, 1], 0.15)]
     for n_components in [1, 5]:
-        model = MixtureModel(2, 1, n_components, seed=seed)
-        model.fit(X[states], np.zeros(5000), rewards, x_next, n_steps=1000)
-        _, samples = model.sample(X[states[from_start]], np.zeros(400), rng)
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
+        model.fit(X[states], actions, rewards, x_next, n_steps=1000)
+        _, samples = model.sample(X[[START] * 400], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
 
 
 def values_of_the_leap():
-    """E[V*(S')] and V*(E[S']) after a leap from S."""
-    # For a linear v(x) = w . x the two are equal, E[w . S'] = w . E[S']: then to know E[S'] is
-    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over. And
-    # E[S'] = (3.7, 2) is the pit. (V* knows whole cells only, so we look up the nearest one.)
-    nearest = np.abs(X - MEANS[START]).sum(axis=1).argmin()
-    return TRUE_P[START, LEAP] @ OPTIMAL, OPTIMAL[nearest]
+    """E[V*(S')] and V*(E[S']) after a leap from the start."""
+    # For a linear v(x) = w . x the two are equal: E[w . S'] = w . E[S']. Then to know E[S'] is
+    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over.
+    return LEAP_P[START] @ OPTIMAL, OPTIMAL[PIT]
 
 
 def draw_leap(ax, rows):
-    # One column of points for each; spread out sideways, so that they do not hide each other.
-    sideways = np.linspace(-0.3, 0.3, rows.shape[2])[:, None]
-    ax.plot(range(3) + sideways, rows[0].T, ".", markersize=3)
-    ax.axhline(MEANS[START, 1], color="grey")
-    ax.set_xticks(range(3), ["the world", "Gaussian", "mixture"])
-    # Row 0 is at the top, as in the grid.
+    # All runs side by side (3, 400 n_runs), and a bin of width 1 for each row of the grid.
+    rows = np.hstack(rows)
+    ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
+            color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
+    # As in the grid, row 0 is above row 1.
     ax.invert_yaxis()
+    ax.legend()
     value, value_of_mean = values_of_the_leap()
-    ax.set(ylabel="row of S'", xlabel=f"line: row of E[S'], which is the pit\n"
+    ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
+           xlabel=f"share of the samples. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
-           title="after the leap: a mixture knows\nboth landings, a Gaussian does not")
+           ylabel="row of S'")
+    # How many of the samples are nearer to the pit's row than to any other?
+    in_pit = (np.abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
+    row("leap: share in the pit's row, Gaussian", in_pit[1], "0: nobody lands there")
+    row("leap: share in the pit's row, mixture", in_pit[2], "0, the same")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
@@ -836,123 +828,89 @@ def draw_leap(ax, rows):
 def plan_on_the_table(seed):
     """Value of the start (2, sizes): as the model promises, and as the plan achieves."""
     values = []
-    s = np.arange(len(X))
+    s = np.arange(N_STATES)
     for n in SIZES:
-        model = LookupModel(*TRUE_R.shape).fit(*collect(n, seed))
+        model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
-        # Now the plan is carried out in the world: (S, 1, S), only one action in each state. With
-        # nothing to choose, value iteration finds what the plan is worth.
-        P, R = ONGOING_P[s, plan], TRUE_R[s, plan]
+        # The plan is carried out in the world: with only one action in each state, P (S, 1, S),
+        # there is nothing to choose, and value iteration finds what the plan is worth.
+        P, R = PLANNING_P[s, plan], TRUE_R[s, plan]
         achieved, _ = value_iteration(P[:, None], R[:, None], GAMMA)
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
 
 def draw_plan(ax, values):
-    ax.axhline(OPTIMAL[START], color="grey", label=f"exact: V*(S) = {OPTIMAL[START]:.3f}")
-    draw_bands(ax, SIZES, values, ["promised by the model", "achieved in the world"])
-    ax.set(xscale="log", xlabel="transitions N in D", ylabel="value of the start S",
-           title="planning on a table of few data\npromises more than it achieves")
-
-
-def errors_compound(seed):
-    """Errors of E[S_k] (3, k): a fair model, asked further and further ahead."""
-    return errors_ahead(N_SOME, seed, N_AHEAD)
+    best = OPTIMAL[START]
+    ax.axhline(best, color="grey", label=f"exact: V*(start) = {best:.3f}")
+    ax.set_xscale("log")
+    draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
+                "planning on a table of few data\npromises more than it achieves",
+                "transitions N in D", "value of the start")
+    # Few data: the second of SIZES.
+    promised, achieved = values.mean(axis=0)[:, 1]
+    row("value of the start, few data: promised", promised, "above what is achieved")
+    row("value of the start, few data: achieved", achieved, f"at most {best:.4f}, exact: V*")
 
 
 def draw_compound(ax, errors):
-    draw_bands(ax, range(1, N_AHEAD + 1), errors, ["table", "linear", "network"])
-    ax.set(xlabel="leaps ahead k", ylabel="error of E[S_k] (cells)",
-           title="errors compound in positions,\nless in a table's probabilities")
+    draw_curves(ax, range(1, 21), errors, ["table", "linear", "network"],
+                "errors compound in positions,\nless in a table's probabilities",
+                "leaps ahead", "error of the position (cells)")
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error (2, columns)."""
-    # Data only from the columns up to S.
+    # Data only from the columns up to the start's.
     seen = np.flatnonzero(X[:, 0] <= X[START, 0])
-    _, _, network = fit_all(N_SOME, seed, seen, n_members=5)
+    network = small_network(collect(N_FAIR, seed, seen), seed, n_members=5)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # From a number for each cell to the mean of each column of the grid.
-    return np.array([spread, error]).reshape(2, len(GRID), -1).mean(axis=1)
+    # The mean of each column of the grid.
+    return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
 def draw_known(ax, known):
-    draw_bands(ax, range(len(GRID[0])), known,
-               ["disagreement (sds of S' - S)", "true error (cells)"])
-    ax.set(xlabel=f"column (data: 0 to {X[START, 0]})", ylabel="mean over the rows",
-           title="where five networks saw no data,\nthey disagree, and err")
+    draw_curves(ax, range(N_COLUMNS), known,
+                ["disagreement (sds of S' - S)", "true error (cells)"],
+                "where five networks saw no data,\nthey disagree, and err",
+                f"column (data: 0 to {X[START, 0]})", "mean over the rows")
 
 
-# %% The run: what is printed, and main
-
-def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
+# %% The run: all experiments, and main
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
     draw_world(axes[0, 0])
-
-    errors = repeat(convergence, n_runs, seed)
-    draw_convergence(axes[0, 1], errors)
-    exact, best_plane = exact_errors()
-    table, linear, _ = errors.mean(axis=0)[:, -1]
-    row(f"error of E[S'|s,a], N = {SIZES[-1]}: table", table, f"{exact[-1]:.4f}, exact")
-    row(f"error of E[S'|s,a], N = {SIZES[-1]}: linear", linear,
-        f"{best_plane:.4f}, exact: best plane")
-
-    rows = repeat(leap_samples, n_runs, seed)
-    draw_leap(axes[0, 2], rows)
-    # How many of the samples are nearer to the pit's row than to any other?
-    _, gaussian, mixture = (np.abs(rows - X[START, 1]) < 0.5).mean(axis=(0, 2))
-    row("leap: share in the pit's row, Gaussian", gaussian, "0: nobody lands there")
-    row("leap: share in the pit's row, mixture", mixture, "0, the same")
-
+    draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
+    draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
     # This takes little time, so it is run more often.
-    values = repeat(plan_on_the_table, 10 * n_runs, seed)
-    draw_plan(axes[1, 0], values)
-    promised, achieved = values.mean(axis=0)[:, 1]
-    row(f"value of S, N = {SIZES[1]}: promised", promised, "above what is achieved")
-    row(f"value of S, N = {SIZES[1]}: achieved", achieved,
-        f"at most {OPTIMAL[START]:.4f}, exact: V*")
-
-    ahead = repeat(errors_compound, n_runs, seed)
-    draw_compound(axes[1, 1], ahead)
-    network = ahead.mean(axis=0)[2]
-    row(f"network: error {N_AHEAD} leaps ahead", network[-1],
-        f"far above {network[0]:.4f}, one leap ahead")
-
-    known = repeat(what_it_knows, n_runs, seed)
-    draw_known(axes[1, 2], known)
-    disagreement = known.mean(axis=0)[0]
-    row("disagreement in the last column", disagreement[-1],
-        f"far above {disagreement[0]:.4f}, in the first")
+    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))
+    draw_compound(axes[1, 1], repeat(errors_compound, n_runs, seed))
+    draw_known(axes[1, 2], repeat(what_it_knows, n_runs, seed))
 
 
 def main():
-    # Without SUPPRESS an error message would begin with a list of all options.
+    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the command line is that of the program behind it, ipykernel: not for us.
-    args = parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # matplotlib draws with one of several programs. Where there is no display it chooses the one
-    # that is called "agg" and can only write files.
+    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:
-        # An empty figure first, so that a bad file name is refused before all the work.
+        # The empty figure is saved first: a bad file name is refused now, not after all the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
