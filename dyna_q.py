@@ -48,7 +48,7 @@ Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
     the mazes, and alpha, gamma, epsilon of the comparison.
 """
-# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
+# The next lines are for programs: what "uv run" must install, and (SPDX) the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -487,17 +487,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
+    # After a wrong option argparse lists all options and says what is wrong. SUPPRESS leaves out
+    # the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    # In a notebook, Python is started by a kernel_launcher, and the options are meant for that.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
+    # Where no window can be opened, matplotlib draws with "agg", which can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -45,7 +45,7 @@ Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et a
 expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
 Ba, Adam (ICLR 2015).
 """
-# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
+# The next lines are for programs: what "uv run" must install, and (SPDX) the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -729,11 +729,11 @@ def errors_compound(seed, n=N_FAIR):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Mean over the runs of curves (n_runs, curves, len(x)), in a band of two standard errors."""
+    """Means of runs (n_runs, curves, len(x)). The bands are two standard errors to each side: so
+    far luck may have moved them."""
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        # The mean of very many runs would be in the band with a probability of about 95 %.
         error = 2 * runs[:, i].std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -742,7 +742,7 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
 
 
 def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
+    """One printed line; `compare` says what to compare the number with."""
     print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
@@ -896,17 +896,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
+    # After a wrong option argparse lists all options and says what is wrong. SUPPRESS leaves out
+    # the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    # In a notebook, Python is started by a kernel_launcher, and the options are meant for that.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
+    # Where no window can be opened, matplotlib draws with "agg", which can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:

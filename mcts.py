@@ -31,7 +31,7 @@ Select (as in AlphaGo). A state that is reached along two ways has two nodes her
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees.
 Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
-# For other programs: what "uv run" has to install for this script, and (SPDX) its licence.
+# The next lines are for programs: what "uv run" must install, and (SPDX) the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -430,7 +430,7 @@ def play(world, seeds, n_episodes=1, **settings):
 
 
 def row(what, measured, compare):
-    """One printed line; `compare` says what the number should be near."""
+    """One printed line; `compare` says what to compare the number with."""
     print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
@@ -441,8 +441,7 @@ def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
     for name, color, style in zip(lines, [BLUE, GREEN, GREY, RED], ["o-", "s--", "^-.", "x:"]):
         runs = lines[name]
         mean = runs.mean(axis=0)
-        # The band is two standard errors wide on each side: the mean of many more runs would lie
-        # in it at 95 of 100 points.
+        # A band of two standard errors to each side: so far luck may have moved the mean.
         error = 2 * runs.std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -559,17 +558,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # SUPPRESS: a wrong option is answered by one sentence, not by a list of all options.
+    # After a wrong option argparse lists all options and says what is wrong. SUPPRESS leaves out
+    # the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=15, help="independent runs (default 15)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of its kernel_launcher, which are not meant for us.
+    # In a notebook, Python is started by a kernel_launcher, and the options are meant for that.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib calls its way of drawing where no window can be opened.
+    # Where no window can be opened, matplotlib draws with "agg", which can only write files.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:
