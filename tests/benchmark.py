@@ -73,20 +73,17 @@ def planning_update(script, n=50, n_steps=4000):
     return (planned - plain) / (n * n_steps) / (loop / (n * 400))
 
 
-def products(shapes, batch, n_steps):
+def products(sizes, batch, n_steps, dtype=float):
     """The matrix products of n_steps of a fit: forwards; backwards to weights and to layers below."""
     rng = np.random.default_rng(0)
-    layers = [(rng.normal(size=(batch, i)), rng.normal(size=(i, o)),
-               rng.normal(size=(batch, o))) for i, o in shapes]
-
-    def run():
-        for _ in range(n_steps):
-            for k, (h, W, d) in enumerate(layers):
-                h @ W
-                h.T @ d
-                if k:
-                    d @ W.T
-    return run
+    layers = [[rng.normal(size=shape).astype(dtype) for shape in [(batch, i), (i, o), (batch, o)]]
+              for i, o in zip(sizes, sizes[1:])]
+    for _ in range(n_steps):
+        for k, (h, W, d) in enumerate(layers):
+            h @ W
+            h.T @ d
+            if k:
+                d @ W.T
 
 
 def fit_of_networks(script, n_steps=500):
@@ -94,25 +91,18 @@ def fit_of_networks(script, n_steps=500):
     rng = np.random.default_rng(0)
     x, actions = rng.normal(size=(5000, 3)), rng.integers(3, size=5000)
     data = x, actions, x[:, 0] + actions, x + np.sin(x[:, ::-1])
-    parts = [products(((6, 64), (64, 64), (64, outputs)), 128, n_steps) for outputs in (3, 1)]
-    model = script.NeuralModel(3, 3)
-    value, own = in_turns(lambda: model.fit(*data, n_steps=n_steps), lambda: [part() for part in parts], 5)
+    value, own = in_turns(lambda: script.NeuralModel(3, 3).fit(*data, n_steps=n_steps),
+                          lambda: [products((6, 64, 64, outputs), 128, n_steps) for outputs in (3, 1)], 5)
     return value / own
 
 
 def fit_of_dynamics(script):
-    """NeuralDynamics.fit against its products, three forwards and five backwards."""
+    """NeuralDynamics.fit against its products: 100 epochs of 40 batches."""
     rng = np.random.default_rng(0)
     states, actions = rng.normal(size=(5000, 4)), rng.uniform(-1, 1, (5000, 2))
     model = script.NeuralDynamics(4, 2, hidden=64)
-    W1, W2, W3, batch, d = (rng.normal(size=shape).astype(np.float32)
-                            for shape in ((6, 64), (64, 64), (64, 4), (128, 6), (128, 4)))
-    h = np.tanh(batch @ W1)
-
-    def own():
-        for _ in range(100 * 40):
-            batch @ W1, h @ W2, h @ W3, d @ W3.T, h @ W2.T, h.T @ d, h.T @ h, batch.T @ h
-    value, own = in_turns(lambda: model.fit(states, actions, states + 0.1, n_epochs=100, batch_size=128), own, 3)
+    value, own = in_turns(lambda: model.fit(states, actions, states + 0.1, n_epochs=100, batch_size=128),
+                          lambda: products((6, 64, 64, 4), 128, 100 * 40, np.float32), 3)
     return value / own
 
 
@@ -122,15 +112,14 @@ def plan(script, horizon=20, n_candidates=500):
     states, actions = rng.normal(size=(5000, 4)), rng.uniform(-1, 1, (5000, 2))
     model = script.NeuralDynamics(4, 2, hidden=64)
     model.fit(states, actions, states + 0.1, n_epochs=1)
-    W1, W2, W3 = (rng.normal(size=shape).astype(np.float32) for shape in ((6, 64), (64, 64), (64, 4)))
-    b1, b3 = np.zeros(64, np.float32), np.zeros(4, np.float32)
+    W1, W2, W3, b1, b3, x = [rng.normal(size=shape).astype(np.float32) for shape in
+                             [(6, 64), (64, 64), (64, 4), 64, 4, (n_candidates, 6)]]
 
     def run():
         script.cem(model.predict, lambda s, a, s2: -np.hypot(s2[:, 0], s2[:, 1]), np.ones(4), horizon,
                    -1, np.ones(2), n_candidates=n_candidates, n_elites=50, n_iterations=5, rng=0)
 
     def own():
-        x = rng.normal(size=(n_candidates, 6)).astype(np.float32)
         for _ in range(horizon * 5):
             h = x @ W1
             h += b1
