@@ -652,18 +652,6 @@ def test_bad_arguments_of_a_recipe_are_refused(mpc, recipe):
     require_refused(recipe, call, dict(n_base=2), cases)
 
 
-def test_replanning_runs_what_it_says(ours, mpc, base_seed):
-    """v1.5 with PhysicalModel and PointMass is v1.5 with the true dynamics in the world of the curves above."""
-    figure, ax = mpc.plt.subplots()
-    seeds, shooting = [base_seed], dict(SHOOTING, plan=mpc.random_shooting)
-    for planner, horizon in [(REPLAN, 8), (REPLAN, 30), (shooting, 8), (shooting, 30)]:
-        settings = dict(planner, horizon=horizon)
-        mpc.show_replanning(ax, "curve", "k", "-", seeds, **settings)
-        expected = [play(mpc, "planning_v15", seeds, 1, 1, n, **settings)[0, 0] for n in [1, 2, 4, 8]]
-        require_near(f"{settings}: the panel's curve", ax.lines[-1].get_ydata(), expected, 0.01)
-    mpc.plt.close(figure)
-
-
 def test_printed_lines_and_figure(ours, mpc, base_seed, capsys):
     """The lines of one run, at 5 standard deviations of a run (v0.5: 3 on the side where none was ever seen; control:
     its bounds are not those of v1.5). And a plan that fails promises more than it keeps."""
