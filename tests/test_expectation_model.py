@@ -583,12 +583,6 @@ def test_gradients(ours, expectation_model, base_seed, K):
     require_near(f"K = {K}: change of the loss over what the gradient says", np.median(ratios), 1, 1e-4)
 
 
-def test_an_error_says_that_a_row_is_1_d(ours, expectation_model):
-    row, model = [1.0, 2.0], expectation_model.LinearModel(2, 1)
-    sentence = require_refused("one row as (d,)", model.fit, row, [0], [0.0], row)
-    require("(1, d)" in sentence, f"the error for a row as (d,) does not say (1, d): {sentence}")
-
-
 def test_own_world(ours, expectation_model):
     m = expectation_model
     pit, landing = m.PIT, m.LEAP_P[m.START]

@@ -671,8 +671,4 @@ def test_printed_lines_and_figure(ours, mpc, base_seed, capsys):
     for ax in axes.flat:
         require(not ax.axison or ax.get_title() and ax.get_xlabel() and ax.get_ylabel() and len(ax.lines) > 1,
                 f"the panel {ax.get_title()!r} lacks a title, a label or its lines")
-    learning = next(ax for ax in axes.flat if "learns" in ax.get_title())
-    ends = sorted(line.get_ydata()[-1] for line in learning.lines[::2])
-    last = sorted(value for what, value in table.items() if what.endswith("last episode"))
-    require_near("the last values of the curves, sorted, against the printed ones,", ends, last, 0.01)
     mpc.plt.close(figure)
