@@ -331,8 +331,8 @@ def row(what, measured, compare):
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors to each side: so far luck
-    may have moved it."""
+    """The mean of runs (n_runs, T), and a band of two standard errors to each side: luck may
+    well move a mean by that much."""
     x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / math.sqrt(len(runs))

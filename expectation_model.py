@@ -13,13 +13,15 @@ The equations (^ marks what a model says, in place of what is true)
     expectation    make the sum of (S'^ - S')^2 over D small: S'^ comes near the mean E[S' | s, a]
     stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon): make -log p^ of D small, then draw
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
-                   (the slide's backup, for the best action in place of the policy's average)
+                   (the slide averages over the actions of a policy; we take the best action)
 
 What you will see, and why
+    The world is a small grid. One action is a leap to the right; a coin decides whether it ends
+    one row higher or lower. Before the goal there is a pit.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: it
-    can only put a plane through the data, and at the border of the grid the truth is bent. With
-    few data the network is better than the table: it learns from neighbouring cells, too.
-    A leap from the start lands above or below a pit. Its expectation is the pit itself, where
+    can only put a plane through the data, and the truth is no plane, as the border stops moves.
+    With few data the network is better than the table: it learns from neighbouring cells, too.
+    A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound.
@@ -37,8 +39,8 @@ Notation
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
 
-Left out on purpose: features that the model learns itself (MuZero, Dreamer), memory of earlier
-states (the recurrent part of World Models), validation data and early stopping.
+Left out on purpose: other ways of planning (see the other scripts), features that the model
+learns itself (MuZero, Dreamer), memory of earlier states (the recurrent part of World Models).
 
 References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Bishop,
 Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et al., Planning with
@@ -64,7 +66,7 @@ import numpy as np
 # The states are the cells of a grid, numbered row by row from the top left.
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
-# In row 2, columns 2, 4 and 6.
+# In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
 # steps up, right, down, left. Action 4 is a leap: by a coin, it ends one row higher or lower.
@@ -85,11 +87,12 @@ ARRIVAL[GOAL] = 1
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # At the border one stays inside: no number below 0 or above the last cell's.
+        # At the border one stays inside: column and row from 0 to those of the last cell.
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
         # +=, because at the border both landings may be the same cell.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s')
+# (The pit and the goal have rows, too, as a table has no gaps. No episode goes on from there.)
+# R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over the last axis: (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
 
@@ -100,7 +103,7 @@ def draw_from_rows(probabilities, rng):
     # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number from .2 to .7
     # is below the second, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # Rows need not sum to 1: the numbers are drawn from 0 up to the last sum.
+    # Rows need not sum to 1: the numbers, one for each row (N, 1), go from 0 up to the last sum.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
@@ -108,8 +111,9 @@ def draw_from_rows(probabilities, rng):
 
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
+    # A seed makes a new Generator; a Generator stays the very object that it is.
     rng = np.random.default_rng(rng)
-    # One may start in any cell, also in the pit and the goal; all are tried equally often.
+    # Not from episodes, but equally often from all cells: so that we know what the theory says.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -122,8 +126,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain, and results would be wrong: it repeats a single number
-    # for all rows, and takes state -1 for the last one.
+    # Without this NumPy would not complain, and results would be wrong: of one reward for N states
+    # it makes N equal ones, and it takes state -1 for the last one.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -140,8 +144,8 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             The rows of P leave out the probability that the episode ended: they may sum to
-             less than 1.
+             The rows of P leave out the probability that the episode ended, as nothing is
+             earned after that: they may sum to less than 1.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,), terminated (N,). rng is a Generator or a seed. The
              reward is the mean of those seen with this outcome.
@@ -151,7 +155,7 @@ class LookupModel:
     checked, draw_from_rows.
 
     >>> model = LookupModel(n_states=2, n_actions=1)
-    >>> model = model.fit([0, 0, 0, 0], [0, 0, 0, 0], [5, 0, 0, 3], [1, 0, 0, 1])
+    >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
     >>> print(model.R[0, 0], model.P[0, 0])
     2.0 [0.5 0.5]
     """
@@ -185,9 +189,8 @@ class LookupModel:
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
-        # P has no place for outcomes that end the episode, so its rows may sum to less than 1.
-        # That is right for planning: nothing more is earned after an end, and what P leaves out
-        # adds nothing to sum_s' p(s'|s,a) V(s').
+        # P has no place for outcomes that end the episode. That is right for planning: nothing is
+        # earned after an end, and what P leaves out adds nothing to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
         # For sample: how often to draw each outcome.
         self.sample_counts = counts
@@ -208,7 +211,6 @@ class LookupModel:
         if self.P is None:
             raise ValueError("this LookupModel has seen no data: call fit first")
         states, actions = self.check_pairs(states, actions)
-        # A seed makes a new Generator; a Generator stays the very object that it is.
         rng = np.random.default_rng(rng)
         outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
         places = states, actions, outcomes
@@ -221,11 +223,12 @@ class LookupModel:
 # %% Algorithm: a linear model, and what all models of features have in common
 
 class FeatureModel:
-    """What the next three models share. From features they predict y = (R, S' - S), (N, 1+d).
+    """What the next three models share: from features they predict y (N, 1+d), the reward and the
+    change of the features.
 
     Each of them adds two methods: learn(inputs, actions, y) returns what it has learned, and
-    mean(inputs, actions) the expected y. inputs (N, d+A) are x and actions, side by side. Needs
-    checked.
+    expected(inputs, actions) the expected y. inputs (N, d+A) are x and actions, side by side.
+    Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -244,12 +247,12 @@ class FeatureModel:
         return self
 
     def predict(self, x, actions):
-        x, actions, inputs = self.asked(x, actions)
-        y = self.mean(inputs, actions)
+        x, actions, inputs = self.check_fitted(x, actions)
+        y = self.expected(inputs, actions)
         # S' = S + change
         return y[:, 0], x + y[:, 1:]
 
-    def asked(self, x, actions):
+    def check_fitted(self, x, actions):
         """As check, but a model that has learned nothing yet is an error."""
         if self.learned is None:
             raise ValueError("this model has seen no data: call fit first")
@@ -257,7 +260,7 @@ class FeatureModel:
 
     def check(self, x, actions):
         """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
-        # The number of actions says what N is.
+        # N is how many actions there are: the others must be as many.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
@@ -274,10 +277,10 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
 
-    Continuous actions are further features, with n_actions=1: write them into x. As x_next must
-    have the same columns, write them there, too, and ignore what is predicted for them. An action
-    never tried stays put with reward 0. ValueError for no data, other shapes, numbers out of
-    range, and before fit. Needs FeatureModel, checked.
+    Continuous actions are further features, with n_actions=1: add their columns to x, and the same
+    to x_next (which must look like x), and ignore what is predicted for them. An action never
+    tried stays put with reward 0. ValueError for no data, other shapes, numbers out of range, and
+    before fit. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -297,11 +300,11 @@ class LinearModel(FeatureModel):
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
             # the means of all pairs. How far it must miss them, even with endless data, is called
-            # its bias.
+            # its bias. (lstsq gives four things, first the weights. rcond=None avoids a warning.)
             W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
         return W
 
-    def mean(self, inputs, actions):
+    def expected(self, inputs, actions):
         # Row by row: the inputs times the weights of the action.
         return np.array([row @ self.learned[a] for row, a in zip(inputs, actions)])
 
@@ -341,7 +344,8 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # Initial weights are random: units that start alike would get the same gradients, and stay
-        # alike. Of this size, numbers neither grow nor fade from layer to layer (He et al., 2015).
+        # alike. max(z, 0) loses half of what comes in; the 2 makes up for that, so that numbers
+        # neither grow nor fade from layer to layer (He et al., 2015).
         self.weights = []
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights.append(rng.normal(0, math.sqrt(2 / n_in), (n_in, n_units)))
@@ -407,6 +411,7 @@ class Network:
 
 def squared_error(outputs, targets):
     """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
+    # The mean is over all numbers of the batch, error.size of them.
     error = outputs - targets
     return (error**2).mean(), 2 * error / error.size
 
@@ -416,12 +421,12 @@ class NeuralModel(FeatureModel):
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks and
     separate functions. Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
-    ensemble. seed is a number or a Generator.
+    ensemble. seed is a number, a list of numbers or a Generator.
 
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about the change of the features (N,), in units of the
-             standard deviation of the changes in the data: near 0 they agree, 1 is "no idea"
+    spread   how much the members disagree about the change of the features (N,): 0 is not at
+             all, 1 is as much as the changes in the data vary (their standard deviation)
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -453,13 +458,13 @@ class NeuralModel(FeatureModel):
             members.append((reward, change))
         return members
 
-    def mean(self, inputs, actions):
+    def expected(self, inputs, actions):
         guesses = [np.hstack([reward.predict(inputs), change.predict(inputs)])
                    for reward, change in self.learned]
         return np.mean(guesses, axis=0)
 
     def spread(self, x, actions):
-        _, _, inputs = self.asked(x, actions)
+        _, _, inputs = self.check_fitted(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
         # Network.outputs are in standard deviations of the data's changes: so it does not matter
@@ -485,9 +490,10 @@ def log_sum_exp(terms):
 
 def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
-    # z: how many standard deviations is y away from the component's mean?
+    # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds
-    # The D numbers of a component are independent: densities multiply, so logarithms add up.
+    # Its logarithm. The D numbers of a component are independent: densities multiply, so their
+    # logarithms add up.
     log_normals = -(z**2) / 2 - np.log(sds) - math.log(2 * math.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
@@ -502,7 +508,7 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in Network.fit
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
-    log_prob  log p^(x_next | x, actions) (N,), in nats, whatever the reward
+    log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
     half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs
@@ -522,19 +528,21 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
         # component could sit on a value that repeats, shrink its sd to 0, and raise log p^ without
-        # end. For the reward it is larger: most rewards are exactly 0, and to be sharp there would
-        # pay more than to tell where S' is. (Both numbers are rules of thumb.)
+        # end. For the reward it is larger. Most rewards are exactly 0: a sharp peak there would
+        # raise log p^ so much that the fit would forget about S'. (Both were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, actions, y, **settings):
         # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
-        # of K components it has 2D + 1 outputs: D means, D widths and a score.
+        # of K components it has 2D + 1 outputs, in this order: D means, D widths and a score.
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would get the same gradient, and stay alike. So the last
-        # layer's weights start at 0, and its biases so that the means are K outcomes of the data,
-        # and the sds e^-2 = 0.14: a wide one could settle down between two landings.
+        # Components that start alike would get the same gradient, and stay alike. So each starts
+        # at an outcome of the data: its means are the biases of the last layer (weights[-1]). The
+        # weights of that layer (weights[-2]) start at 0. They can learn all the same, because
+        # their gradients differ as the biases do. The sds start at e^-2 = 0.14: a wide component
+        # could come to rest between two landings.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -558,13 +566,13 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # Who is to blame for y? A component's share of the blame is its part of the sum p^(y). If
-        # component 2 alone is near y, its share is about 1, and that of all others about 0.
+        # Which component does y come from? Its share is its part of the sum p^(y). If component 2
+        # alone is near y, its share is about 1, and that of all others about 0.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives. A step of Adam goes against them, so in words, in such a step
-        # (1) a component gets more weight if its share of the blame is larger than its weight;
+        # (1) a component gets more weight if its share is larger than its weight;
         by_score = np.exp(log_weights) - share
-        # (2) its mean is pulled towards y by its share of the blame, harder if its sd is small;
+        # (2) its mean is pulled towards y by its share, harder if its sd is small;
         by_mean = -share[:, :, None] * z / sds
         # (3) its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: by its share.
         by_sd = share[:, :, None] * (1 - z**2) / sds
@@ -579,13 +587,13 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(network.outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
-    def mean(self, inputs, actions):
+    def expected(self, inputs, actions):
         log_weights, means, _ = self.components(inputs)
         # The mean of a mixture is the weighted sum of its components' means.
         return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
 
     def sample(self, x, actions, rng):
-        x, _, inputs = self.asked(x, actions)
+        x, _, inputs = self.check_fitted(x, actions)
         log_weights, means, sds = self.components(inputs)
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
@@ -595,10 +603,10 @@ class MixtureModel(FeatureModel):
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        x, _, inputs = self.asked(x, actions)
+        x, _, inputs = self.check_fitted(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 is the reward. Without its factor we have the density of the change alone.
+        # Number 0 of y is the reward: left out. (A density of the change is one of x_next, too.)
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -610,9 +618,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. Where a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A),
-    within `tolerance` of the optimum of this model, which is not that of the world. The number of
-    sweeps grows as 1 / (1 - gamma). ValueError if P, R or gamma is not like this. Sutton & Barto,
-    section 4.4.
+    within `tolerance` of the optimum of this model, which is not that of the world. ValueError if
+    P, R or gamma is not like this. Sutton & Barto, section 4.4.
 
     Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
@@ -621,7 +628,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     [1.] [[1.  0.9]]
     """
     P, R = np.asarray(P), np.asarray(R)
-    # Written as "not (all is right)": a NaN makes every comparison false, so it is refused too.
+    # "if not (all is right)" refuses NaN too, as every comparison with NaN is False. P must have
+    # the shape (S, A) + (S,).
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
@@ -634,9 +642,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         Q = R + gamma * (P @ V)
         change = np.abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
-        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
-        # and so on: together gamma / (1 - gamma) * change. We stop when that is within the
-        # tolerance, or when the change is lost in the rounding of V.
+        # V(s') is multiplied by gamma, so the next sweep changes V by at most gamma * change, the
+        # one after it by gamma^2 * change, and so on: together gamma / (1 - gamma) * change. We
+        # stop when that is within the tolerance, or when the change is lost in the rounding of V.
         still_to_come = gamma / (1 - gamma) * change
         if still_to_come <= tolerance or change <= 1e-14 * np.abs(V).max():
             return V, Q
@@ -644,7 +652,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
 # %% Exact answers
 
-# All models are asked where the leap ends, from each cell: the action with the most to learn.
+# All models are asked where the leap ends, from each cell: it is the only action with chance.
 LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
@@ -652,9 +660,9 @@ MEANS = LEAP_P @ X
 # For planning, arrivals that end the episode are left out of P, as in LookupModel.P.
 PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
-# Discount: a goal that is reached in four steps counts 0.9^3 = 0.73.
+# Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. After an end nothing more is earned.
+# V*, the values of the best plan. In the pit and at the goal all is over: 0.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
@@ -691,7 +699,7 @@ def repeat(experiment, n_runs, seed):
     return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
-# Enough data for a fair model: about ten transitions for each state and action.
+# Enough data for a fair model: about nine transitions for each state and action.
 N_FAIR = 1600
 
 
@@ -713,7 +721,8 @@ def errors_compound(seed, n=N_FAIR):
     table = LookupModel(N_STATES, N_ACTIONS).fit(states, actions, rewards, next_states)
     linear = LinearModel(2, N_ACTIONS).fit(X[states], actions, rewards, X[next_states])
     network = small_network(data, seed)
-    # The probability of each cell, one row for each cell of departure: at first one is there.
+    # Row s is the probability of each cell, for a walker who started in s: at first 1 in s itself.
+    # Multiplied by the table of the leap, it is the probability after one more leap.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -729,8 +738,8 @@ def errors_compound(seed, n=N_FAIR):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)). The bands are two standard errors to each side: so
-    far luck may have moved them."""
+    """Means of runs (n_runs, curves, len(x)), and bands of two standard errors to each side: luck
+    may well move a mean by that much."""
     for i, name in enumerate(names):
         color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
@@ -783,8 +792,8 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
-    # Only here, one lands near the middle of a cell, within about 0.15 cells. For to have a
-    # density, as a Gaussian has, S' must be able to take any value, not only whole numbers.
+    # In this experiment one does not land exactly in the middle of a cell: whole numbers have no
+    # density, and a Gaussian is one.
     x_next = rng.normal(X[next_states], 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)
@@ -805,7 +814,7 @@ def values_of_the_leap():
 
 
 def draw_leap(ax, rows):
-    # All runs side by side (3, 400 n_runs), and a bin of width 1 for each row of the grid.
+    # All runs side by side (3, 400 n_runs). The bins have width 1, with a row in the middle.
     rows = np.hstack(rows)
     ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
             color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
@@ -857,7 +866,7 @@ def draw_plan(ax, values):
 
 def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, ["table", "linear", "network"],
-                "errors compound in positions,\nless in a table's probabilities",
+                "errors compound in positions, less in\nprobabilities, which stay in the grid",
                 "leaps ahead", "error of the position (cells)")
 
 

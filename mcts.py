@@ -441,7 +441,7 @@ def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
     for name, color, style in zip(lines, [BLUE, GREEN, GREY, RED], ["o-", "s--", "^-.", "x:"]):
         runs = lines[name]
         mean = runs.mean(axis=0)
-        # A band of two standard errors to each side: so far luck may have moved the mean.
+        # A band of two standard errors to each side: luck may well move a mean by that much.
         error = 2 * runs.std(axis=0) / math.sqrt(len(runs))
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)

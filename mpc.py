@@ -541,8 +541,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: so far
-    luck may have moved it."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: luck
+    may well move a mean by that much."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)

@@ -335,7 +335,7 @@ def row(what, measured, compare):
 
 def draw_band(ax, x, runs, i, label):
     """Curve number i: the mean of runs (n_runs, len(x)), and a band of two standard errors to each
-    side: so far luck may have moved it."""
+    side: luck may well move a mean by that much."""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
