@@ -11,16 +11,16 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a known pair S, A, ask the model
                  for R, S', and do the same update with them
-    Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates; tau is the number of
-                 real steps since A was last tried in S
+    Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
+                 real steps since A was last tried in S (if never: all steps so far); kappa = 0.001
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0) it takes about 28 episodes until one is as short
     as 20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, half of the Dyna-Q runs find no other way: their model knows none.
-    When a shortcut opens, hardly any run notices, as nothing tells the agent to look.
+    When the path is blocked, Dyna-Q's model knows no other way, and only random actions can find
+    one: half of the runs do not. When a shortcut opens, hardly any run finds it.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
     both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
 
@@ -110,12 +110,14 @@ class Maze:
 
     def check_ways(self):
         """Without a way to a goal an episode would never end."""
-        cells = []                      # where the agent may be when this layout begins to hold
+        # Where the agent may be when a layout begins to hold: for the first only at S, for the
+        # second also in all cells that it could reach before.
+        cells = []
         for layout in self.layouts:
             way_to_goal = set(self.connected(layout, "G"))
             for s in [layout.index("S"), *cells]:
-                # Where can it go from s? (When walls move, s may be inside one, and it can go out
-                # on either side.) Each of these cells needs a way.
+                # All cells next to s that it can enter need a way to the goal. (Why not s itself?
+                # A new wall may stand there now, with the agent inside. It can walk out.)
                 exits = set(self.moves(layout, s)) - {s}
                 if not exits or exits - way_to_goal:
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
@@ -131,7 +133,7 @@ class Maze:
         return [s if layout[s2] == "#" else s2 for s2 in [up, right, down, left]]
 
     def connected(self, layout, letter):
-        """All states from which there is a way to a cell with this letter (and back)."""
+        """All states that have a way to a cell with this letter. (The same way leads back.)"""
         found = [s for s in range(len(layout)) if layout[s] == letter]
         for s in found:                 # this list grows while the loop goes along it
             found += [s2 for s2 in self.moves(layout, s) if s2 not in found]
@@ -271,7 +273,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             else:
                 # R, S' <- Model(S,A)
                 reward, next_state, ended = memory[state][action][-1]
-            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed; the bonus
+            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
             # makes the agent curious to go there. (The root lets it grow ever more slowly, so that
             # it does not outgrow the goal.) It is only imagined: no real step is paid for it.
             if kappa > 0:
@@ -314,7 +316,8 @@ def expected_steps(rows, epsilon):
     moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
     # and then what is to go after the best or a random move. After k rounds h counts the first k
-    # steps of an episode; so h[start] grows until k is as large as any episode takes.
+    # steps of an episode. Episodes of more steps than k are ever less probable, and at last they
+    # add less than a float can show: then h[start] stops growing.
     h = np.zeros(len(layout))
     before = -1
     while h[start] > before:

@@ -23,7 +23,7 @@ Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-Left out on purpose: learning the reward (it is known here), and worlds with chance.
+Left out on purpose: learning the reward (it is known here), and worlds with chance in them.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
 # The next lines are for programs: what "uv run" must install, and (SPDX) the licence.
@@ -175,14 +175,15 @@ class NeuralDynamics:
         # roughly, and still are a better start than random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (but for rounding): do not divide by it.
+        # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means, of the gradients g of each weight and of
         # g^2, one for each of the 6 arrays. They start at 0 and become arrays in the first step.
-        # (The original corrects for this start. It matters in the first few steps only.)
+        # (The authors of Adam correct the means for this start. We leave it out: it matters in the
+        # first steps only.)
         g_mean = [0.0] * 6
         g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
@@ -193,12 +194,13 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a part of the way to each new value. So it smooths
-                    # out that the gradients of small batches jump about.
+                    # Each moves a part of the way to the new value, and so is a mean of about the
+                    # last 10 gradients, or 100 squares. The gradient of a small batch is partly
+                    # luck; that of 10 batches less so.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of the second is the usual size of g. Divided by it, weights with
-                    # small gradients move as far as others. (1e-8: never divide by 0.)
+                    # The root of the second is the usual size of g. Divided by it, a weight moves
+                    # by about step_size, however small its gradients are. (1e-8: not by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -296,7 +298,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
-    """Cross-entropy method: random shooting, repeated around the best sequences of the last time.
+    """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
@@ -327,7 +329,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # spread is small there, and wide where they differ.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # If all elites are at a bound, rounding can put their mean a little beyond it.
+    # Why the mean of the elites, and not the best sequence? The best one is partly lucky; what
+    # the elites agree on is not. (If all are at a bound, rounding can put their mean beyond it.)
     return np.clip(mean, low, high)
 
 
@@ -381,7 +384,7 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2."""
-    # Three arrays: the states, the actions and the next states of all transitions.
+    # Three arrays: the states (i = 0), actions (i = 1) and next states (i = 2) of all transitions.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
 
@@ -398,7 +401,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # whoever stays at the start gets about -130
+    >>> actions.shape, total > -60              # whoever does nothing gets -130
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -435,7 +438,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. Where the
-        # model was wrong in the plan's favour, it now sees what really happens there.
+        # model was wrong in the plan's favour, it now sees what really happens there: the states
+        # that are planned and those in the data become more alike, which is the slide's goal.
         returns[i], _, _ = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
@@ -619,7 +623,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
     print(f"{'what':46} | measured | compare")
-    # One whole number per run, to seed it with: all recipes and planners meet the same luck.
+    # One whole number per run, to seed it with: all recipes and planners meet the same luck. With
+    # another --seed the numbers are others.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds, exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds, exact=True)
