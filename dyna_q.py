@@ -195,7 +195,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
     is only curious (large kappa) may never reach the end of an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
-    and for a reward of NaN. Needs epsilon_greedy, update.
+    and for a reward of NaN. Needs epsilon_greedy, update (if you copy it).
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape

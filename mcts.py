@@ -65,7 +65,8 @@ class GridWorld:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
     slip    probability that chance replaces the action by a random one of those offered
     States are numbered row by row. Actions: 0 up, 1 right, 2 down, 3 left; those into walls or
-    over the border are not offered. ValueError for malformed rows or slip. Needs pick.
+    over the border are not offered. ValueError for malformed rows or slip. Needs pick (if you
+    copy it).
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1), world.step(1, 3, random.Random(0))
@@ -165,16 +166,16 @@ class Node:
         # a low Q with few visits may be bad luck, and the second term makes up for that. While
         # others are chosen, ln N(s) grows and N(s,a) does not, so every action gets its turn
         # again; as a logarithm grows ever more slowly, a bad one gets it ever more seldom.
-        # (Why a logarithm and no other slow function? It can be proved that one cannot lose less
-        # by trying: Auer et al., 2002.) A small c trusts Q, a large c tries all alike. If the
-        # returns are 100 times as large, c has to be 100 times as large too.
+        # (Other slow functions would do, too. With a logarithm it is proved that the trying costs
+        # as little as it can: Auer et al., 2002.) A small c trusts Q, a large c tries all alike.
+        # If the returns are 100 times as large, c has to be 100 times as large too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # Otherwise the NaN would stay in Q for ever. (And nothing is larger than NaN, or equal.)
+        # Otherwise the NaN would stay in Q for ever, and with it no action could be called best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. With returns 1, 2, 6 it goes
@@ -215,8 +216,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated) for any state, with all its luck from rng. (A
                 Gymnasium environment is no such model: it steps only from where it is.)
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together: what would
-                follow counts as 0. With leaf_value, that is asked there as well
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+                follow counts as 0, or with leaf_value as this function says
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with action
@@ -300,7 +301,8 @@ def flat_search(model, state, n_simulations, gamma, rng=None):
     # This node alone: no others are added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # Each action in turn, good or bad; then a random walk of at most 99 steps more.
+        # Each action in turn, good or bad; then a random walk. Together at most 100 steps, as in
+        # mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -333,8 +335,8 @@ class CountModel:
 
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
-        # It is tried all the same, as long as nothing else is worth more than 0, or by a slip.
-        # (In a world without slips, let the agent take some random actions.)
+        # It is tried all the same where nothing known is worth more than 0, as ties are broken at
+        # random. (And slips lead to new states. Without slips, some random actions would help.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -346,7 +348,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: it is learned. Or a known one, for example the world itself
-    max_depth  1 is no search: each simulation is one imagined step, and the learned value there
+    max_depth  1 is no search: each simulation is one imagined step, and then the learned value of
+               the state reached. (20 steps, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before (made for a model that does not change)
     Returns the discounted return of each real episode (n_episodes,).
@@ -507,7 +510,8 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
     # From hardly any exploration to hardly anything else.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model. With one episode a run, each play returns a column (runs, 1).
+    # The world itself is the model. No values: they are learned from episode to episode, and here
+    # a run has only one. So each play returns a column (runs, 1).
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",

@@ -14,19 +14,19 @@ The equations
 Run it: python rollout_search.py (7 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step makes its tree about nine times as large (4 actions with up to 3 outcomes each),
-    and a rollout only one step longer.
+    further step makes its tree about nine times as large (4 actions with 3 outcomes each, some of
+    which end the episode), and a rollout only one step longer.
     In a learned model the error of the values grows with depth: every further step asks the model
     once more, and it is a bit wrong each time.
-    Rollouts are right on average; with 4 times as many, the error is half. Acting on them improves
-    the policy that they simulate, but need not make it the best: a random walker falls off the
-    bridge, so its rollouts say that the bridge is bad, and more of them say it more surely.
-    With too few rollouts, a good policy gets worse.
+    Rollouts are right on average; with 4 times as many, the error is half. Who acts on them does
+    better than the policy that they simulate, but not as well as possible: a random walker falls
+    off the bridge, so its rollouts call the bridge bad, and more of them only do so more surely.
+    With too few rollouts one does worse than a good policy, as luck decides which action wins.
 
 Try: three changes of one line, each with the question that it answers
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
-    "g": 0.1          With a smaller small treasure, do rollouts of the random policy suffice?
+    "g": 0.1          With a smaller small treasure, are rollouts of the random policy enough?
 
 Notation
     s, a, s2 are the slides' S, A, S', as whole numbers. S, A in shapes: how many there are.
@@ -133,8 +133,8 @@ class TabularModel:
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
-    other shapes, NaN, or rows that are no probabilities. Needs sample_columns. An example with one
-    state, where action 0 pays 1 and ends the episode, and action 1 pays 0 and stays:
+    other shapes, NaN, or rows that are no probabilities. Needs sample_columns (if you copy it). An
+    example with one state, where action 0 pays 1 and ends the episode, and action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -165,7 +165,8 @@ class TabularModel:
         #     successors   2  3  1  s    u = .95 passes all n sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        # The sums of each row; .T turns it, as sample_columns goes from column to column.
+        # The sums of each row; .T turns it, as sample_columns goes from column to column. (A last
+        # sum of 1 may be a bit less by rounding. That matters once in 10^15 draws.)
         self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
         # argsort gives the numbers of the states in this order (stable: equal ones as they were).
         likely = table.argsort(kind="stable")[:, -n:]
@@ -209,7 +210,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     # Two functions that call each other: Q needs V of the next states, and V needs Q there.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
     def Q(s, d):
-        values = np.array(model.R[s], float)
+        values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
             # The branches of the tree are the next states with p > 0: flatnonzero finds them.
             for s2 in np.flatnonzero(model.P[s, a]):
@@ -406,6 +407,7 @@ def errors_of_learned_models(n_runs, seed):
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
+    # Place 0 has the error of V_1, place 1 that of V_2.
     row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
         f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
@@ -432,7 +434,7 @@ def search_everywhere(policy, n_runs, seed):
     """How far is Q of K rollouts from the exact Q, and what does an agent earn that acts on them?
     For each K: RMS error of Q at S (the root of the mean square), and value at S of this agent.
     Both are arrays (n_runs, len(K_ROLLOUTS))."""
-    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in the steps left.
+    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in HORIZON - 1 more.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
