@@ -11,7 +11,8 @@ The slides, and where they are in this file
 The equations (^ marks what a model says, in place of what is true)
     model          R^, S'^ = p^(r, s' | s, a): what we expect to follow when a is done in s
     expectation    make the sum of (S'^ - S')^2 over D small: S'^ comes near the mean E[S' | s, a]
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon): make -log p^ of D small, then draw
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon): make -log p^ of D small, which is to make
+                   what happened probable; then draw
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
@@ -25,7 +26,7 @@ What you will see, and why
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound.
-    Networks that learned from the same data agree where these were, and disagree elsewhere.
+    Networks that learned from the same data agree where there were data, and disagree elsewhere.
 
 Try: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
@@ -176,13 +177,14 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(N)
         terminated = checked("terminated", terminated, (N,), 2)
+        # Of 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
         places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would be wrong: of a transition that is three times in the data, it
         # would count only one. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen stays put, as if that had been seen once, with reward 0.
+        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing.
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
@@ -260,7 +262,7 @@ class FeatureModel:
 
     def check(self, x, actions):
         """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
-        # N is how many actions there are: the others must be as many.
+        # N, the number of transitions, is that of the actions; x must have as many rows.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
@@ -277,10 +279,10 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
 
-    Continuous actions are further features, with n_actions=1: add their columns to x, and the same
-    to x_next (which must look like x), and ignore what is predicted for them. An action never
-    tried stays put with reward 0. ValueError for no data, other shapes, numbers out of range, and
-    before fit. Needs FeatureModel, checked.
+    Continuous actions are further features, with n_actions=1. For an angle and a torque, x is
+    (angle, torque) and x_next is (next angle, the same torque); ignore the predicted torque. An
+    action never tried stays put with reward 0. ValueError for no data, other shapes, numbers out
+    of range, and before fit. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -295,7 +297,8 @@ class LinearModel(FeatureModel):
             mine = actions == a
             # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2, for each column of y by
             # itself: reward and transition are separate functions, as on the slide. (Of the
-            # actions' columns only the one of a is 1 here: its weight is the intercept.)
+            # actions' columns, which the networks need, that of a is always 1 here: its weight is
+            # the intercept.)
             # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
@@ -470,7 +473,8 @@ class NeuralModel(FeatureModel):
         # Network.outputs are in standard deviations of the data's changes: so it does not matter
         # whether lengths are in m or in mm.
         changes = [change.outputs(inputs) for _, change in self.learned]
-        # How much the members deviate from their mean, on average over the features.
+        # changes is (members, N, d). How much the members deviate from their mean, on average over
+        # the features.
         return np.std(changes, axis=0).mean(axis=1)
 
 
@@ -491,9 +495,9 @@ def log_sum_exp(terms):
 def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
-    z = (y[:, None] - means) / sds
-    # Its logarithm. The D numbers of a component are independent: densities multiply, so their
-    # logarithms add up.
+    z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
+    # Its logarithm. Inside a component the D numbers are independent: densities multiply, so their
+    # logarithms add up. (All D come from the same component: so they do depend on each other.)
     log_normals = -(z**2) / 2 - np.log(sds) - math.log(2 * math.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
@@ -540,9 +544,9 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So each starts
         # at an outcome of the data: its means are the biases of the last layer (weights[-1]). The
-        # weights of that layer (weights[-2]) start at 0. They can learn all the same, because
-        # their gradients differ as the biases do. The sds start at e^-2 = 0.14: a wide component
-        # could come to rest between two landings.
+        # weights of that layer (weights[-2]) start at 0. They learn all the same: their gradient is
+        # (value below) * (delta above), and the deltas differ as the components do. The sds start
+        # small, at about e^-2 = 0.14: a wide component could come to rest between two landings.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -570,7 +574,7 @@ class MixtureModel(FeatureModel):
         # alone is near y, its share is about 1, and that of all others about 0.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives. A step of Adam goes against them, so in words, in such a step
-        # (1) a component gets more weight if its share is larger than its weight;
+        # (1) a component gets more weight if its share is larger than its weight (as in softmax);
         by_score = np.exp(log_weights) - share
         # (2) its mean is pulled towards y by its share, harder if its sd is small;
         by_mean = -share[:, :, None] * z / sds
@@ -606,7 +610,8 @@ class MixtureModel(FeatureModel):
         x, _, inputs = self.check_fitted(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 of y is the reward: left out. (A density of the change is one of x_next, too.)
+        # Number 0 of y is the reward: left out. (x_next is the change plus x, which is known: so
+        # both have the same density.)
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -761,6 +766,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="center", va="center")
+    # An arrow is an annotation without text.
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->", "shrinkA": 15})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -792,8 +798,8 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
-    # In this experiment one does not land exactly in the middle of a cell: whole numbers have no
-    # density, and a Gaussian is one.
+    # In this experiment one lands near the middle of a cell, not exactly there: a Gaussian says how
+    # dense the landings are at a place, and on a single point they would be endlessly dense.
     x_next = rng.normal(X[next_states], 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)
@@ -879,7 +885,7 @@ def what_it_knows(seed):
     network = small_network(collect(N_FAIR, seed, seen), seed, n_members=5)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # The mean of each column of the grid.
+    # (2, rows, columns): the mean over the rows.
     return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
