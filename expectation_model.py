@@ -544,9 +544,9 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So each starts
         # at an outcome of the data: its means are the biases of the last layer (weights[-1]). The
-        # weights of that layer (weights[-2]) start at 0. They learn all the same: their gradient is
-        # (value below) * (delta above), and the deltas differ as the components do. The sds start
-        # small, at about e^-2 = 0.14: a wide component could come to rest between two landings.
+        # weights of that layer (weights[-2]) start at 0. They learn all the same: their gradient
+        # is (value below) * (delta above), and the deltas differ as the components do. The sds
+        # start small, at about e^-2 = 0.14: a wide one could come to rest between two landings.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -798,8 +798,8 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
-    # In this experiment one lands near the middle of a cell, not exactly there: a Gaussian says how
-    # dense the landings are at a place, and on a single point they would be endlessly dense.
+    # In this experiment one lands near the middle of a cell, not exactly there: a Gaussian says
+    # how dense the landings are, and on a single point they would be endlessly dense.
     x_next = rng.normal(X[next_states], 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)

@@ -11,7 +11,7 @@ BUGS = [
     ("no bootstrap where an episode is cut off", REAL, "update(Q, s, a, r, s2, terminated or truncated, alpha", DYNA),
     ("acts on after an episode was cut off", "if terminated or truncated:", "if terminated:", DYNA),
     ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
-    ("ties go to the first action", "rng.choice([a for a, value in enumerate(values) if value == best])",
+    ("ties go to the first action", "rng.choice([a for a in range(len(values)) if values[a] == best])",
      "values.index(best)", "def epsilon_greedy("),
     ("one random stream for acting and planning", "    # Lists, not arrays", "    planning_rng = acting_rng\n    # Lists, not arrays", DYNA),
     ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
@@ -24,5 +24,5 @@ BUGS = [
     ("walls move at the next episode only", "        layout = self.layout_now()\n        self.t += 1\n",
      '        if self.t == 0 or self.state == self.layout_now().index("S"):\n            self.now = self.layout_now()\n'
      "        layout = self.now\n        self.t += 1\n", MAZE),
-    ("the right border leads to the next row", "s + 1 if column < self.width - 1 else s", "s + 1 if s + 1 < len(layout) else s", MAZE),
+    ("the right border leads to the next row", "s + 1 if column < width - 1 else s", "s + 1 if s + 1 < len(layout) else s", MAZE),
 ]
