@@ -48,7 +48,8 @@ Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
     the mazes, and alpha, gamma, epsilon of the comparison.
 """
-# The next lines are for programs: what "uv run" must install, and (SPDX) the licence.
+# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
+# cell, for editors and notebooks that run a file cell by cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -331,7 +332,7 @@ def expected_steps(rows, epsilon):
 # %% What the experiments and panels below share
 
 def row(what, measured, compare):
-    """One printed line; `compare` says what to compare the number with."""
+    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
     print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
@@ -491,18 +492,17 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options and says what is wrong. SUPPRESS leaves out
-    # the list.
+    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, Python is started by a kernel_launcher, and the options are meant for that.
+    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where no window can be opened, matplotlib draws with "agg", which can only write files.
+    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:
