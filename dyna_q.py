@@ -27,7 +27,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
 Try: change one line, run again, and answer
     in epsilon_greedy the last line becomes "return values.index(best)", the first of the best.
         Why must ties be broken at random? (Stop it with Ctrl-C: even 100,000 steps do not end
-        episode 1. Nine actions of ten are now "up".)
+        episode 1. At least nine actions of ten are now "up".)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
@@ -225,7 +225,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     known = {}                              # known[s]: the actions that planning may draw in s
-    tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s
+    tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, oldest first. The very first is no
     # experience, but what Dyna-Q+ assumes of an action never tried: it stays in s, reward 0.
     memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
@@ -233,7 +233,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
-    # Of the two limits only one holds: n_steps if it is given, else n_episodes.
+    # Go on until n_steps real steps are made; or if n_steps is not given, until n_episodes are over.
     while (len(steps_per_episode) < n_episodes) if n_steps is None else (len(rewards) < n_steps):
         # (a) S <- current (nonterminal) state. int() makes a copy: some environments return an
         # array of one number, and overwrite it in the next step.
@@ -274,11 +274,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 # leaves out the first, which is not experience.)
                 reward, next_state, ended = replay_rng.choice(memory[state][action][1:])
             else:
-                # R, S' <- Model(S,A)
+                # R, S' <- Model(S,A): the last outcome. (If never tried, what is assumed.)
                 reward, next_state, ended = memory[state][action][-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (The root lets it grow ever more slowly, so that
-            # it does not outgrow the goal.) It is only imagined: no real step is paid for it.
+            # makes the agent curious to go there. (The root: after 100 times as many steps it is
+            # only 10 times as large.) It is only imagined: no real step is paid for it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -374,7 +374,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes))
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # All agents get the same seeds (lists of two numbers), and so meet the same luck.
+            # All agents get the same seeds, and so meet the same luck. A list of two numbers is a
+            # seed, too, another one for each run.
             _, lengths, _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
             steps[run, i] = lengths
     return steps
@@ -387,7 +388,7 @@ def draw_comparison(ax, steps):
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
             f"about {book} in the book's figure")
-    # Three exact lines. The factors move their texts off the lines.
+    # Three exact lines. The factors put their texts a bit above or below the lines.
     for epsilon, agent, factor in [(1, "random walk", 1.15), (0, "always the best action", 0.7),
                                    (0.1, "10 % random actions", 0.45)]:
         exact = expected_steps(DYNA_MAZE, epsilon)

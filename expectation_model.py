@@ -519,11 +519,11 @@ class MixtureModel(FeatureModel):
     half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
 
-    >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), np.arange(400) % 2
+    >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
     >>> _, x_next = model.sample(x, actions, rng=0)
-    >>> print(np.unique(x_next.round()))                # all samples are near 0 or near 1
-    [0. 1.]
+    >>> print(np.unique(x_next.round()))                # all samples are near 1 or near 2
+    [1. 2.]
     """
 
     def __init__(self, n_features, n_actions, n_components=5, hidden=64, seed=0):
