@@ -233,7 +233,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
-    # Go on until n_steps real steps are made; or if n_steps is not given, until n_episodes are over.
+    # Until n_steps real steps are made; or if n_steps is not given, until n_episodes are over.
     while (len(steps_per_episode) < n_episodes) if n_steps is None else (len(rewards) < n_steps):
         # (a) S <- current (nonterminal) state. int() makes a copy: some environments return an
         # array of one number, and overwrite it in the next step.

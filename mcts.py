@@ -155,7 +155,8 @@ class Node:
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. Where chance plays a part, one action leads to
-        # several states; each has a node of its own, as the best action may differ there.
+        # several states; each has a node of its own, as the best action may differ there. (Not
+        # [{}] * n, as for N: that would be one and the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -168,15 +169,15 @@ class Node:
         # others are chosen, ln N(s) grows and N(s,a) does not, so every action gets its turn
         # again; as a logarithm grows ever more slowly, a bad one gets it ever more seldom.
         # (Other slow functions would do, too. With a logarithm it is proved that the trying costs
-        # as little as it can: Auer et al., 2002.) A small c trusts Q, a large c tries all alike.
-        # If the returns are 100 times as large, c has to be 100 times as large too.
+        # as little reward as it can: Auer et al., 2002.) A small c trusts Q, a large c tries all
+        # alike. If the returns are 100 times as large, c has to be 100 times as large too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # Otherwise the NaN would stay in Q for ever, and with it no action could be called best.
+        # A NaN would stay in Q for ever, and with it no action could be called best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. With returns 1, 2, 6 it goes
@@ -337,7 +338,8 @@ class CountModel:
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
         # It is tried all the same where nothing known is worth more than 0, as ties are broken at
-        # random. (And slips lead to new states. Without slips, some random actions would help.)
+        # random. (And slips lead to new states. Without slips the agent might never leave what it
+        # knows: then let it take some random actions.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -352,7 +354,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  1 is no search: each simulation is one imagined step, and then the learned value of
                the state reached. (20 steps, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
-    keep_tree  go on with the tree of the step before (made for a model that does not change)
+    keep_tree  go on with the tree of the step before. (Its returns come from the model of that
+               time. So this is for a model that does not change.)
     Returns the discounted return of each real episode (n_episodes,).
     """
     # Two streams of random numbers: more search must not change the luck in the real world.
@@ -400,7 +403,8 @@ def optimal_values(world):
     """V* (S,) of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # 300 sweeps are plenty: episodes in our worlds take about 15 steps.
+    # Sweep number k finds what k steps can earn. Episodes in our worlds take about 15 steps, so
+    # 300 sweeps are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -415,8 +419,8 @@ def optimal_values(world):
 
 # %% What the experiments and panels below share
 
-# A slippery maze: chance chooses 1 action in 10. Two ways lead from S to G, both around corners:
-# a random walk seldom arrives.
+# A slippery maze: chance chooses 1 action in 10. From S to G it is 11 steps, around corners: a
+# random walk seldom arrives.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",

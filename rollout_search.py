@@ -169,7 +169,8 @@ class TabularModel:
         # The sums of each row; .T turns it, as sample_columns goes from column to column. (A last
         # sum of 1 may be a bit less by rounding. That matters once in 10^15 draws.)
         self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
-        # argsort gives the numbers of the states in this order (stable: equal ones as they were).
+        # argsort gives the numbers of the states in this order. (stable: equal probabilities are
+        # in the same order on all computers, so the same seed gives the same numbers.)
         likely = table.argsort(kind="stable")[:, -n:]
         # The last successor is the s of the row itself, row // A.
         self.successors = np.column_stack([likely, np.arange(S * A) // A])
@@ -252,7 +253,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     # For sample_columns: sums[a][s]. Those of the last action are 1, never passed, and left out:
-    # rounding could make them .999, and a u pass them.
+    # if rounding made them a bit less, a u could pass them, and there is no further action.
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
@@ -300,7 +301,8 @@ def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming.
 
     They are the values of forward_search. But here, each V_d is computed once for each state and
-    kept; the tree computes it again wherever the state turns up. Given a policy: its values.
+    kept; the tree computes it again wherever the state turns up. Given a policy: its values. Given
+    another P, one that is learned: what this model says. (The rewards are taken as known.)
     """
     # V stays 0 in walls and terminal states, because P and R are 0 there.
     V = np.zeros((HORIZON + 1, len(P)))
@@ -397,11 +399,11 @@ def errors_of_learned_models(n_runs, seed):
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair, multinomial draws how often n tries led to each
             # s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p(s'|s,a).
-            # (In walls and after the end, where P is 0, it names the last cell. That is a wall,
-            # where nothing is ever paid.)
+            # (Where P is 0, in walls and after the end, multinomial puts all n into the last cell.
+            # That is a wall, where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
-            error = abs(lookahead_values(P=P) - V_EXACT)
+            error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
             errors[run, i] = error[1:, CELLS].mean(axis=1)
     return errors
 
@@ -421,10 +423,10 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# Searches in each cell, in each run, to see how often each action wins. (More take more time.)
+# Searches in each cell, in each run, to see how often each action wins. More would take longer.
 N_SEARCHES = 12
 
-UNIFORM = np.full_like(MODEL.R, 0.25)
+UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
 POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
 for s in CELLS:
     # The action that the arrow shows has probability 1, the others 0 (True and False as numbers).
