@@ -544,7 +544,7 @@ def draw_learning(ax, seeds):
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
     draw_curves(ax, lines, range(1, 16), "real episode", "return",
-                "putting it all together, in the maze:\nlearns fastest",
+                "putting it all together\nlearns fastest (slippery maze)",
                 optimal_values(MAZE)[MAZE.start])
 
 

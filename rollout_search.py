@@ -483,7 +483,8 @@ def show_rollouts(axes, i, name, n_runs, seed):
     values_ax.axhline(itself, color=GREY, linestyle="-.", label=f"the policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
     values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))
-    finish(values_ax, f"rollouts of the {name} policy", "K rollouts per action", "value at S")
+    finish(values_ax, f"enough rollouts improve\nthe {name} policy", "K rollouts per action",
+           "value at S")
 
 
 # %% The run: what is printed, and main
