@@ -1,31 +1,21 @@
-"""The five speed targets, each a ratio to a yardstick timed in turns with it, and the default runs' seconds.
+"""The speed targets, each a ratio to a yardstick timed in turns with it, and the default runs' seconds.
 
-    python tests/benchmark.py          one short table; two minutes on an otherwise idle machine
-
-Ratios carry over to other machines, seconds do not. Nothing is asserted.
+    python tests/benchmark.py          one short table (nothing is asserted); two minutes on an idle machine
 """
 import os
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MPLBACKEND="agg")
-
-import importlib.util
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+
+from conftest import REPOSITORY, SCRIPTS, Script    # first: it allows only one thread, and no window
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SCRIPTS = ("dyna_q", "expectation_model", "mpc", "rollout_search", "mcts")
-
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return Script(name, REPOSITORY)._load()
 
 
 def seconds(function):

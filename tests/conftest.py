@@ -20,8 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 CONTRACT = {                                        # the public names of each script
     "dyna_q": ["Maze", "dyna_q", "replay_q"],
     "expectation_model": ["LookupModel", "LinearModel", "NeuralModel", "MixtureModel", "value_iteration"],
-    "mpc": ["PointMass", "NeuralDynamics", "random_shooting", "cem", "planning_v05", "planning_v10",
-            "planning_v15"],
+    "mpc": ["PointMass", "NeuralDynamics", "random_shooting", "cem", "planning_v05", "planning_v10", "planning_v15"],
     "rollout_search": ["TabularModel", "forward_search", "rollout_search"],
     "mcts": ["GridWorld", "mcts", "CountModel"],
 }

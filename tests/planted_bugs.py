@@ -1,12 +1,9 @@
 """Plant classic student mistakes, one at a time, and show what the first test that catches each says.
 
-    python tests/planted_bugs.py                    all scripts (minutes)
-    python tests/planted_bugs.py dyna_q mcts        some
+    python tests/planted_bugs.py [dyna_q mcts ...]      all scripts take minutes
 
-The mistakes are in planted/<script>.py: BUGS = [(name, source text, what replaces it), ...], where a
-fourth entry such as "def dyna_q(" narrows the place. Each is applied to a copy of the script, and
-that script's tests are run against the copy through --scripts. A text that is not there fails loudly.
-Exit code 1 if a mistake goes unnoticed.
+They are in planted/<script>.py: BUGS = [(name, source text, what replaces it), ...], where a fourth entry such
+as "def dyna_q(" narrows the place. Exit code 1 if a mistake goes unnoticed.
 """
 import os
 import re
@@ -17,8 +14,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from conftest import SCRIPTS
+
 TESTS = Path(__file__).resolve().parent
-SCRIPTS = ("dyna_q", "expectation_model", "mpc", "rollout_search", "mcts")
 TIMEOUT = 120
 
 
