@@ -310,7 +310,7 @@ class LinearModel(FeatureModel):
 
     def expected(self, inputs, actions):
         # Row by row: the inputs times the weights of the action.
-        return np.array([row @ self.learned[a] for row, a in zip(inputs, actions)])
+        return np.array([inputs[i] @ self.learned[actions[i]] for i in range(len(inputs))])
 
 
 # %% Algorithm: a small neural network
@@ -463,8 +463,9 @@ class NeuralModel(FeatureModel):
         return members
 
     def expected(self, inputs, actions):
-        guesses = [np.hstack([reward.predict(inputs), change.predict(inputs)])
-                   for reward, change in self.learned]
+        guesses = []
+        for reward, change in self.learned:
+            guesses.append(np.hstack([reward.predict(inputs), change.predict(inputs)]))
         return np.mean(guesses, axis=0)
 
     def spread(self, x, actions):
@@ -472,8 +473,8 @@ class NeuralModel(FeatureModel):
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
         # Network.outputs are in standard deviations of the data's changes: so it does not matter
-        # whether lengths are in m or in mm.
-        changes = [change.outputs(inputs) for _, change in self.learned]
+        # whether lengths are in m or in mm. (member[1] is the network of the change.)
+        changes = [member[1].outputs(inputs) for member in self.learned]
         # changes is (members, N, d). How much the members deviate from their mean, on average over
         # the features.
         return np.std(changes, axis=0).mean(axis=1)
@@ -824,7 +825,7 @@ def draw_leap(ax, rows):
     # All runs side by side (3, 400 n_runs). The bins have width 1, with a row in the middle.
     rows = np.hstack(rows)
     ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
-            color=[color for color, _ in LOOKS], label=["the world", "Gaussian", "mixture"])
+            color=[look[0] for look in LOOKS], label=["the world", "Gaussian", "mixture"])
     # As in the grid, row 0 is above row 1.
     ax.invert_yaxis()
     ax.legend()

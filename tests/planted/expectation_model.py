@@ -8,7 +8,7 @@ BUGS = [
     ("gamma dropped", "R + gamma * (P @ V)", "R + P @ V * (gamma > 0) * 0.999", VALUES),
     ("the mean over actions in place of the maximum", "Q = R + gamma * (P @ V)", "Q = (R + gamma * (P @ V)).mean(axis=1, keepdims=True) + 0 * R", VALUES),
     ("stops after the first sweep", "if still_to_come <= tolerance", "if True or still_to_come <= tolerance", VALUES),
-    ("reward and change of another action", "row @ self.learned[a]", "row @ self.learned[0]", LINEAR),
+    ("reward and change of another action", "self.learned[actions[i]]", "self.learned[0]", LINEAR),
     ("one plane for all actions", "mine = actions == a", "mine = actions >= 0", LINEAR),
     ("networks do not see the action", "np.eye(self.n_actions)[actions]", "np.eye(self.n_actions)[0 * actions]", FEATURES),
     ("Adam climbs", "m_hat = m[i] / (1 - 0.9**t)", "m_hat = -m[i]", NETWORK),
