@@ -325,10 +325,9 @@ def test_every_step_of_every_simulation(mcts, base_seed, c):
     for seed, n in ((base_seed, 250), (base_seed + 1, 50)):
         root = mcts.mcts(model, "s0", n, rng=seed, root=root, **settings)
         replay.follow(root, n)
-    i = int(np.argmax(root.N))
-    s, child = max(root.children[i].items(), key=lambda item: np.sum(item[1].N))
-    child = mcts.mcts(model, s, 60, rng=base_seed + 2, root=child, **settings)
-    replay.follow(child, 60, ("s0", root.actions[i], s))
+    below = [(a, s, child) for a, children in zip(root.actions, root.children) for s, child in children.items()]
+    for a, s, child in sorted(below, key=lambda item: -np.sum(item[2].N))[:1]:          # the child visited most
+        replay.follow(mcts.mcts(model, s, 60, rng=base_seed + 2, root=child, **settings), 60, ("s0", a, s))
 
 
 def test_rollouts_are_uniform_over_the_actions(mcts, base_seed):
