@@ -48,8 +48,7 @@ Reference
     Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
     the mazes, and alpha, gamma, epsilon of the comparison.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
-# cell, for editors and notebooks that run a file cell by cell.
+# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -48,8 +48,7 @@ Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et a
 expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
 Ba, Adam (ICLR 2015).
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
-# cell, for editors and notebooks that run a file cell by cell.
+# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

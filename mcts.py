@@ -31,8 +31,7 @@ Select (as in AlphaGo). A state that is reached along two ways has two nodes her
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees.
 Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
-# cell, for editors and notebooks that run a file cell by cell.
+# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -51,8 +50,7 @@ import numpy as np
 
 # The discount: what is earned one step later counts 0.95 times as much.
 GAMMA = 0.95
-# The names of the actions 0, 1, 2, 3.
-MOVES = ["up", "right", "down", "left"]
+MOVES = ["up", "right", "down", "left"]         # the names of the actions 0, 1, 2, 3
 # Four colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 

@@ -26,8 +26,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), and worlds with chance in them.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
-# cell, for editors and notebooks that run a file cell by cell.
+# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -54,8 +53,7 @@ class PointMass:
         push = d exp(-|d|^2 / 2),  d = (position - hill) / width       (largest where |d| = 1)
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step are Gymnasium's. dynamics and reward take N states at once. In the example we
-    push to the right; the hill is above the mass and pushes it down.
+    reset and step are Gymnasium's. In the example we push to the right, and the hill downwards.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -63,8 +61,7 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Where |d| = 1 the hill pushes with strength * exp(-1/2) = 4.9, and we with gain = 3 at most:
-    # the straight way is blocked, and the best is below the hill.
+    # The hill pushes with up to 8 exp(-1/2) = 4.9, we with 3: no way over it, the best is below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Objects with these attributes are all that a recipe needs of Gymnasium's spaces.
@@ -76,8 +73,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """What gain, drag and strength multiply: our force, friction and push, (3, N, 2). They are
-        kept apart because PhysicalModel below has to find the three factors."""
+        """The three that theta multiplies, kept apart for PhysicalModel: (3, N, 2)."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -87,7 +83,6 @@ class PointMass:
         gain, drag, strength = self.theta
         ours, friction, push = self.forces(states, actions)
         acceleration = gain * ours + drag * friction + strength * push
-        # The new velocity moves the mass, so a force is felt in the position at once.
         velocities = states[:, 2:] + self.dt * acceleration
         return np.concatenate([states[:, :2] + self.dt * velocities, velocities], axis=1)
 
@@ -96,9 +91,8 @@ class PointMass:
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
-        # Gymnasium's reset has a seed. Nothing is random here, so there is no use for it.
+        # The seed has no use, as nothing is random. N, the number of states, is 1 from here on.
         self.t = 0
-        # The functions above take N states and actions. Here N is 1.
         self.states = np.array([self.start])
         return self.start.copy(), {}
 

@@ -33,12 +33,10 @@ Notation
     Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
-Left out on purpose: growing the tree only where it pays (mcts.py), pruning, remembering states
-that the search has met before.
+Left out on purpose: growing the tree only where it pays (mcts.py), memory of states met before.
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. Further down, "# %%" begins a
-# cell, for editors and notebooks that run a file cell by cell.
+# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -53,8 +51,7 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall, . free. A free cell must not be at the
-# border, where a step would leave the map.
+# S start, g small treasure, G big treasure, x drop, # wall, . free (but never at the border).
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
