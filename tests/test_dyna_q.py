@@ -114,7 +114,7 @@ def test_a_maze_by_hand(dyna_q):
     follow(maze, (UP, 0, "above is the border"), (LEFT, 0, "left is the border"), (RIGHT, 1, free), (DOWN, 1, wall),
            (RIGHT, 2, "a goal"))
     require(maze.reset()[0] == 0, "reset() did not lead back to S")
-    follow(maze, (DOWN, 3, free), (LEFT, 3, "left is the border, not the row above"), (RIGHT, 3, wall), (DOWN, 6, free),
+    follow(maze, (DOWN, 3, free), (UP, 0, "back onto S, which is free"), (DOWN, 3, free), (LEFT, 3, "left is the border, not the row above"), (RIGHT, 3, wall), (DOWN, 6, free),
            (DOWN, 6, "below is the border"), (RIGHT, 7, free), (UP, 7, wall), (RIGHT, 8, free),
            (RIGHT, 8, "right is the border"), (UP, 5, free), (RIGHT, 5, "right is the border, not the row below"),
            (UP, 2, "a goal"))
@@ -140,10 +140,13 @@ def test_walls_that_move_by_hand(dyna_q):
     follow(maze, (RIGHT, 1, "it is free"), (RIGHT, 2, "the goal"))
     require(maze.reset()[0] == 2, "S and G have changed places: reset() leads to the new S, cell 2")
     follow(maze, (LEFT, 1, "it is free"), (LEFT, 0, "the new place of the goal"))
+    maze = dyna_q.Maze(["S.G", "..."], ["S#G", "..."], 0)
+    maze.reset(seed=0)
+    follow(maze, (RIGHT, 0, "change_at = 0: the later walls hold from the first step on"))
 
 
 def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
-    for arguments in [(["S.G", "###", "..."],), (["S.G#G"],), (["G#S.G"],), (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
+    for arguments in [(["S.G", "###", "..."],), (["S.G#G"],), (["G#S.G"],), (["S.G"], ["#SG"], 5), (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
         try:
             dyna_q.Maze(*arguments)
         except ValueError as error:
@@ -156,12 +159,12 @@ def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
 @both
 def test_what_is_returned_by_hand(dyna_q, name):
     """Episodes of 3 steps, the last one with reward 1. n_steps = 7 is two of them and one step, whatever n_episodes."""
-    for stop, n_steps in [(dict(n_steps=T, n_episodes=1), T) for T in (2, 6, 7)] + [(dict(n_episodes=2), 6), ({}, 150)]:
+    for stop, n_steps in [(dict(n_steps=T, n_episodes=1), T) for T in (0, 2, 6, 7)] + [(dict(n_episodes=2), 6), ({}, 150)]:
         world = World(3, 1, lambda s, a: (float(s == 2), (s + 1) % 3, s == 2, False))
         Q, steps, rewards = results = getattr(dyna_q, name)(world, 2, **stop)
         said = f"episodes of 3 steps with rewards 0, 0, 1, {stop}:"
         require(len(world.log) == n_steps, f"{said} {len(world.log)} real steps were made, not {n_steps}")
-        for what, x, kind in zip(["Q", "steps_per_episode", "rewards"], results, [np.floating, np.integer, np.floating]):
+        for what, x, kind in zip(["Q", "steps_per_episode", "rewards"], results, [np.float64, np.integer, np.float64]):
             require(isinstance(x, np.ndarray) and np.issubdtype(x.dtype, kind),
                     f"{what} is {type(x).__name__} {getattr(x, 'dtype', '')}, not an array of {kind.__name__} numbers")
         require(Q.shape == (3, 1), f"Q has the shape {Q.shape}, not (3, 1): states, actions")
@@ -177,15 +180,25 @@ def test_ends_by_hand(dyna_q, name, n):
     """One state, one action, reward 1, gamma = 0.5, alpha = 1. If each step ends the episode: Q = 1. If it is only cut
     off: each update makes Q <- 1 + 0.5 Q, so 1, 1.5, 1.75, ... With alpha = 0.1 and an end: 1 - 0.9^updates."""
     updates = 3 * (n + 1)
-    for end, alpha, expected, hint in [
-            (True, 1.0, 1.0, "is a value added behind the end, in real or imagined updates?"),
-            (False, 1.0, 2 - 0.5 ** (updates - 1), "is gamma used, and the value after a step that is only cut off?"),
-            (True, 0.1, 1 - 0.9 ** updates, "is alpha used, and is the number of updates right?")]:
-        world = World(1, 1, lambda s, a: (1.0, 0, end, not end))
+    hint = "Q <- Q + alpha (R + gamma max Q(S') - Q), without the value of S' where the episode has ended, and only there"
+    if n:
+        hint = f"{n} imagined updates follow each real step, with the newest outcome among them, and whether it ended"
+    for end, alpha, expected in [(True, 1.0, 1.0), (False, 1.0, 2 - 0.5 ** (updates - 1)), (True, 0.1, 1 - 0.9 ** updates)]:
+        # NumPy's bools, as many environments return them.
+        world = World(1, 1, lambda s, a: (1.0, 0, np.bool_(end), np.bool_(not end)))
         Q = getattr(dyna_q, name)(world, n, n_steps=3, alpha=alpha, gamma=0.5)[0]
         require(abs(Q[0, 0] - expected) < 1e-9, f"one state, reward 1, gamma = 0.5, alpha = {alpha}, each episode "
                 f"{'ended' if end else 'cut off (truncated)'} after one step; 3 real steps with {n} imagined updates "
-                f"after each: Q is {Q[0, 0]:.6g}, not {expected:.6g}; {hint}")
+                f"after each: Q is {Q[0, 0]:.6g}, not {expected:.6g}: {hint}")
+
+
+def test_the_model_by_hand(dyna_q):
+    """One pair that ends; rewards 8, 4, 2, 1; alpha = 1: real and imagined updates leave Q = 1."""
+    for n in [0, 5]:
+        world = World(1, 1, lambda s, a: (8 / 2 ** len(world.log), 0, True, False))
+        Q = dyna_q.dyna_q(world, n, n_steps=4, alpha=1.0)[0]
+        require_value(Q[0, 0], 1.0, f"one pair, rewards 8, 4, 2, 1, alpha = 1, {n} imagined updates after each step (the "
+                      "model is the last outcome)")
 
 
 @both
@@ -195,7 +208,7 @@ def test_cut_off_away_from_the_start_by_hand(dyna_q, name, n):
     0.5 Q(2) = 1, as no action was taken in 2; Q(0) = 1 + 0.5 Q(1) = 1.5."""
     world = World(4, 1, lambda s, a: (1.0, s + 1, False, s == 1))
     Q, steps, _ = getattr(dyna_q, name)(world, n, n_episodes=30, alpha=1.0, gamma=0.5)
-    where = "0 -> 1 -> 2, reward 1 each, cut off in 2, then from 0 again; state"
+    where = "0 -> 1 -> 2, reward 1 each, cut off in 2, then from 0 again; Q(S) = 1 + 0.5 max Q(S'); state"
     require(not Q[2:].any(), f"{where} 2: Q is {Q[2, 0]:.3g}, not 0, as no action is taken there: the next state to act "
             "in is the one that reset() returns")
     for s, expected in [(1, 1.0), (0, 1.5)]:
@@ -260,9 +273,20 @@ def test_seeds(dyna_q, base_seed, name):
     other = run(base_seed + 1)
     require(other[1] != first[1], "another seed gave the same actions: is the seed ignored?")
     require(other[2] != first[2], "another seed gave the environment the same luck")
-    generators = [run(np.random.default_rng([base_seed, k])) for k in (2, 2, 3)]
-    require(generators[0] == generators[1], "a Generator given as seed, twice in the same state, gave different runs")
-    require(generators[0][1] != generators[2][1], "two different Generators as seeds gave the same actions")
+    for kind in [np.random.default_rng, list]:
+        one, again, two = [run(kind([base_seed, k])) for k in (2, 2, 3)]
+        require(one == again, f"a {kind.__name__} given as seed, twice in the same state, gave different runs")
+        require(one[1] != two[1], f"two different seeds ({kind.__name__}) gave the same actions")
+
+
+@both
+def test_defaults_and_order_of_arguments(dyna_q, name):
+    n = {"dyna_q": "n_planning", "replay_q": "n_replay"}[name]
+    defaults = {n: 5, "n_episodes": 50, "n_steps": None, "alpha": 0.1, "gamma": 0.95, "epsilon": 0.1, "kappa": 0.0, "seed": 0}
+    others = {n: 3, "n_episodes": 7, "n_steps": 99, "alpha": 0.3, "gamma": 0.6, "epsilon": 0.5, "kappa": 0.2, "seed": 4}
+    for positional, named in [([], defaults), (others.values(), others)]:
+        one, two = [getattr(dyna_q, name)(ring(), *positional), getattr(dyna_q, name)(ring(), **named)]
+        require(np.array_equal(one[0], two[0]), f"{name}(env, {', '.join(map(str, positional))}) differs from {named}")
 
 
 @both
@@ -320,21 +344,21 @@ def test_which_pairs_are_planned_and_how_often(dyna_q, base_seed, name, kappa):
 @both
 @pytest.mark.parametrize("n_steps", [1, 9, 60])
 def test_the_bonus_is_kappa_sqrt_tau(dyna_q, base_seed, name, n_steps):
-    """gamma = 0, alpha = 1: planning leaves Q = r + kappa sqrt(tau) exactly; tau counts real steps since the pair was
-    tried, through all episodes; if never, all of them, and r = 0. (400 draws leave out one of 6 pairs in 1 of 10^31.)"""
+    """gamma = 0: planning leaves Q = r + kappa sqrt(tau); tau counts real steps since the pair was tried, through all
+    episodes; if never, all of them, and r = 0. (900 draws update each of 6 pairs 35 times but in 1 of 10^28 runs.)"""
     world = ring()
-    Q = getattr(dyna_q, name)(world, 400, n_steps=n_steps, alpha=1.0, gamma=0.0, epsilon=1.0, kappa=0.25,
+    Q = getattr(dyna_q, name)(world, 900, n_steps=n_steps, alpha=0.5, gamma=0.0, epsilon=1.0, kappa=0.25,
                               seed=base_seed)[0]
     last = {(s, a): (t, r) for t, (s, a, r, *_) in enumerate(world.log, 1)}
     for s, a in [(s, a) for s in {step[0] for step in world.log} for a in range(2)]:
         t, r = last.get((s, a), (0, 0.0))
-        where = f"kappa = 0.25, gamma = 0, alpha = 1, after {n_steps} real step(s); state {s}, action {a}, "
+        where = f"kappa = 0.25, gamma = 0, alpha = 0.5, after {n_steps} real step(s); state {s}, action {a}, "
         if (s, a) not in last and name == "replay_q":
             require_value(Q[s, a], 0.0, where + "never tried: a buffer knows nothing of it")
         else:
             tau, when = n_steps - t, f"last tried at step {t}" if t else "never tried, so as if at step 0"
-            require_value(Q[s, a], r + 0.25 * math.sqrt(tau), f"{where}{when}: r + kappa sqrt(tau) = {r} + 0.25 "
-                          f"sqrt({tau}), tau in real steps through all episodes")
+            require_value(Q[s, a], r + 0.25 * math.sqrt(tau), f"{where}{when}: the imagined reward is r + kappa "
+                          f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps through all episodes")
 
 
 def test_untried_actions_stay_put(dyna_q, base_seed):

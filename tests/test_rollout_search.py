@@ -38,7 +38,7 @@ HALF = world("0 pays 1 and goes to 1 with p = .5, else it ends (missing mass); 1
              {(0, 0): (1, {1: 0.5}), (1, 0): (8, {})})
 FORK = world("after 0, 8 follows with p = .25, 4 with p = .75",
              {(0, 0): (0, {1: 0.25, 2: 0.75}), (1, 0): (8, {}), (2, 0): (4, {})})
-COSTS = world("every step costs 1, or 3", {(0, 0): (-1, {0: 1}), (0, 1): (-3, {0: 1})})
+COSTS = world("every step costs .001, or .003", {(0, 0): (-0.001, {0: 1}), (0, 1): (-0.003, {0: 1})})
 SOON_OR_LATE = world("action 0 pays 1 and ends, by missing mass; action 1 pays 2, then 4, then 8",
                      {(0, 0): (1, {}), (0, 1): (2, {1: 1}), (1, 0): (4, {2: 1}), (2, 0): (8, {})})
 BRIDGE = ["#xxx###", "gS..xx#", "#.....G", "####xx#"]
@@ -120,6 +120,9 @@ def test_step_worked_by_hand(rollout_search):
             f"where the episode ends; it is {r}")
     require(close(end, [False, True, False]), f"only state 3 is terminal, next states are {s2}: terminated should be "
             f"[False, True, False]; it is {end}: it looks at the state that is entered")
+    require(np.asarray(end).dtype == bool, f"terminated should be True or False, as Gymnasium's, not {end!r} (~1 is -2)")
+    answer = model.step(np.array([2]), np.array([0]), 0)
+    require(all(np.shape(x) == (1,) for x in answer), f"one pair gives three arrays (1,), not {answer}")
 
 
 def test_mass_missing_in_a_row_ends_the_episode(rollout_search):
@@ -128,36 +131,13 @@ def test_mass_missing_in_a_row_ends_the_episode(rollout_search):
     model = rollout_search.TabularModel(P, np.full((3, 1), 3.0))        # (rows of P may sum to less than 1)
     s2, r, end = [np.asarray(x) for x in model.step(asked, np.zeros(401, int), 0)]
     require(end[0] and (r == 3).all(), "a row of P that is all 0: the episode ends, after its reward 3; terminated is "
-            f"{end[0]}, the reward is {r[0]}")
+            f"{end[0]}; each of the 401 rewards should be 3, they are {sorted(set(r.tolist()))}")
     require(s2[0] == 2, f"where missing mass ends the episode in state 2, the next state is 2 itself; it is {s2[0]}")
     s2, end = s2[1:], end[1:]
     require(0 < end.sum() < 400, "the row [0, 0.5, 0] lacks half, which ends the episode: terminated is True in "
             f"{end.sum()} of 400 draws, not in about 200 (one random number for all, or the row scaled to 1?)")
     require((s2 == ~end).all(), "the row [0, 0.5, 0] goes on to state 1, or ends: then the next state is the state "
             f"itself, 0; going on led to {set(s2[~end].tolist())}, ending to {set(s2[end].tolist())}")
-
-
-def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
-    """200 draws of rows 1/3 1/3 1/3, or 200 rollouts: the same seed or Generator, the same answer; another one, another
-    answer. No global generator moves."""
-    model = rollout_search.TabularModel(np.full((3, 2, 3), 1 / 3), np.arange(6.0).reshape(3, 2))
-    nought, policy = np.zeros(200, int), np.full((3, 2), 0.5)
-    drawn = np.array(model.step(nought, nought, 7)[0])
-    require(np.ptp(drawn) > 0, f"200 draws of [1/3, 1/3, 1/3] in one call are all {drawn[0]}: the likeliest state, or "
-            "one random number for all?")
-    calls = {"step": lambda rng: model.step(nought, nought, rng)[0],
-             "rollout_search": lambda rng: rollout_search.rollout_search(model, 0, policy, 200, 9, 0.9, rng)}
-    before = np.random.get_state()[1].copy(), random.getstate()
-    for what, call in calls.items():
-        for kind, seeded in (("seed", int), ("Generator", np.random.default_rng)):
-            first, other, again = [np.array(call(seeded(k))) for k in (7, 8, 7)]
-            require(close(first, again, 0), f"{what} with the same {kind} twice gives different answers: is all luck "
-                    "from the rng that is handed over, and nothing remembered?")
-            require(not close(first, other, 0), f"{what} with another {kind} gives the same answer: is it used?")
-        rng = np.random.default_rng(7)
-        require(not close(call(rng), call(rng), 0), f"{what} twice with one Generator gives the same: is it copied?")
-        require((np.random.get_state()[1] == before[0]).all() and random.getstate() == before[1],
-                f"{what} moves NumPy's or Python's global generator: all luck comes from rng")
 
 
 LEAF = [7.0, 8, 16, 50]
@@ -173,7 +153,7 @@ LOOKAHEADS = [          # world, state, depth, gamma, leaf values, Q, hint
     (PAY_OR_WAIT, 0, 4, 0.9, None, [1, 0.9], MISSING),
     (HALF, 0, 2, 0.5, None, [3], MISSING),
     (FORK, 0, 2, 1.0, None, [5], "the mean of what may follow, weighted with p"),
-    (COSTS, 0, 4, 1.0, None, [-4, -6], "does a maximum start at 0?"),
+    (COSTS, 0, 4, 1.0, None, [-0.004, -0.006], "does a maximum start at 0, or the search stop when values change little?"),
     (CHAIN, 0, 1, 0.5, LEAF, [5, 15], "R + gamma times the leaf value of the state reached"),
     (CHAIN, 0, 2, 0.5, LEAF, [11, 21], "leaf values count once, where the tree is cut"),
     (CHAIN, 2, 1, 0.5, LEAF, [4, 14], ENDS),
@@ -190,15 +170,20 @@ def test_forward_search_worked_by_hand(rollout_search):
         Q = rollout_search.forward_search(rollout_search.TabularModel(*tables), s, depth, gamma, **more)
         require(np.shape(Q) == np.shape(exact), f"forward_search gives Q (A,), one value for each action, not {Q!r}")
         require(close(Q, exact), f"{case}: Q should be {exact}, it is {numbers(Q)}: {hint} [{text}]")
+    P, R, terminal = CHAIN[1:]
+    Q = rollout_search.forward_search(types.SimpleNamespace(P=P, R=R, terminal=terminal), 0, 9, 0.5)
+    require(close(Q, [10.5, 20.5]), "an own model with tables P, R, terminal, not a TabularModel, will do; on CHAIN Q "
+            f"should be [10.5, 20.5], it is {numbers(Q)}")
 
 
 RETURNS = [             # world, state, action that the policy takes in states 0, 1, ..., horizon, gamma, Q, hint
     (CHAIN, 0, [0, 0, 0, 0], 1, 0.5, [1, 11], "one step: the asked action, not the policy's; R_1 is not discounted"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 1.0, [3, 13], "the asked action once, then the policy's; the sum of all rewards"),
     (CHAIN, 0, [0, 0, 0, 0], 2, 0.5, [2, 12], "2 steps, the first one included; the second counts gamma times"),
+    (CHAIN, 0, [0, 0, 0, 0], 2, 0.0, [1, 11], "gamma = 0 is allowed: only R_1 counts"),
     (CHAIN, 1, [0, 0, 0, 0], 2, 0.5, [4, 14], "does it start in the state asked about, does the last reward count?"),
-    (CHAIN, 0, [0, 0, 0, 0], 9, 0.5, [3, 13], "the last reward counts; after the terminal state nothing does"),
-    (CHAIN, 0, [1, 0, 1, 0], 9, 0.5, [5.5, 15.5], "is the policy asked in the state that was reached?"),
+    (CHAIN, 0, [0, 0, 0, 0], 9, 0.5, [3, 13], "R_1 + gamma R_2 + gamma^2 R_3; after the terminal state nothing"),
+    (CHAIN, 0, [1, 0, 1, 0], 9, 0.5, [5.5, 15.5], "is the policy asked in the state that was reached, and G no whole number?"),
     (SOON_OR_LATE, 0, [0, 0, 0], 9, 0.5, [1, 6], "each episode earns its own rewards until it ends, and none after"),
 ]
 
@@ -230,14 +215,40 @@ def test_mean_and_standard_error_worked_by_hand(rollout_search):
             s2[first] = 1 + np.arange(first.sum())
             return s2, r, end
     P, R = np.zeros((6, 2, 6)), np.repeat([[0.0], [1], [2], [6], [5], [0]], 2, axis=1)
-    P[0, 0, 1:4], P[0, 1, 4], P[1:, :, 5] = 1 / 3, 1, 1
-    model = Lucky(P, R, np.arange(6) == 5)
+    P[0, 0, 1:4], P[0, 1, 4], P[[1, 2, 4, 5], :, 5], P[3, :, 3] = 1 / 3, 1, 1, 1
+    model = types.SimpleNamespace(R=R, step=Lucky(P, R, np.arange(6) == 5).step)      # all that rollouts need
     for K, mean, right in ((3, 3, [math.sqrt(7 / 3), 0]), (2, 1.5, [0.5, 0]), (1, 1, [math.inf, math.inf])):
-        Q, error = rollout_search.rollout_search(model, 0, np.eye(2)[[0] * 6], K, 9, 1.0, 0)
+        Q, error = rollout_search.rollout_search(model, 0, np.eye(2)[[0] * 6], K, 2, 1.0, 0)
         case = f"returns {[1, 2, 6][:K]} and {[5] * K}"
-        require(close(Q, [mean, 5]), f"{case}: Q should be their means, [{mean}, 5], it is {numbers(Q)}")
+        require(close(Q, [mean, 5]), f"{case}: Q should be their means, [{mean}, 5], it is {numbers(Q)}: the third "
+                "episode of action 0 is cut by the horizon, 2: what it has earned counts like the others' returns")
         require(close(error, right), f"{case}: the standard error should be {numbers(right)}, it is {numbers(error)}: "
                 "sqrt(sum of (G - mean)^2 / (K - 1)) / sqrt(K), for each action; a single return shows no spread: inf")
+
+
+def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
+    """200 draws of rows 1/3 1/3 1/3, or 200 rollouts: the same seed or Generator, the same answer; another one, another
+    answer. No global generator moves."""
+    model = rollout_search.TabularModel(np.full((3, 2, 3), 1 / 3), np.arange(6.0).reshape(3, 2))
+    nought, policy = np.zeros(200, int), np.full((3, 2), 0.5)
+    nought.flags.writeable = False          # "read-only": step writes into what it was handed
+    drawn = np.array(model.step(nought, nought, 7)[0])
+    require(np.ptp(drawn) > 0, f"200 draws of [1/3, 1/3, 1/3] in one call are all {drawn[0]}: the likeliest state, or "
+            "one random number for all?")
+    calls = {"step": lambda rng: model.step(nought, nought, rng)[0],
+             "rollout_search": lambda rng: rollout_search.rollout_search(model, 0, policy, 200, 9, 0.9, rng)}
+    before = np.random.get_state()[1].copy(), random.getstate()
+    for what, call in calls.items():
+        for kind, seeded in (("seed", int), ("Generator", np.random.default_rng)):
+            first, other, again = [np.array(call(seeded(k))) for k in (0, 8, 0)]
+            require(close(first, again, 0), f"{what} with the same {kind} twice gives different answers: is all luck "
+                    "from the rng that is handed over, and nothing remembered?")
+            require(not close(first, other, 0), f"{what} with another {kind} gives the same answer: is it used?")
+        rng = np.random.default_rng(7)
+        require(not close(call(rng), call(rng), 0), f"{what} twice with one Generator gives the same: is the "
+                    "Generator copied, or the first answer overwritten by the second?")
+        require((np.random.get_state()[1] == before[0]).all() and random.getstate() == before[1],
+                f"{what} moves NumPy's or Python's global generator: all luck comes from rng")
 
 
 def test_long_rollouts(rollout_search):
@@ -245,6 +256,7 @@ def test_long_rollouts(rollout_search):
     model = rollout_search.TabularModel(np.eye(301, k=1)[:, None, :], np.eye(301)[:, 299:300])
     for horizon, gamma, exact in ((300, 1.0, 1), (1000, 1.0, 1), (300, 0.99, 0.99**299), (299, 1.0, 0)):
         Q, _ = rollout_search.rollout_search(model, 0, np.ones((301, 1)), 2, horizon, gamma, 0)
+        require(np.shape(Q) == (1,), f"one action: Q should be an array (1,), it is {Q!r}")
         require(close(Q, [exact]), f"a corridor of 300 steps pays 1 in its last, horizon {horizon}, gamma {gamma}: Q "
                 f"should be {exact:.4g}, it is {numbers(Q)}")
 
@@ -450,7 +462,7 @@ def test_rollout_search_refuses_bad_arguments(rollout_search):
                              gamma=0.9, rng=0)
     check_refused(call, {"state": [2, -1], "n_rollouts": [0, -1], "horizon": [0, -1], "gamma": [1.1, -0.1],
                          "policy": [0.9 * policy, 1.5 * policy, policy[0], np.full((2, 2), 0.5), np.full((3, 2), 0.5),
-                                    np.array([[2, -1, 0], [1, 0, 0.0]]), policy * np.nan]})
+                                    np.array([[2, -1, 0], [1, 0, 0.0]]), np.array([[1, 0, 0], [2, -1, 0.0]]), policy * np.nan]})
 
 
 # ---------------------------------------------------------------- what only our own script has
