@@ -251,10 +251,10 @@ def require_seeded(what, run):
         return repr(np.random.get_state()), random.getstate()
     before = state()
     for make in [int, np.random.default_rng]:
-        one, two, three = [[np.asarray(array).tolist() for array in run(make(seed))] for seed in [3, 3, 4]]
+        one, two, three = [[np.asarray(array).tolist() for array in run(make(seed))] for seed in [0, 0, 4]]
         require(state() == before, f"{what} draws from a global generator (np.random... or random...)")
-        require(one == two, f"{what}: the same {type(make(3)).__name__} of seed 3 gave different results")
-        require(one != three, f"{what}: seeds 3 and 4 ({type(make(3)).__name__}) gave the same: is the seed used?")
+        require(one == two, f"{what}: the same {type(make(3)).__name__} of seed 0 gave different results")
+        require(one != three, f"{what}: seeds 0 and 4 ({type(make(3)).__name__}) gave the same: is the seed used?")
 
 
 @pytest.mark.parametrize("kind", ["LookupModel", *NETWORKS])
@@ -304,6 +304,20 @@ def test_a_second_fit_starts_anew(expectation_model, base_seed, kind):
         require_learned(f"{kind}, {time} fit (each from scratch)", data, model.predict(x, a), 0.9)
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_second_fit_forgets_the_first(expectation_model, base_seed, kind):
+    """One step of Adam from scratch learns next to nothing (R2 at most 0.33), and from old weights it keeps 0.73."""
+    rng = np.random.default_rng([base_seed, 26])
+    x, a = rng.uniform(-1, 1, size=(400, 1)), np.zeros(400, int)
+    x_next = x + np.sin(4 * x)
+    model = getattr(expectation_model, kind)(1, 1, hidden=32, seed=base_seed)
+    for n_steps in [600, 1]:
+        model.fit(x, a, x_next[:, 0], x_next, n_steps=n_steps)
+    score = 1 - np.mean((model.predict(x, a)[1] - x_next) ** 2) / np.var(np.sin(4 * x))
+    require(score < 0.5, f"{kind}: after a fit of 600 steps, one of 1 step still has R2 {score:.2f}: each fit starts from "
+            "scratch, with new weights")
+
+
 def test_a_network_learns_the_mean(expectation_model, base_seed):
     """The median is 0, and so is the likeliest. (In 30 seeds off by at most 0.013.)"""
     c = (np.arange(400) % 4 == 0) + 0.0
@@ -342,21 +356,25 @@ def bumps(n, rng, unit, low=-1, high=1):
     return x * unit, a, np.full(n, 5.0), (x + change + 0.03 * rng.normal(size=(n, 2))) * unit
 
 
-@pytest.mark.parametrize("unit", [(1, 1), (1024, 1 / 1024)])
-def test_ensemble_knows_where_the_data_are(expectation_model, base_seed, unit):
+def test_ensemble_knows_where_the_data_are(expectation_model, base_seed):
     """Disagreement off the data against that on the data: in 30 seeds of two programs 4.7 times or more, 9 on average.
     In standard deviations of the changes it is 0.024 to 0.049 on the data. Control: other data of the same kind."""
-    rng = np.random.default_rng([base_seed, 23])
-    model = expectation_model.NeuralModel(2, 2, hidden=32, n_members=3, seed=base_seed)
-    model.fit(*bumps(800, rng, unit), n_steps=300)
-    data = bumps(400, rng, unit)
-    require_learned(f"ensemble of 3, features in units of {unit}", data, model.predict(*data[:2]), 0.85)
-    near, same, far = [model.spread(*rows[:2]).mean() for rows in [
-        data, bumps(400, rng, unit), bumps(400, rng, unit, 2, 3)]]
-    require(0.003 < near < 0.5, f"features in units of {unit}: the spread on the data is {near:.3g}, not 0.003 to "
-            "0.5; it is the members' disagreement about the features, in standard deviations of their changes")
-    require(far > 1.5 * near > same, f"the spread is {near:.3g} on the data, {same:.3g} on others of the same kind, "
-            f"{far:.3g} far off: members that learn apart disagree there")
+    spreads = []
+    for unit in [1024, 1 / 1024]:
+        rng = np.random.default_rng([base_seed, 23])
+        model = expectation_model.NeuralModel(2, 2, hidden=32, n_members=3, seed=base_seed)
+        model.fit(*bumps(800, rng, unit), n_steps=300)
+        data = bumps(400, rng, unit)
+        require_learned(f"ensemble of 3, features in units of {unit}", data, model.predict(*data[:2]), 0.85)
+        near, same, far = [model.spread(*rows[:2]).mean() for rows in [
+            data, bumps(400, rng, unit), bumps(400, rng, unit, 2, 3)]]
+        spreads.append(near)
+        require(0.003 < near < 0.5, f"features in units of {unit}: the spread on the data is {near:.3g}, not 0.003 to "
+                "0.5; it is the members' disagreement about the features, in standard deviations of their changes")
+        require(far > 1.5 * near > same, f"the spread is {near:.3g} on the data, {same:.3g} on others of the same kind, "
+                f"{far:.3g} far off: members that learn apart disagree there")
+    require(0.5 < spreads[0] / spreads[1] < 2, f"the spread is {spreads[0]:.3g} in units of 1024, but {spreads[1]:.3g} for "
+            "the same data in units of 1 / 1024: is something added to the standard deviations?")
 
 
 def test_prediction_is_the_mean_of_the_members(expectation_model, base_seed):
@@ -411,6 +429,19 @@ def test_density_in_one_dimension(expectation_model, base_seed):
 # The fork: up or down in both features at once (in opposite directions); 30 % go up if x0 < 0, and 70 % if not.
 UNIT = np.array([1000.0, 0.01])
 DIRECTION = np.array([1.0, -1.0])
+
+
+def test_noise_depends_on_the_state(expectation_model, base_seed):
+    """S' = N(0, 0.3) at x = -1, N(0, 3) at x = 1. (In 60 seeds of two programs 0.88 to 1.15 times that.)"""
+    rng = np.random.default_rng([base_seed, 29])
+    x, a = np.repeat([[-1.0], [1]], 500, axis=0), np.zeros(1000, int)
+    noise = np.where(x < 0, 0.3, 3) * rng.normal(size=(1000, 1))
+    model = expectation_model.MixtureModel(1, 1, n_components=1, seed=base_seed)
+    _, x_next = model.fit(x, a, np.zeros(1000), noise, n_steps=300).sample(x, a, rng)
+    for at, sd in [(-1, 0.3), (1, 3)]:
+        got = x_next[x[:, 0] == at].std()
+        require(sd / 1.5 < got < 1.5 * sd, f"one component: at x = {at} the next state has the standard deviation {sd} "
+                f"in the data, {got:.3g} in the samples: sds are learned, as functions of s and a")
 
 
 def fork_law(n, rng):
@@ -514,6 +545,7 @@ def test_gymnasium_pendulum_with_default_arguments(expectation_model, base_seed)
 def test_bad_input_of_the_table_is_refused(expectation_model):
     new = expectation_model.LookupModel
     require_refused("LookupModel.fit of no data", new(3, 2).fit, [], [], [], [])
+    require_refused("LookupModel(3, 2).fit, one reward for two transitions", new(3, 2).fit, [0, 0], [0, 0], [1.0], [0, 0])
     for i, name, *values in [(0, "states", [3], [-1], [0.5], [[0]], [0, 1], []), (1, "actions", [2], [-1], [0, 1]),
                              (2, "rewards", [math.nan], [1.0, 2.0]), (3, "next_states", [3], [-1]),
                              (4, "terminated", [True, False])]:
@@ -537,7 +569,8 @@ def test_bad_input_of_feature_models_is_refused(expectation_model, kind):
             ("action 2 of 2", x, a + 2, r, x), ("action -1", x, a - 1, r, x), ("NaN in x", x * np.nan, a, r, x)]
     for what, *data in [*rows, ("no data", x[:0], a[:0], r[:0], x[:0]), ("x_next of shape (N,)", x, a, r, r),
                         ("3 features, not 2", np.zeros((5, 3)), a, r, np.zeros((5, 3))),
-                        ("4 rewards for 5 rows", x, a, r[:4], x), ("rewards of shape (N, 1)", x, a, r[:, None], x),
+                        ("4 rewards for 5 rows", x, a, r[:4], x), ("1 reward for 5 rows", x, a, r[:1], x),
+                        ("1 row of x_next for 5 rows", x, a, r, x[:1]), ("rewards of shape (N, 1)", x, a, r[:, None], x),
                         ("NaN in x_next", x, a, r, x * np.nan), ("NaN among the rewards", x, a, r * np.nan, x)]:
         require_refused(f"{kind}(2, 2).fit: {what}", new(2, 2).fit, *data)
     for name, call in questions(kind, new(2, 2)).items():

@@ -31,7 +31,8 @@ class Table:
         require(state in self.outcomes, f"the model was asked to go on from {state!r}, where the episode is over")
         require(action in self.outcomes[state], f"the model was asked about action {action!r} in {state!r}, which "
                 f"offers {self.actions(state)}: is it an action of another state, or its index?")
-        require(len(self.log) < 200_000, "endless steps: does a simulation end where the model says so?")
+        require(len(self.log) < 200_000, "endless steps: does a simulation end where the model says so? Is each "
+                "action of a rollout drawn anew?")
         results = self.outcomes[state][action]
         s2, r, end = results[int(rng.random() * len(results))]
         self.log.append((state, action, s2, r(len(self.log) + 1) if callable(r) else r, end))
@@ -89,14 +90,17 @@ def test_a_return_is_the_discounted_sum_of_its_rewards(mcts):
     """Rewards 1, 4, 16 and gamma 1/2: 1 + 4/2 + 16/4 = 7, whether a rollout or the tree goes there. A chain of 100
     steps, the default max_depth, is followed to its end. 60 rewards of 2,000: as float16 their sum is infinite."""
     hints = {13: "no gamma in the update", 11: "no gamma in the rollout", 4: "too much gamma in the rollout",
-             0: "was the episode cut before 100 steps?", math.inf: "make floats of NumPy's rewards"}
+             math.inf: "make floats of NumPy's rewards"}
     cases = [([1, 4, 16], 0.5, n, 7) for n in (1, 2, 3, 10)]
     cases += [([3, 2, 1], 0.0, 5, 3), ([3, 2, 1], 1, 5, 6), ([0] * 99 + [1], 1.0, 1, 1)]
     cases += [([np.float16(2000)] * 60, 1.0, n, 120_000) for n in (1, 80)]
     for rewards, gamma, n, exact in cases:
-        root = mcts.mcts(chain(rewards), 0, n, gamma=gamma, rng=0)
+        model = chain(rewards)
+        root = mcts.mcts(model, 0, n, gamma=gamma, rng=0)
         what, q = f"{n} simulations of {len(rewards)} rewards {rewards[:3]}, gamma {gamma}", float(root.Q[0])
         require(int(np.sum(root.N)) == n, f"{what}: the root's N is {root.N}, its sum should be {n}")
+        require(len(model.log) == n * len(rewards), f"{what}: the model was asked for {len(model.log)} steps, not "
+                f"{n * len(rewards)}: once a step, and in each simulation to the end, which is not later than step 100")
         require(abs(q - exact) < 1e-9, f"{what}: Q should be {'1 + 4/2 + 16/4 = ' * (exact == 7)}{exact}, it is {q:g}: "
                 f"{hints.get(round(q, 6), 'is every reward counted once, in its place?')}")
 
@@ -123,22 +127,32 @@ def test_ucb1_worked_by_hand_and_an_earlier_tree_continued(mcts):
     default, that comes at simulation 7: sqrt(2 ln 6) = 1.893, 1 + sqrt(2 ln 6 / 5) = 1.847."""
     for c, n, bad in ((1.0, 10, 1), (1.0, 11, 2), (0.0, 200, 1), (None, 6, 1), (None, 7, 2)):
         N, _ = tables(mcts.mcts(bandit(0.0, 1.0), "room", n, rng=0, **({} if c is None else {"c": c})))
-        require(N == {"a": bad, "b": n - bad}, f"actions a and b pay 0 and 1, c = {'sqrt(2)' if c is None else c}, {n} "
-                f"simulations: visits {N}, by hand a {bad}, b {n - bad}: is it {UCB1}?")
+        require(N == {"a": bad, "b": n - bad}, "actions a and b pay 0 and 1, c = "
+                f"{'not given, so sqrt(2)' if c is None else c}, {n} simulations: visits {N}, by hand a {bad}, "
+                f"b {n - bad}: is it {UCB1}?")
     root = mcts.mcts(bandit(0.0, 1.0), "room", 7, c=1.0, rng=0)
     N, _ = tables(mcts.mcts(bandit(0.0, 1.0), "room", 4, c=1.0, rng=0, root=root))
     require(N == {"a": 2, "b": 9}, f"7 simulations and then 4 more with root=: visits {N}; 11 simulations: a 2, b 9")
+    root = mcts.mcts(chain([1, 4, 16]), 0, 4, rng=0, root=mcts.mcts(chain([1, 4, 16]), 0, 7, rng=0))
+    n = sum(int(np.sum(child.N)) for child in root.children[0].values())
+    require(n == 10, f"a chain, 7 simulations and then 4 more with root=: {n} went on from state 1, not 10: is the "
+            "whole tree kept?")
 
 
 def test_q_is_the_mean_of_all_returns_and_best_the_action_of_highest_q_among_those_tried(mcts):
     """Returns 1, 2, 6 in this order: their mean is 3. The bad action of before pays 0 and, at simulation 11 of 11, 50:
     Q = [25, 1], N = [2, 9]. Of 3 actions that pay -0.5, -1.5, -2.5 only 2 are tried: Q of the third is 0."""
     q = float(mcts.mcts(bandit(lambda n: (1.0, 2.0, 6.0)[n - 1]), "room", 3, rng=0).Q[0])
-    require(abs(q - 3) < 1e-9, f"Q after the returns 1, 2, 6 is {q:g}, their mean is 3 (last and largest 6, sum 9)")
+    require(abs(q - 3) < 1e-9, f"Q after the returns 1, 2, 6 is {q:g}, their mean is 3 (first 1, largest 6, sum 9)")
     root = mcts.mcts(bandit(lambda n: 50.0 * (n == 11), 1.0), "room", 11, c=1.0, rng=0)
     N, Q = tables(root)
     require(root.best() == "a", f"Q = {Q}, N = {N}: best() gives {root.best()!r}; the slide's output is the action of "
             "highest Q, not that of most visits, and no index")
+    for pays, n, exact in (((0.0, -1.0), 2, "a"), ((0.5, 0.505), 9, "b"), ((1.0, 1.0), 9, "ab")):
+        root = mcts.mcts(bandit(*pays), "room", n, rng=0)
+        found = "".join(sorted({root.best(seed) for seed in range(40)}))
+        require(found == exact, f"(N, Q) = {tables(root)}: 40 times best(rng) gave {found}, it should give {exact}: "
+                "the largest Q of those with N > 0 (also if it is 0); only equal ones are ties, whatever their visits")
     pays = {"a": -0.5, "b": -1.5, "c": -2.5}
     for seed in range(6):
         root = mcts.mcts(bandit(*pays.values()), "room", 2, rng=seed)
@@ -161,9 +175,12 @@ def test_leaf_value_replaces_the_rollout(mcts):
             (4, 4.75, "a rollout policy, too", {"rollout": lambda state, rng: "on"}),
             (4, 4.75, "an object that is falsy: ask `is not None`", {"leaf_value": Empty()}),
             (1, 1, "now both values are 0", {"leaf_value": lambda state: 0.0})):
-        q = float(mcts.mcts(chain([1, 2, 4]), 0, n, 0.5, rng=0, **{"leaf_value": Empty().__call__, **settings}).Q[0])
+        root = mcts.mcts(chain([1, 2, 4]), 0, n, 0.5, rng=0, **{"leaf_value": Empty().__call__, **settings})
+        q = float(root.Q[0])
+        require(int(root.N[0]) == n, f"{n} simulations ({what}): N is {root.N[0]}; also those that are cut count")
         require(abs(q - exact) < 1e-9, f"rewards 1, 2, 4, gamma 1/2, leaf values 10 and 20 ({what}): Q after {n} "
-                f"simulations should be {exact}, it is {q:g}: the leaf is worth V of the state reached, discounted")
+                f"simulations should be {exact}, it is {q:g}: the leaf is worth V of the state reached, discounted, "
+                "and each pair gets the return of this simulation, no Q of the node below")
 
 
 def test_the_rollout_policy_is_asked_with_the_state_it_is_in(mcts):
@@ -212,7 +229,8 @@ def test_gridworld_worked_by_hand(mcts):
 
 def test_count_model_worked_by_hand(mcts):
     """learn takes (state, action, reward, next_state, terminated); step gives (next state, reward, terminated)."""
-    model, rng = mcts.CountModel(lambda state: ["go", "wait"]), random.Random(0)
+    model, new = (mcts.CountModel(lambda state: ["go", "wait"]) for _ in range(2))
+    rng = random.Random(0)
     model.learn(0, "go", 3.0, 7, False)
     model.learn(7, "go", 5.0, 0, True)
     for s, a, exact in ((0, "go", (7, 3.0, False)), (7, "go", (0, 5.0, True)), (0, "wait", (0, 0.0, True)),
@@ -220,6 +238,9 @@ def test_count_model_worked_by_hand(mcts):
         found = tuple(model.step(s, a, rng))
         require(found == exact, "learned: (0, go, reward 3, next state 7, goes on), (7, go, reward 5, next state 0, "
                 f"ends); step({s}, {a!r}) gives {found}, it should be {exact}: a pair never tried ends with 0")
+    require(list(model.actions(0)) == ["go", "wait"], f"tried in 0: go; offered are {list(model.actions(0))}, not all "
+            "that the function CountModel was given offers")
+    require(tuple(new.step(0, "go", rng)) == (0, 0.0, True), "what one CountModel learned, another one knows")
 
 
 def test_each_state_reached_has_a_node_of_its_own(mcts):
@@ -242,10 +263,17 @@ def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
                             step=lambda state, action, rng: (kind([state[0] + 1]), 1.0, state[0] == 5))
     for kind, exact in ((tuple, 62), (Copy, 0)):
         root = mcts.mcts(model, kind([0]), 64, rng=0)
+        require(np.allclose(root.Q, 6), f"6 rewards of 1, no gamma given, so 1: Q is {rounded(root.Q)}, exact 6")
         below = sum(int(np.sum(child.N)) for children in root.children for child in children.values())
-        require(below == exact and np.allclose(root.Q, 6), f"states of type {kind.__name__}: {below} of 64 simulations "
-                f"went through the root's children, {exact} should; Q is {rounded(root.Q)}, exact 6: are they found by "
-                "the state reached and ==, not by `is` or the action alone? Has each action children of its own?")
+        require(below == exact, f"states of type {kind.__name__}: {below} of 64 simulations went through the root's "
+                f"children, {exact} should; are they found by the state reached and ==, not by `is` or the action "
+                "alone? Has each action children of its own?")
+    kind = tuple
+    root = mcts.mcts(model, tuple([0]), 4, rng=0)
+    try:
+        mcts.mcts(model, tuple([0]), 4, rng=0, root=root)
+    except ValueError as error:
+        pytest.fail(f"a tree of (0,), actions range(2), continued from an equal (0,): refused, {error}", pytrace=False)
 
 
 # ---------------------------------------------------------------- exact: every step of every simulation
@@ -357,9 +385,9 @@ def test_all_luck_comes_from_the_generator_that_was_given(mcts):
         model.learn(0, "go", r, 1, False)
     tied = mcts.mcts(bandit(*[1.0] * 5), "room", 5, rng=3)
     for make in (int, np.random.default_rng, random.Random):
-        one, other, third = (search(make(seed)) for seed in (4, 4, 5))
-        require(one == other, f"two searches with the same rng ({make.__name__}, seed 4) differ: is all luck from it?")
-        require(one != third, f"searches with the seeds 4 and 5 ({make.__name__}) are the same: is rng used?")
+        one, other, third = (search(make(seed)) for seed in (0, 0, 5))
+        require(one == other, f"two searches with the same rng ({make.__name__}, seed 0) differ: is all luck from it?")
+        require(one != third, f"searches with the seeds 0 and 5 ({make.__name__}) are the same: is rng used?")
         for what, draw in (("GridWorld.step", lambda rng: world.step(4, 1, rng)), ("best", tied.best),
                            ("CountModel.step", lambda rng: model.step(0, "go", rng))):
             one, other = make(5), make(5)
@@ -395,20 +423,27 @@ def test_gridworld_slips_as_often_as_it_says(mcts, base_seed):
         require(set(counts) == set(leads_to), f"{what}: {sorted(counts)}; it can lead to {sorted(leads_to)}")
         p = np.array([slip / len(leads_to) + (1 - slip) * (a == 1) for a in leads_to.values()])
         near(f"{what} {list(leads_to)}", [counts[s2] for s2 in leads_to], 4000 * p, 5 * np.sqrt(4000 * p * (1 - p)))
+    ends = {tuple(mcts.GridWorld(["gSG"], slip=0.5).step(1, 1, random.Random(k))) for k in range(60)}
+    require(ends == {(0, 0.4, True), (2, 1.0, True)}, f"gSG, slip 0.5: 60 moves right from S gave {sorted(ends)}: "
+            "reward and end are those of the cell reached")
 
 
 def test_count_model_draws_as_often_as_it_has_seen(mcts, base_seed):
     """Seen: 3 times (1, pays 0.5, goes on), twice (1, pays 2, ends), once (2, pays 2, goes on). 6,000 draws: 3,000
-    +- 39, 2,000 +- 37, 1,000 +- 29; 5 standard deviations, 6 checks: 4e-6. Whole outcomes, no mixtures."""
+    +- 39, 2,000 +- 37, 1,000 +- 29; 5 standard deviations, 6 checks: 4e-6. Whole outcomes, no mixtures.
+    Another pair led to 8 100 times and to 9 900 times: of 2,000 draws 200 +- 13.4 give 8, 5 of them: 67."""
     model, seen = mcts.CountModel(lambda state: [0, 1]), [(1, 0.5, False), (1, 2.0, True), (2, 2.0, False)]
     for s2, r, end in (seen[k] for k in (0, 1, 0, 2, 0, 1)):
         model.learn(0, 0, r, s2, end)
-    model.learn(0, 1, 9.0, 9, False)
+    for k in range(1000):
+        model.learn(0, 1, 9.0, 8 if k < 100 else 9, False)
     for rng in (random.Random(base_seed), np.random.default_rng([base_seed, 5])):
         counts = Counter(tuple(model.step(0, 0, rng)) for _ in range(6000))
         require(set(counts) <= set(seen), f"seen {seen}; drawn {dict(counts)}: whole outcomes, no mixtures")
         near(f"6,000 draws of what was seen 3, 2 and 1 times, {seen}", [counts[k] for k in seen], [3000, 2000, 1000],
              [193.6, 182.6, 144.3])
+        rare = sum(model.step(0, 1, rng)[0] == 8 for _ in range(2000))
+        near("2,000 draws of what was seen 100 and 900 times", [rare, 2000 - rare], [200, 1800], 67)
 
 
 # ---------------------------------------------------------------- what it is for: learning

@@ -388,19 +388,6 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
 
 # ---------------------------------------------------------------- what it is for: curves
 
-def test_forward_search_crosses_the_bridge_once_it_looks_far_enough(rollout_search):
-    """The curve of values by depth, exact. Up to depth 5 the small treasure on the left is best, from depth 6 on the
-    way to the big one, down from the start. (A tree of 200,000 nodes.) Control: depth 5 does not find it."""
-    model, best = rollout_search.TabularModel(*bridge()), []
-    for depth in range(1, 7):
-        Q = rollout_search.forward_search(model, START, depth, GAMMA)
-        exact = lookahead(*bridge(), GAMMA, depth)[START]
-        require(close(Q, exact), f"the bridge, depth {depth}: Q is {numbers(Q)}, exactly it is {numbers(exact)}")
-        best.append(int(np.argmax(Q)))
-    require(best[4] != DOWN == best[5], "to look 6 steps ahead is enough to go down to the bridge, 5 are not; the best "
-            f"of up, right, down, left at depths 1 to 6 are {best}")
-
-
 @pytest.mark.parametrize("name, K, low, high", [("careless", 10_000, 0.44, 0.5398), ("random", 4000, 0.34, 0.36)])
 def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, base_seed, name, K, low, high):
     """One search in each cell of the bridge, the value at the start of acting so exact. Rollouts of the careless policy

@@ -7,22 +7,15 @@ STORED = "append((r, s2, terminated))"
 BUGS = [
     ("gamma dropped", "r + gamma * future", "r + future", UPDATE),
     ("bootstraps through a terminal state", FUTURE, "future = max(Q[s2])", UPDATE),
-    ("the model forgets that an episode ended", STORED, "append((r, s2, False))", DYNA),
     ("no bootstrap where an episode is cut off", REAL, "update(Q, s, a, r, s2, terminated or truncated, alpha", DYNA),
     ("acts on after an episode was cut off", "if terminated or truncated:", "if terminated:", DYNA),
     ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
     ("ties go to the first action", "rng.choice([a for a in range(len(values)) if values[a] == best])",
      "values.index(best)", "def epsilon_greedy("),
-    ("one random stream for acting and planning", "    # Lists, not arrays", "    planning_rng = acting_rng\n    # Lists, not arrays", DYNA),
     ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
-    ("states are drawn as often as they were visited", "planning_rng.choices(list(known), k=n_planning)",
-     "planning_rng.choices([x for x in known for outcomes in memory[x] for _ in outcomes[1:]], k=n_planning)", DYNA),
     ("tau instead of its square root", "math.sqrt(t - tried_at[state][action])", "(t - tried_at[state][action])", DYNA),
     ("Dyna-Q+ plans only what was tried", "list(range(A)) if kappa > 0 and not replay else []", "[]", DYNA),
     ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
     ("replay draws the newest transition", "replay_rng.choice(memory[state][action][1:])", "memory[state][action][-1]", DYNA),
-    ("walls move at the next episode only", "        layout = self.layout_now()\n        self.t += 1\n",
-     '        if self.t == 0 or self.state == self.layout_now().index("S"):\n            self.now = self.layout_now()\n'
-     "        layout = self.now\n        self.t += 1\n", MAZE),
     ("the right border leads to the next row", "s + 1 if column < width - 1 else s", "s + 1 if s + 1 < len(layout) else s", MAZE),
 ]

@@ -3,22 +3,16 @@ CEM, V05, V10, V15 = "def cem(", "def planning_v05(", "def planning_v10(", "def 
 NETWORK, IMAGINED, EXECUTE = "class NeuralDynamics:", "def imagined_returns(", "def execute("
 
 BUGS = [
-    ("the network predicts s', and s is added all the same", "states, actions, next_states - states]",
-     "states, actions, next_states]", NETWORK),
     ("backpropagation without the slope of tanh", "delta1 = (delta2 @ W2.T) * (1 - h1**2)", "delta1 = delta2 @ W2.T", NETWORK),
     ("predict does not standardize its inputs", "(x - self.mean[:n]) / self.std[:n]", "x", NETWORK),
     ("Adam descends in the wrong direction", "self.weights[i] -= step_size", "self.weights[i] += step_size", NETWORK),
     ("all steps are imagined from the start state", "        states = next_states\n", "", IMAGINED),
-    ("only the last reward counts", "returns += reward(", "returns = 0 + reward(", IMAGINED),
     ("a return that is NaN counts as 0", "returns[~np.isfinite(returns)] = -np.inf", "returns[~np.isfinite(returns)] = 0", IMAGINED),
     ("elites are the worst", "np.argsort(-returns)", "np.argsort(returns)", CEM),
     ("samples leave the bounds", "sequences = np.clip(mean + spread * noise, low, high)", "sequences = mean + spread * noise", CEM),
-    ("the caller's mean is ignored", "    if mean is None:\n        mean = (low + high) / 2", "    mean = (low + high) / 2", CEM),
-    ("a mean outside the bounds stays there", "    mean = np.clip(mean, low, high)\n", "", CEM),
     ("observations are not copied", "next_state = np.array(observation, float)", "next_state = observation", EXECUTE),
     ("an episode that is cut off goes on", "if terminated or truncated:", "if terminated:", EXECUTE),
     ("v1.0 forgets what it executed", "execute(env, state, actions, D)", "execute(env, state, actions, [])", V10),
-    ("v1.5 plans from the start, not from where it is", "plan(model.predict, reward, state,", "plan(model.predict, reward, first_state(env),", V15),
     ("the rest of the plan is not shifted", "np.roll(actions, -replan_every, axis=0)", "actions.copy()", V15),
     ("what the rest lacks is filled with 0", "mean[-replan_every:] = (low + high) / 2", "mean[-replan_every:] = 0", V15),
 ]
