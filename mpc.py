@@ -386,6 +386,7 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Returns return, plan (H, da).
+    A plan shorter than the episode is executed once, and that is all: nothing is planned after it.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has

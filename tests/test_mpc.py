@@ -152,7 +152,7 @@ def test_network_by_hand(mpc):
                      " (NaN: the deviation of a constant column is 0, do not divide by it)")
 
 
-def test_system_identification(mpc):
+def test_system_identification(ours, mpc):
     """theta comes from the data of fit, not from the environment that PhysicalModel was made with."""
     model, true, rng = mpc.PhysicalModel(mpc.PointMass()), mpc.PointMass(theta=(2.0, 1.0, 5.0)), np.random.default_rng(3)
     states, actions = rng.normal(size=(50, 4)), rng.uniform(-1, 1, (50, 2))
@@ -313,8 +313,6 @@ def test_cem_searches_on_where_the_elites_are(mpc, base_seed, da, horizon):
     world = Imagination([-3.0] * da, [5.0] * da, best, weights)
     _, sequences, returns = world.ask(mpc.cem, 8000, n_candidates=4000, n_elites=40, n_iterations=2, rng=base_seed)
     elites, second = sequences[np.argsort(-returns[:4000])[:40]], sequences[4000:]
-    kept = sum((second == elite).all(axis=(1, 2)).sum() for elite in elites)
-    require(kept == 0, f"{kept} sequences of the 2nd iteration are elites of the 1st; all of them are drawn anew")
     numbers = np.hstack([sequences[:4000].reshape(4000, 2), second.reshape(4000, 2)])
     require_near("correlations of the 2 numbers of a sequence in the 1st, and the same 2 in the 2nd iteration,",
                  np.corrcoef(numbers.T), np.eye(4), 6 / 4000 ** 0.5, "(Is the same noise used for two of them?)")
