@@ -25,28 +25,21 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
 
 Try: change one line, run again, and answer
-    in epsilon_greedy the last line becomes "return values.index(best)", the first of the best.
-        Why must ties be broken at random? (Stop it with Ctrl-C: even 100,000 steps do not end
-        episode 1. At least nine actions of ten are now "up".)
+    The last line of epsilon_greedy becomes "return values.index(best)", the first of the best. Why
+        must ties be broken at random? (Stop it with Ctrl-C: it hardly ever leaves episode 1.)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
-Notation
-    s, a, r, s2                         S, A, R, S' of a real step, for example 18, 1, 0.0, 19
-    state, action, reward, next_state   the same of an imagined step
-    S, A                                the number of states and of actions: 54, 4
-    Q[s][a]                             estimated value of action a in state s
-    n_planning                          the slide's n: imagined updates after each real step
-    alpha, gamma, epsilon               step size, discount, probability of a random action
+Notation: s, a, r, s2 are S, A, R, S' of a real step, for example 18, 1, 0.0, 19; and state,
+action, reward, next_state the same of an imagined one. S and A are also the numbers of states
+and actions (54 and 4). Q[s][a] is the estimated value of action a in state s.
 
-Left out on purpose
-    Worlds with chance (see expectation_model.py), and networks in place of the table Q. Most
-    programs with replay draw one of all stored transitions; replay_q first draws a pair, as Dyna
-    does, and then one of the pair's transitions, so that only one thing differs.
+Left out on purpose: worlds with chance (see expectation_model.py), and networks in place of the
+table Q. Most programs with replay draw one of all stored transitions; replay_q first draws a
+pair, as Dyna does, and then one of the pair's transitions, so that only one thing differs.
 
-Reference
-    Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the algorithms,
-    the mazes, and alpha, gamma, epsilon of the comparison.
+Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the
+algorithms, the mazes, and alpha, gamma, epsilon of the comparison.
 """
 # For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
 # /// script
@@ -99,7 +92,7 @@ class Maze:
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
         widths = {len(row) for row in [*rows, *later_rows]}
-        if len(widths) > 1 or len(rows) != len(later_rows):
+        if widths != {self.width} or len(rows) != len(later_rows):
             raise ValueError("the rows of a maze must be equally long, and as many later on")
         self.check_ways()
         # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
@@ -109,34 +102,33 @@ class Maze:
 
     def check_ways(self):
         """Without a way to a goal an episode would never end."""
-        # Where the agent may be when a layout begins to hold: for the first only at S, for the
-        # second also in all cells that it could reach before.
-        cells = []
+        cells = []                      # where the agent may be when a layout begins to hold
         for layout in self.layouts:
             if layout.count("S") != 1:
                 raise ValueError("a maze needs exactly one start S")
-            way_to_goal = set(self.connected(layout, "G"))
-            for s in [layout.index("S"), *cells]:
-                # All cells next to s that it can enter need a way to the goal. (Why not s itself?
-                # A new wall may stand there now, with the agent inside. It can walk out.)
-                exits = set(self.moves(layout, s)) - {s}
-                if not exits or exits - way_to_goal:
+            cells = self.reach(layout, [layout.index("S"), *cells])
+            # All ways can be walked in both directions: so what one reaches from a goal are the
+            # cells that have a way to one.
+            good = set(self.reach(layout, [s for s in cells if layout[s] == "G"]))
+            for s in cells:
+                # One of the four moves must lead to such a cell. (Not s itself: when walls move,
+                # the agent may be inside a new one. It can walk out, but not in again.)
+                if not good & set(self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
-            cells = self.connected(layout, "S")
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
         width = self.width
-        column = s % width
-        up = s - width if s >= width else s
-        right = s + 1 if column < width - 1 else s
-        down = s + width if s + width < len(layout) else s
-        left = s - 1 if column > 0 else s
-        return [s if layout[s2] == "#" else s2 for s2 in [up, right, down, left]]
+        # Cell s + 1 is to the right of s, but for the last column: there it begins the next row.
+        right = s + 1 if (s + 1) % width > 0 else s
+        left = s - 1 if s % width > 0 else s
+        moves = [s - width, right, s + width, left]
+        # Above the first row and below the last there are no cells. There, and at walls: stay.
+        return [s2 if 0 <= s2 < len(layout) and layout[s2] != "#" else s for s2 in moves]
 
-    def connected(self, layout, letter):
-        """All states that have a way to a cell with this letter. (The same way leads back.)"""
-        found = [s for s in range(len(layout)) if layout[s] == letter]
+    def reach(self, layout, cells):
+        """These cells, and all others to which one can walk from them."""
+        found = list(cells)
         for s in found:                 # this list grows while the loop goes along it
             found += [s2 for s2 in self.moves(layout, s) if s2 not in found]
         return found
@@ -209,25 +201,22 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
     # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
     for space in [env.observation_space, env.action_space]:
-        if getattr(space, "start", 0) != 0:
+        if getattr(space, "start", 0):
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     S = int(env.observation_space.n)
     A = int(env.action_space.n)
 
-    # Separate streams of random numbers for the environment, acting, planning and replay: from
-    # `seed` (or a Generator) we draw four whole numbers, a seed for each. With a single stream,
-    # more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not be
-    # compared.
+    # Separate streams of random numbers for environment, acting, planning and replay: `seed` gives
+    # four whole numbers, a seed for each. With a single stream, more planning would change how the
+    # agent walks in episode 1, and n = 0, 5, 50 could not be compared.
     seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    known = {}                              # known[s]: the actions that planning may draw in s
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
-    # memory[s][a]: all outcomes (R, S', terminated) of a in s, oldest first. The very first is no
-    # experience, but what Dyna-Q+ assumes of an action never tried: it stays in s, reward 0.
-    memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
+    memory = [{} for _ in range(S)]         # memory[s][a]: all outcomes (R, S', terminated)
+    known = {}                              # known[s]: the actions in memory[s]
     rewards = []
     steps_per_episode = []
 
@@ -255,13 +244,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
-        if s not in known:
-            # Dyna-Q plans the actions that were tried in s, and replay has no others. But a model
-            # can be asked about any action, and Dyna-Q+ asks about all of them.
-            known[s] = list(range(A)) if kappa > 0 and not replay else []
-        if a not in known[s]:
-            known[s].append(a)
-        memory[s][a].append((r, s2, terminated))
+        if kappa > 0 and not replay and s not in known:
+            # Dyna-Q+ also asks its model about actions never tried. In a state that is new, it
+            # begins with what is assumed of all of them: they stay in s, with reward 0.
+            memory[s] = {action: [(0.0, s, False)] for action in range(A)}
+        memory[s].setdefault(a, []).append((r, s2, terminated))     # [] if a was never tried
+        known[s] = list(memory[s])
         tried_at[s][a] = t
 
         # (f) Repeat n times: S <- random previously observed state, then A <- random action known
@@ -271,11 +259,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # random() is in [0, 1), and int() rounds down to 0, 1, 2 or 3 (of 4 known actions).
             action = known[state][int(planning_rng.random() * len(known[state]))]
             if replay:
-                # R, S' <- any of its stored transitions. Old ones may no longer be true. ([1:]
-                # leaves out the first, which is not experience.)
-                reward, next_state, ended = replay_rng.choice(memory[state][action][1:])
+                # R, S' <- any of its stored transitions. Old ones may no longer be true.
+                reward, next_state, ended = replay_rng.choice(memory[state][action])
             else:
-                # R, S' <- Model(S,A): the last outcome. (If never tried, what is assumed.)
+                # R, S' <- Model(S,A): the last outcome.
                 reward, next_state, ended = memory[state][action][-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
             # makes the agent curious to go there. (The root: after 100 times as many steps it is
@@ -289,7 +276,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, less those of the episodes before.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
-    return np.array(Q), np.array(steps_per_episode, dtype=int), np.array(rewards)
+    return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
 def replay_q(env, n_replay=5, *arguments, **settings):
@@ -315,19 +302,16 @@ def expected_steps(rows, epsilon):
     others are the best. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
-    start = layout.index("S")
-    cells = [s for s in maze.connected(layout, "S") if layout[s] != "G"]
+    # The first of these cells is the start, where the maze is now.
+    cells = [s for s in maze.reach(layout, [maze.state]) if layout[s] != "G"]
     moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
     # and then what is to go after the best or a random move. After k rounds h counts the first k
-    # steps of an episode. Episodes of more steps than k are ever less probable, and at last they
-    # add less than a float can show: then h[start] stops growing.
+    # steps of an episode: 20,000 are plenty, as even a random walk needs only about 900.
     h = np.zeros(len(layout))
-    before = -1
-    while h[start] > before:
-        before = h[start]
+    for _ in range(20_000):
         h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
-    return h[start]
+    return h[maze.state]
 
 
 # %% What the experiments and panels below share
@@ -340,21 +324,21 @@ def row(what, measured, compare):
 def draw_band(ax, runs, color, style, label):
     """The mean of runs (n_runs, T), and a band of two standard errors to each side: luck may
     well move a mean by that much."""
-    x = np.arange(1, runs.shape[1] + 1)
     mean = runs.mean(axis=0)
-    error = runs.std(axis=0) / math.sqrt(len(runs))
-    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+    x = 1 + np.arange(len(mean))
+    error = 2 * runs.std(axis=0) / len(runs)**0.5
+    ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
 def draw_maze(ax, rows):
     """The middle of a cell is at x = its column, y = its row; row 0 is at the top."""
     cells = np.array([list(text) for text in rows])
-    ax.imshow(cells == "#", cmap="Greys", vmax=2)   # 0 is white, 1 (a wall) grey, 2 would be black
+    ax.imshow(cells == "#", cmap="Greys")
     ax.set(xticks=[], yticks=[])
     for letter in "SG":
         for y, x in np.argwhere(cells == letter):
-            ax.text(x, y, letter, ha="center", va="center", weight="bold")
+            ax.text(x, y, letter, ha="center", va="center")
 
 
 # %% Slides "Dyna-Q: set-up" and "Dyna-Q: comparison"
@@ -372,51 +356,47 @@ N_PLANNING = [0, 5, 50]
 
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
-    steps = np.zeros((n_runs, 3, n_episodes))
+    steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seeds, and so meet the same luck. A list of two numbers is a
             # seed, too, another one for each run.
-            _, lengths, _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
-            steps[run, i] = lengths
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
 
 def draw_comparison(ax, steps):
-    for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
+    for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         # argmax gives the place of the first True.
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
-            f"about {book} in the book's figure")
+            "about 25, 5 and 3 in the book's figure")
     # Three exact lines. The factors put their texts a bit above or below the lines.
-    for epsilon, agent, factor in [(1, "random walk", 1.15), (0, "always the best action", 0.7),
-                                   (0.1, "10 % random actions", 0.45)]:
+    for epsilon, agent, factor in [(1, "random walk", 1.15), (0, "always the best action", 0.65),
+                                   (0.1, "10 % random actions", 0.38)]:
         exact = expected_steps(DYNA_MAZE, epsilon)
-        ax.axhline(exact, color=GREY, linewidth=0.8)
-        ax.text(1, factor * exact, f"{agent}: {exact:.1f}", color=GREY)
+        ax.axhline(exact, color=GREY)
+        ax.text(1, factor * exact, f"{agent}: {exact:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
-    ax.set(xscale="log", yscale="log", ylim=(6, 2000), xlabel="episode", ylabel="real steps",
+    ax.set(xscale="log", yscale="log", ylim=(5, 9000), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
-    ax.legend(loc=(0.66, 0.5))
+    ax.legend()
 
 
-def draw_policy(ax, n, seed):
-    """What an agent with n imagined updates has learned halfway through episode 2."""
-    _, steps, _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes=2, seed=[seed, 0])
+def draw_policy(ax, steps, i, seed):
+    """What agent number i of the first run had learned halfway through episode 2."""
     # With the same seed it walks the same way again, but now it is stopped earlier.
-    maze = Maze(DYNA_MAZE)
-    Q, _, _ = dyna_q(maze, n, n_steps=steps[0] + steps[1] // 2, seed=[seed, 0])
+    halfway = steps[0, i, 0] + steps[0, i, 1] // 2
+    Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        y, x = divmod(s, maze.width)
         # A cell knows a way if one action is better than another; else all values are still 0.
         if Q[s].max() > Q[s].min():
+            y, x = divmod(s, len(DYNA_MAZE[0]))
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
-        if s == maze.state:
-            ax.plot(x, y, "o", color=RED, markersize=14, fillstyle="none")
-    ax.set(title=f"n = {n}, halfway through episode 2:\nwhich cells know a way to the goal?",
-           xlabel="triangles: the best actions so far\ncircle: the agent")
+    ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
+                 "the cells that know a way to the goal")
 
 
 # %% Slides "Dyna-Q: harder", "Dyna-Q: easier" and "What about Experience Replay?"
@@ -441,19 +421,17 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 # alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
 # alpha = 0.1 the values are always behind the bonus, which grows at every step: then it does more
 # harm than good.
-N_IMAGINED = 10
 ALPHA = 1.0
 KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
     """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move."""
-    learner = replay_q if method == "replay" else dyna_q
-    kappa = KAPPA if method == "Dyna-Q+" else 0.0
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        _, _, rewards[run] = learner(Maze(*layouts), N_IMAGINED, n_steps=n_steps, alpha=ALPHA,
-                                     kappa=kappa, seed=[seed, run])
+        _, _, rewards[run] = dyna_q(Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA,
+                                    kappa=KAPPA if method == "Dyna-Q+" else 0.0,
+                                    seed=[seed, run], replay=method == "replay")
     return rewards.cumsum(axis=1)
 
 
@@ -465,8 +443,8 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         draw_band(ax, rewards, color, style, method)
         row(f"{method}, {title}", rewards[:, -1].mean(), compare)
     rows, later_rows, change_at = layouts
-    ax.axvline(change_at, color=GREY, linestyle=":")
-    ax.set(title=title, ylabel="rewards so far", xlabel="real steps (dotted: the walls move)")
+    ax.axvline(change_at, color=GREY)
+    ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
     # Above the curves: the maze before and after. [x, y, width, height] are shares of the panel.
     draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
     draw_maze(ax.inset_axes([0.34, 0.7, 0.3, 0.28]), later_rows)
@@ -479,11 +457,9 @@ def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print(f"{'what':46} | measured | compare")
     steps = compare_planning(n_runs, seed)
-    row("steps in episode 1", steps[:, 0, 0].mean(),
-        f"{expected_steps(DYNA_MAZE, 1):.1f}, exact for the random walk")
     draw_comparison(axes[0, 0], steps)
-    draw_policy(axes[0, 1], 0, seed)
-    draw_policy(axes[0, 2], 50, seed)
+    draw_policy(axes[0, 1], steps, 0, seed)
+    draw_policy(axes[0, 2], steps, 2, seed)
     # The numbers to compare with are from another program (see tests/expected/README.md).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")

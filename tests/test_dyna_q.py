@@ -609,25 +609,21 @@ def require_drawn(ax, rows):
                 f"something is drawn outside the maze, at {extent}")
 
 
-def markers(ax, kinds):
-    """Cells (row, column) of the markers of these kinds."""
-    return [(int(line.get_ydata()[0]), int(line.get_xdata()[0])) for line in ax.lines if line.get_marker() in kinds]
-
-
 def test_halfway_through_episode_2(ours, dyna_q, base_seed):
     """Arrows: 1 for n = 0 (before the goal); for n = 50 25 with standard deviation 8.3: 2.4 for 12 runs, 5 of them
-    allowed. Control: n = 0 has not 25. The circle is where the walk has led."""
+    allowed. Control: n = 0 has not 25. For one run, the cells are those of an agent stopped there."""
     arrows = {0: [], 50: []}
     figure, axes = dyna_q.plt.subplots(12, 2)
-    for (run, i), ax in np.ndenumerate(axes):
-        n, seed = [0, 50][i], base_seed * 1000 + run
-        dyna_q.draw_policy(ax, n, seed)
-        arrows[n].append(len(markers(ax, "^>v<")))
-        if run == 0:
-            world = maze_world(dyna_q.Maze(DYNA_MAZE))
-            steps = dyna_q.dyna_q(world, n, 2, seed=[seed, 0])[1]
-            agent = divmod(world.log[steps[0] + steps[1] // 2][0], 9)
-            require(markers(ax, "o") == [agent], f"halfway through episode 2 the agent is in {agent}, not {markers(ax, 'o')}")
+    for run in range(12):
+        seed = base_seed * 1000 + run
+        steps = dyna_q.compare_planning(1, seed, n_episodes=2)
+        for ax, i, n in [(axes[run, 0], 0, 0), (axes[run, 1], 2, 50)]:
+            dyna_q.draw_policy(ax, steps, i, seed)
+            arrows[n].append(len(ax.lines))
+            if run == 0:
+                Q = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), n, n_steps=steps[0, i, 0] + steps[0, i, 1] // 2, seed=[seed, 0])[0]
+                drawn = sorted(9 * int(line.get_ydata()[0]) + int(line.get_xdata()[0]) for line in ax.lines)
+                require(drawn == np.flatnonzero(np.ptp(Q, axis=1)).tolist(), f"triangles are in the cells {drawn}")
     dyna_q.plt.close(figure)
     require(arrows[0] == [1] * 12, f"n = 0: {arrows[0]} cells know a way, not 1 each")
     for counts, right in [(arrows[50], True), (arrows[0], False)]:
@@ -640,11 +636,12 @@ def test_own_maze_is_drawn(ours, dyna_q, monkeypatch):
     own = ["S...#.......", ".##.#.###.#.", "..#...#...#.", "#...#...#..G"]
     monkeypatch.setattr(dyna_q._module, "DYNA_MAZE", own)
     figure, axes = dyna_q.plt.subplots(1, 3, figsize=(18, 6))
-    dyna_q.draw_policy(axes[0], 50, 0)
+    steps = dyna_q.compare_planning(2, 0, n_episodes=3)
+    dyna_q.draw_policy(axes[0], steps, 2, 0)
     require_drawn(axes[0], own)
     with pytest.raises(failure):
         require_drawn(axes[0], own[::-1])
-    dyna_q.draw_comparison(axes[1], dyna_q.compare_planning(2, 0, n_episodes=3))
+    dyna_q.draw_comparison(axes[1], steps)
     words, shortest = " ".join(text.get_text() for text in axes[1].texts), dyna_q.expected_steps(own, 0)
     require(f"{shortest:.0f}" in words, f"the shortest path has {shortest} steps, the panel says {words!r}")
     change = own, [row.replace("#", ".") for row in own], 50
