@@ -9,34 +9,36 @@ The slides, and where they are in this file
 
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
-    Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a known pair S, A, ask the model
-                 for R, S', and do the same update with them
+    Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
+                 model for R, S', and do the same update with them
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
                  real steps since A was last tried in S (if never: all steps so far); kappa = 0.001
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until one is as short
-    as 20 steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
+    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until an episode is
+    20 steps short (on average over the runs); with n = 5 imagined updates after each real step it
+    takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
     When the path is blocked, Dyna-Q's model knows no other way, and only random actions can find
-    one: half of the runs do not. When a shortcut opens, hardly any run finds it.
+    one: half of the runs do not. When a shortcut opens, hardly any run finds it: it would take
+    many random actions in a row.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
     both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
 
 Try: change one line, run again, and answer
-    The last line of epsilon_greedy becomes "return values.index(best)", the first of the best. Why
-        must ties be broken at random? (Stop it with Ctrl-C: it hardly ever leaves episode 1.)
+    In epsilon_greedy, the last line becomes "return values.index(best)", the first of the best.
+        Why must ties be broken at random? (Stop it with Ctrl-C: episode 1 hardly ever ends.)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
-Notation: s, a, r, s2 are S, A, R, S' of a real step, for example 18, 1, 0.0, 19; and state,
-action, reward, next_state the same of an imagined one. S and A are also the numbers of states
-and actions (54 and 4). Q[s][a] is the estimated value of action a in state s.
+Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
+of an imagined one. In shapes, S and A are the numbers of states and actions. Q[s][a] is the
+estimated value of action a in state s.
 
 Left out on purpose: worlds with chance (see expectation_model.py), and networks in place of the
-table Q. Most programs with replay draw one of all stored transitions; replay_q first draws a
-pair, as Dyna does, and then one of the pair's transitions, so that only one thing differs.
+table Q. Most programs with replay draw one of all stored transitions. replay_q draws S and A as
+Dyna does, and then one of the transitions from S with A: so only one thing differs.
 
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the
 algorithms, the mazes, and alpha, gamma, epsilon of the comparison.
@@ -111,19 +113,21 @@ class Maze:
             # cells that have a way to one.
             good = set(self.reach(layout, [s for s in cells if layout[s] == "G"]))
             for s in cells:
-                # One of the four moves must lead to such a cell. (Not s itself: when walls move,
-                # the agent may be inside a new one. It can walk out, but not in again.)
+                # One of the four moves must lead to a good cell. (We do not ask whether s is good
+                # itself: a new wall may stand there, with the agent inside. It can walk out.)
                 if not good & set(self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
         width = self.width
-        # Cell s + 1 is to the right of s, but for the last column: there it begins the next row.
+        # To the right of s is s + 1. But s + 1 may be the first cell of the next row: then s is at
+        # the border.
         right = s + 1 if (s + 1) % width > 0 else s
         left = s - 1 if s % width > 0 else s
         moves = [s - width, right, s + width, left]
-        # Above the first row and below the last there are no cells. There, and at walls: stay.
+        # Numbers below 0 or too large are cells above the first or below the last row: there are
+        # none. There, and where a wall is, the agent stays in s.
         return [s2 if 0 <= s2 < len(layout) and layout[s2] != "#" else s for s2 in moves]
 
     def reach(self, layout, cells):
@@ -199,7 +203,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
-    # A space of Gymnasium can number its states from another `start` than 0. Our lists can't.
+    # In Gymnasium, a space is the set of all states, or of all actions. It can number them from
+    # another `start` than 0, which our lists can't.
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0):
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
@@ -208,15 +213,17 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Separate streams of random numbers for environment, acting, planning and replay: `seed` gives
     # four whole numbers, a seed for each. With a single stream, more planning would change how the
-    # agent walks in episode 1, and n = 0, 5, 50 could not be compared.
+    # agent walks in episode 1, and n = 0, 5, 50 could not be compared. (For single numbers,
+    # Python's own random.Random is much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
-    memory = [{} for _ in range(S)]         # memory[s][a]: all outcomes (R, S', terminated)
-    known = {}                              # known[s]: the actions in memory[s]
+    # All outcomes (R, S', terminated) of each pair. For example memory[18][1] = [(0.0, 19, False)]
+    memory = [{} for _ in range(S)]
+    known = {}                              # known[s]: the actions in memory[s], as a list
     rewards = []
     steps_per_episode = []
 
@@ -245,10 +252,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # Dyna-Q+ also asks its model about actions never tried. In a state that is new, it
-            # begins with what is assumed of all of them: they stay in s, with reward 0.
+            # Dyna-Q+ also asks its model about actions never tried, which a buffer cannot tell:
+            # it assumes that they stay in s, with reward 0.
             memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        memory[s].setdefault(a, []).append((r, s2, terminated))     # [] if a was never tried
+        # (setdefault: the list of outcomes of a, or if there is none yet, a new empty one.)
+        memory[s].setdefault(a, []).append((r, s2, terminated))
         known[s] = list(memory[s])
         tried_at[s][a] = t
 
@@ -265,8 +273,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 # R, S' <- Model(S,A): the last outcome.
                 reward, next_state, ended = memory[state][action][-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (The root: after 100 times as many steps it is
-            # only 10 times as large.) It is only imagined: no real step is paid for it.
+            # makes the agent curious to go there. It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -284,9 +291,9 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     A pair is drawn as in dyna_q, but R, S' come from any of its stored transitions, not from the
     model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
-    so Q is the same as Dyna-Q's (they draw the same pairs, as replay has a stream of its own). The
-    other arguments (in the same order, or by name), results and errors are those of dyna_q. kappa
-    works too: the pairs in the buffer get the bonus. Needs dyna_q, epsilon_greedy, update.
+    so Q is the same as Dyna-Q's. The other arguments (in the same order, or by name), results and
+    errors are those of dyna_q. kappa works too: the pairs in the buffer get the bonus. Needs
+    dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
@@ -298,16 +305,16 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps should an episode take?
 
 def expected_steps(rows, epsilon):
-    """Mean number of steps from S to G, if with probability epsilon an action is random, and all
-    others are the best. With epsilon = 0 this is the shortest path, with 1 the random walk."""
+    """The least mean number of steps from S to G, if an action is random with probability epsilon.
+    With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
-    # The first of these cells is the start, where the maze is now.
+    # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
     cells = [s for s in maze.reach(layout, [maze.state]) if layout[s] != "G"]
     moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
-    # and then what is to go after the best or a random move. After k rounds h counts the first k
-    # steps of an episode: 20,000 are plenty, as even a random walk needs only about 900.
+    # and then what is to go after the best move, or after a random one. Round k counts step k: so
+    # 20,000 rounds are plenty, as even a random walk takes only about 900 steps.
     h = np.zeros(len(layout))
     for _ in range(20_000):
         h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
@@ -419,8 +426,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 # The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
 # never finds the shortcut, five times as much makes the agent forget about the goal.
 # alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
-# alpha = 0.1 the values are always behind the bonus, which grows at every step: then it does more
-# harm than good.
+# alpha = 0.1 Dyna-Q+ gets less than Dyna-Q: its values follow the bonus, which changes at every
+# step, too slowly.
 ALPHA = 1.0
 KAPPA = 1e-3
 
