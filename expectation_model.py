@@ -123,6 +123,12 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     return states, actions, rewards, next_states, rewards != 0
 
 
+def features(data):
+    """The data of collect as the models of features take them: x, actions, rewards, x_next."""
+    states, actions, rewards, next_states, _ = data
+    return X[states], actions, rewards, X[next_states]
+
+
 # %% Algorithm: a lookup table
 
 def checked(name, values, shape, below=None):
@@ -152,8 +158,8 @@ class LookupModel:
              reward is the mean of those seen with this outcome.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
-    reward 0. ValueError for no data, other shapes, numbers out of range, and before fit. Needs
-    checked, draw_from_rows.
+    reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
+    draw_from_rows.
 
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
@@ -167,7 +173,6 @@ class LookupModel:
         # An outcome has a number: s' if the episode went on in s', S + s' if it ended there.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
-        self.P = None
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
         states, actions = self.check_pairs(states, actions)
@@ -204,14 +209,10 @@ class LookupModel:
         return states, checked("actions", actions, (N,), self.n_actions)
 
     def predict(self, states, actions):
-        if self.P is None:
-            raise ValueError("this LookupModel has seen no data: call fit first")
         states, actions = self.check_pairs(states, actions)
         return self.R[states, actions], self.P[states, actions]
 
     def sample(self, states, actions, rng):
-        if self.P is None:
-            raise ValueError("this LookupModel has seen no data: call fit first")
         states, actions = self.check_pairs(states, actions)
         rng = np.random.default_rng(rng)
         outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
@@ -236,7 +237,6 @@ class FeatureModel:
     def __init__(self, n_features, n_actions):
         self.n_features = n_features
         self.n_actions = n_actions
-        self.learned = None
 
     def fit(self, x, actions, rewards, x_next, **settings):
         x, actions, inputs = self.check(x, actions)
@@ -249,16 +249,10 @@ class FeatureModel:
         return self
 
     def predict(self, x, actions):
-        x, actions, inputs = self.check_fitted(x, actions)
+        x, actions, inputs = self.check(x, actions)
         y = self.expected(inputs, actions)
         # S' = S + change
         return y[:, 0], x + y[:, 1:]
-
-    def check_fitted(self, x, actions):
-        """As check, but a model that has learned nothing yet is an error."""
-        if self.learned is None:
-            raise ValueError("this model has seen no data: call fit first")
-        return self.check(x, actions)
 
     def check(self, x, actions):
         """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
@@ -282,7 +276,7 @@ class LinearModel(FeatureModel):
     Continuous actions are further features, with n_actions=1. For an angle and a torque, x is
     (angle, torque) and x_next is (next angle, the same torque); ignore the predicted torque. An
     action never tried stays put with reward 0. ValueError for no data, other shapes, numbers out
-    of range, and before fit. Needs FeatureModel, checked.
+    of range. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -308,8 +302,8 @@ class LinearModel(FeatureModel):
         return W
 
     def expected(self, inputs, actions):
-        # Row by row: the inputs times the weights of the action.
-        return np.array([inputs[i] @ self.learned[actions[i]] for i in range(len(inputs))])
+        # Row by row, the inputs times the weights of the action: (N, 1, d+A) @ (N, d+A, 1+d).
+        return (inputs[:, None] @ self.learned[actions])[:, 0]
 
 
 # %% Algorithm: a small neural network
@@ -381,26 +375,25 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        m = [0] * len(self.weights)
-        v = [0] * len(self.weights)
-        for t in range(1, n_steps + 1):
+        # Adam: gradient descent with two running means, of the gradients g of each weight and of
+        # g^2, one for each of the 6 arrays. (The authors of Adam correct them for their start at
+        # 0. That matters in the first steps only, and we leave it out.)
+        g_mean = [0] * 6
+        g2_mean = [0] * 6
+        for step in range(n_steps):
             # A few rows, drawn at random: their gradient is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
-            rate = learning_rate * (1 - (t - 1) / n_steps)
+            rate = learning_rate * (1 - step / n_steps)
             for i, g in enumerate(gradient):
-                # Adam, line 1: m is a running mean of the gradient, over about 10 steps.
-                m[i] = 0.9 * m[i] + 0.1 * g
-                # Line 2: v is a running mean of its square, over about 1000 steps.
-                v[i] = 0.999 * v[i] + 0.001 * g**2
-                # Both begin at 0, so at first they are too small: after step 1, m is 0.1 g. To
-                # divide by 1 - 0.9^1 = 0.1 makes it g again; after many steps we divide by 1.
-                m_hat = m[i] / (1 - 0.9**t)
-                v_hat = v[i] / (1 - 0.999**t)
-                # Line 3: a step against m, in units of sqrt(v). So a weight moves by about `rate`
-                # whether its gradients are large or small. 1e-8 is there against 0/0.
-                self.weights[i] -= rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+                # Each moves a part of the way to the new value, and so is a mean of about the last
+                # 10 gradients, or 100 squares. One gradient is partly luck, the mean of 10 less so.
+                g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
+                g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
+                # The root of the second is the usual size of g. Divided by it, a weight moves by
+                # about `rate`, however small its gradients are. (1e-8 is there against 0/0.)
+                self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def outputs(self, x):
@@ -420,10 +413,10 @@ def squared_error(outputs, targets):
 
 
 class NeuralModel(FeatureModel):
-    """A network for the reward and one for the next features; or an ensemble of such pairs.
+    """A network for the reward and the next features; or an ensemble of such networks.
 
-    Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks and
-    separate functions. Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
+    Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
+    Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
     ensemble. seed is a number, a list of numbers or a Generator.
 
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
@@ -448,32 +441,23 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, actions, y, **settings):
+        # Reward and change are separate functions on the slide. Here they are outputs of one
+        # network, which takes half the time. The members learn from the same data. They differ in
+        # initial weights and in the batches drawn, and so agree only on what the data tell.
         rng = np.random.default_rng(self.seed)
-        members = []
-        for _ in range(self.n_members):
-            # Separate functions, as on the slide: a network for the reward, one for the change.
-            reward = Network(inputs, y[:, :1], self.hidden, 1, rng)
-            change = Network(inputs, y[:, 1:], self.hidden, self.n_features, rng)
-            reward.fit(squared_error, **settings)
-            change.fit(squared_error, **settings)
-            # The members learn from the same data. They differ in their initial weights and in
-            # the batches that they draw, and so agree only on what the data tell.
-            members.append((reward, change))
-        return members
+        members = [Network(inputs, y, self.hidden, y.shape[1], rng) for _ in range(self.n_members)]
+        return [member.fit(squared_error, **settings) for member in members]
 
     def expected(self, inputs, actions):
-        guesses = []
-        for reward, change in self.learned:
-            guesses.append(np.hstack([reward.predict(inputs), change.predict(inputs)]))
-        return np.mean(guesses, axis=0)
+        return np.mean([member.predict(inputs) for member in self.learned], axis=0)
 
     def spread(self, x, actions):
-        _, _, inputs = self.check_fitted(x, actions)
+        _, _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
         # Network.outputs are in standard deviations of the data's changes: so it does not matter
-        # whether lengths are in m or in mm. (member[1] is the network of the change.)
-        changes = [member[1].outputs(inputs) for member in self.learned]
+        # whether lengths are in m or in mm. (Output 0 is the reward: left out.)
+        changes = [member.outputs(inputs)[:, 1:] for member in self.learned]
         # changes is (members, N, d). How much the members deviate from their mean, on average over
         # the features.
         return np.std(changes, axis=0).mean(axis=1)
@@ -598,7 +582,7 @@ class MixtureModel(FeatureModel):
         return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
 
     def sample(self, x, actions, rng):
-        x, _, inputs = self.check_fitted(x, actions)
+        x, _, inputs = self.check(x, actions)
         log_weights, means, sds = self.components(inputs)
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
@@ -608,7 +592,7 @@ class MixtureModel(FeatureModel):
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        x, _, inputs = self.check_fitted(x, actions)
+        x, _, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # Number 0 of y is the reward: left out. (x_next is the change plus x, which is known: so
@@ -651,8 +635,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         # V(s') is multiplied by gamma, so the next sweep changes V by at most gamma * change, the
         # one after it by gamma^2 * change, and so on: together gamma / (1 - gamma) * change. We
         # stop when that is within the tolerance, or when the change is lost in the rounding of V.
-        still_to_come = gamma / (1 - gamma) * change
-        if still_to_come <= tolerance or change <= 1e-14 * np.abs(V).max():
+        if gamma * change <= (1 - gamma) * tolerance or change <= 1e-14 * np.abs(V).max():
             return V, Q
 
 
@@ -711,9 +694,8 @@ N_FAIR = 1600
 
 def small_network(data, seed, n_members=1):
     """A network for so small a world. (The default settings would take 8 times as long.)"""
-    states, actions, rewards, next_states, _ = data
     model = NeuralModel(2, N_ACTIONS, hidden=32, n_members=n_members, seed=seed)
-    return model.fit(X[states], actions, rewards, X[next_states], n_steps=500, batch_size=64)
+    return model.fit(*features(data), n_steps=500, batch_size=64)
 
 
 def errors_compound(seed, n=N_FAIR):
@@ -722,10 +704,9 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    states, actions, rewards, next_states, _ = data
     # We ask where the walker is, also after the end: so the table is not told of ends.
-    table = LookupModel(N_STATES, N_ACTIONS).fit(states, actions, rewards, next_states)
-    linear = LinearModel(2, N_ACTIONS).fit(X[states], actions, rewards, X[next_states])
+    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
+    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = small_network(data, seed)
     # Row s is the probability of each cell, for a walker who started in s: at first 1 in s itself.
     # Multiplied by the table of the leap, it is the probability after one more leap.
@@ -798,26 +779,19 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    states, actions, rewards, next_states, _ = collect(5000, rng, actions=[LEAP])
+    x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     # In this experiment one lands near the middle of a cell, not exactly there: a Gaussian says
     # how dense the landings are, and on a single point they would be endlessly dense.
-    x_next = rng.normal(X[next_states], 0.15)
+    x_next = rng.normal(x_next, 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)
     rows = [rng.normal(X[landings, 1], 0.15)]
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(X[states], actions, rewards, x_next, n_steps=1000)
+        model.fit(x, actions, rewards, x_next, n_steps=1000)
         _, samples = model.sample(X[[START] * 400], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
-
-
-def values_of_the_leap():
-    """E[V*(S')] and V*(E[S']) after a leap from the start."""
-    # For a linear v(x) = w . x the two are equal: E[w . S'] = w . E[S']. Then to know E[S'] is
-    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over.
-    return LEAP_P[START] @ OPTIMAL, OPTIMAL[PIT]
 
 
 def draw_leap(ax, rows):
@@ -828,7 +802,9 @@ def draw_leap(ax, rows):
     # As in the grid, row 0 is above row 1.
     ax.invert_yaxis()
     ax.legend()
-    value, value_of_mean = values_of_the_leap()
+    # For a linear v(x) = w . x the two are equal: E[w . S'] = w . E[S']. Then to know E[S'] is
+    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over.
+    value, value_of_mean = LEAP_P[START] @ OPTIMAL, OPTIMAL[PIT]
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"share of the samples. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",

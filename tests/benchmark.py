@@ -77,12 +77,12 @@ def products(sizes, batch, n_steps, dtype=float):
 
 
 def fit_of_networks(script, n_steps=500):
-    """NeuralModel.fit, a network for the reward and one for the change, against their products."""
+    """NeuralModel.fit against its products."""
     rng = np.random.default_rng(0)
     x, actions = rng.normal(size=(5000, 3)), rng.integers(3, size=5000)
     data = x, actions, x[:, 0] + actions, x + np.sin(x[:, ::-1])
     value, own = in_turns(lambda: script.NeuralModel(3, 3).fit(*data, n_steps=n_steps),
-                          lambda: [products((6, 64, 64, outputs), 128, n_steps) for outputs in (3, 1)], 5)
+                          lambda: products((6, 64, 64, 4), 128, n_steps), 5)
     return value / own
 
 

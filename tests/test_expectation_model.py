@@ -554,7 +554,6 @@ def test_bad_input_of_the_table_is_refused(expectation_model):
             data[i] = value
             require_refused(f"LookupModel(3, 2).fit, one transition with {name} = {value}", new(3, 2).fit, *data)
     for name, *more in [("predict",), ("sample", 0)]:
-        require_refused(f"LookupModel.{name} before fit", getattr(new(3, 2), name), [0], [0], *more)
         for states, actions in [([0, 1], [0]), ([0], [0, 1]), ([3], [0]), ([-1], [0]), ([0], [2]), ([0], [-1])]:
             require_refused(f"LookupModel(3, 2).{name}, states {states}, actions {actions}",
                             getattr(table(expectation_model, 3, 2, *TABLE), name), states, actions, *more)
@@ -573,8 +572,6 @@ def test_bad_input_of_feature_models_is_refused(expectation_model, kind):
                         ("1 row of x_next for 5 rows", x, a, r, x[:1]), ("rewards of shape (N, 1)", x, a, r[:, None], x),
                         ("NaN in x_next", x, a, r, x * np.nan), ("NaN among the rewards", x, a, r * np.nan, x)]:
         require_refused(f"{kind}(2, 2).fit: {what}", new(2, 2).fit, *data)
-    for name, call in questions(kind, new(2, 2)).items():
-        require_refused(f"{kind}.{name} before fit", call, x, a, x)
     for name, call in questions(kind, small(expectation_model, kind, (x, a, r, x))).items():
         for what, *data in rows:
             require_refused(f"{kind}(2, 2).{name}: {what}", call, data[0], data[1], x)
@@ -624,7 +621,7 @@ def test_own_world(ours, expectation_model):
     best = (m.TRUE_R + m.GAMMA * m.TRUE_P @ m.OPTIMAL).max(axis=1)
     best[[m.PIT, m.GOAL]] = 0
     require_near("V* against the Bellman equation, 0 after an end", m.OPTIMAL, best, 1e-8)
-    require_near("E[V*(S')] and V*(E[S']) after the leap", m.values_of_the_leap(), [landing @ m.OPTIMAL, 0], 1e-12)
+    require(m.OPTIMAL[pit] == 0 < landing @ m.OPTIMAL, "V*(E[S']) = 0 is not E[V*(S')] after the leap")
 
 
 def claims(m, experiment, runs):
