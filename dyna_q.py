@@ -75,7 +75,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
     ValueError if the rows are not equally long, if there is not exactly one S, or if an episode
-    might never end: no way to a goal from S, or later on from where the agent may be by then.
+    might never end: S, or a cell with a way to S, has no way to a goal (before or after a change).
     Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
@@ -185,7 +185,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_planning  imagined updates after each real step; 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps instead
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau)
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
+                never tried are imagined too: they stay in their state, with reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
