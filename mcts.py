@@ -62,10 +62,11 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
-    slip    probability that chance replaces the action by a random one of those offered
-    States are numbered row by row. Actions: 0 up, 1 right, 2 down, 3 left; those into walls or
-    over the border are not offered. ValueError for malformed rows or slip. Needs pick (if you
-    copy it).
+    slip    probability that chance replaces the action by a random one of those offered (which may
+            be the same one)
+    States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
+    left; those into walls or over the border are not offered. ValueError for rows that are not
+    equally long, other letters, not exactly one S, or a bad slip. If you copy it, copy pick, too.
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1), world.step(1, 3, random.Random(0))
@@ -83,6 +84,7 @@ class GridWorld:
         width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
+        # (Walls and treasures have outcomes, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
@@ -112,7 +114,7 @@ def pick(items, rng):
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
     # rng.random() is uniform in [0, 1). With n = 4, n * rng.random() is in [0, 4), and int() cuts
-    # it down to 0, 1, 2 or 3. Generators of Python and of NumPy both have this method `random`.
+    # it down to 0, 1, 2 or 3. (Not rng.choice: that of NumPy would make an array of the items.)
     return items[int(n * rng.random())]
 
 
@@ -162,20 +164,19 @@ class Node:
         # Untried actions come first: with no visits, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of n returns is off by about 1/sqrt(n):
-        # a low Q with few visits may be bad luck, and the second term makes up for that. While
-        # others are chosen, ln N(s) grows and N(s,a) does not, so every action gets its turn
-        # again; as a logarithm grows ever more slowly, a bad one gets it ever more seldom.
-        # (Other slow functions would do, too. With a logarithm it is proved that the trying costs
-        # as little reward as it can: Auer et al., 2002.) A small c trusts Q, a large c tries all
-        # alike. If the returns are 100 times as large, c has to be 100 times as large too.
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of N(s,a) returns is off by about
+        # 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term makes up for
+        # that. While others are chosen, ln N(s) grows and N(s,a) does not, so every action gets
+        # its turn again; but a logarithm grows ever more slowly, so a bad one gets it ever more
+        # seldom. A small c trusts Q, a large c tries all alike. If the returns are 100 times as
+        # large, c has to be 100 times as large too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # A NaN would stay in Q for ever, and with it no action could be called best.
+        # One NaN would make Q NaN for ever, and no comparison with NaN is ever true.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. With returns 1, 2, 6 it goes
@@ -200,7 +201,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        # float(): some worlds pay in NumPy's float16, and a sum of these has only 3 digits.
+        # float(): some worlds pay in NumPy's smaller numbers, whose sums have few digits.
         G += discount * float(reward)
         if terminated:
             break
@@ -213,15 +214,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated) for any state, with all its luck from rng. (A
+                (next_state, reward, terminated) for any state; chance comes only from rng. (A
                 Gymnasium environment is no such model: it steps only from where it is.)
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                follow counts as 0, or with leaf_value as this function says
+                follow counts as 0, or given leaf_value, as leaf_value(state where it is cut)
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with action
-                number i to next_state that is root.children[i].get(next_state), see `together`
+                number i to next_state, that is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -231,11 +232,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     Needs Node, rollout_return, pick, index_of_best, as_generator.
     States are keys of a dict: hashable, and equal (==) in the same situation, or the tree does not
     find them again. A board in a NumPy array is not hashable; board.tobytes() is.
-    Two players: let step make your move and then the opponent's answer. Or self-play: step makes
-    one move and pays the player who made it. Then G is always what the player to move will earn.
-    One move later the other one is to move, and what he earns you lose: G = R - gamma G'. So write
-    -gamma for gamma in the two lines marked "self-play" (the rollout adds up its rewards like
-    this, too). leaf_value(s) is what the player expects whose turn it is in s.
+    Two players: let step make your move and then the opponent's answer, in one step.
 
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
@@ -266,8 +263,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node, for s ----
-        # Only by one: most states of a rollout are never seen again. (A terminal state needs no
-        # node: nothing is chosen there.)
+        # Only by one: most states of a rollout are never seen again. (None for a terminal state,
+        # as nothing is chosen there; and none if s has one: then max_depth has stopped us.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -279,17 +276,18 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = float(leaf_value(s))
         else:
             n_steps = max_depth - len(path)                     # with 0 steps left, G is 0
-            G = rollout_return(model, s, n_steps, gamma, rng, rollout)  # self-play
+            G = rollout_return(model, s, n_steps, gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. With
-        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3. If both
-        # got 3, the second would be judged by what had happened before it.
+        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3. (If both
+        # got 3, the second action would get credit for the reward of the first.)
         for node, i, reward in reversed(path):
-            G = reward + gamma * G  # self-play
+            G = reward + gamma * G
             node.update(i, G)
 
-    # Arrays for the caller, who will want sums and maxima. (Used as a root again, it works too.)
+    # Arrays for the caller, who will want sums and maxima. (Only here: inside the loop they would
+    # be slow. If this root is used again, it works with arrays, too.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -336,8 +334,7 @@ class CountModel:
     def step(self, state, action, rng):
         # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
         # It is tried all the same where nothing known is worth more than 0, as ties are broken at
-        # random. (And slips lead to new states. Without slips the agent might never leave what it
-        # knows: then let it take some random actions.)
+        # random. (And a slip may try it.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -379,8 +376,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken. It replaces the old V(s), as that came from a poorer
-            # model. (Not an average of the actions: the agent does not take the others.)
+            # V(s) <- Q of the action taken, not an average of all: the agent takes no others. It
+            # replaces the old V(s), which came from a model that had seen less.
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -466,8 +463,8 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 def crossing(search, length, seeds):
     """1 where the search, mcts or flat_search, crosses the bridge: (runs, len(SIMULATIONS))."""
     world = bridge(length)
-    # A row for each seed, a column for each number of simulations. Action 1, to the right, leads
-    # onto the bridge. (best breaks ties at random, with the seed.)
+    # A row for each seed, a column for each number of simulations: is the best action number 1,
+    # to the right, onto the bridge? (best breaks ties at random, with the seed.)
     return np.array([[search(world, world.start, n, GAMMA, rng=seed).best(seed) == 1
                       for n in SIMULATIONS] for seed in seeds])
 
@@ -489,7 +486,8 @@ def draw_bars(ax, node, left, step):
         # A bar of fewer visits has no room for its name.
         if n > 90:
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar those of the next step: the function calls itself for the child.
+        # Above this bar those of the next step: the function calls itself for the child. (Nobody
+        # slips here, so each action has at most one.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -513,8 +511,8 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
     # From hardly any exploration to hardly anything else.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model. No values: they are learned from episode to episode, and here
-    # a run has only one. So each play returns a column (runs, 1).
+    # The world itself is the model. A run is only one episode: there is no time to learn values,
+    # and each play returns a column (runs, 1).
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
