@@ -11,8 +11,8 @@ The slides, and where they are in this file
 The equations (^ marks what a model says, in place of what is true)
     model          R^, S'^ = p^(r, s' | s, a): what we expect to follow when a is done in s
     expectation    make the sum of (S'^ - S')^2 over D small: S'^ comes near the mean E[S' | s, a]
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon): make -log p^ of D small, which is to make
-                   what happened probable; then draw
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw. To
+                   make -log p^ of D small is to make probable what happened
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
@@ -30,7 +30,8 @@ What you will see, and why
 
 Try: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
-    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table is not told of ends?
+    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table does not hear that
+        episodes end in the pit and at the goal?
     N_FAIR = 25600. Whose errors still compound, with all these data?
 
 Notation
@@ -88,23 +89,22 @@ ARRIVAL[GOAL] = 1
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # At the border one stays inside: column and row from 0 to those of the last cell.
+        # At the border one stays inside: column and row from 0 to those of the last cell, (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
         # +=, because at the border both landings may be the same cell.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# (The pit and the goal have rows, too, as a table has no gaps. No episode goes on from there.)
-# R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over the last axis: (S, A).
+# R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
 
 # %% Algorithm: draw, and collect data
 
 def draw_from_rows(probabilities, rng):
-    """A column number for each row of probabilities, or of counts, (N, n): whole numbers (N,)."""
+    """One column number for each row (N,), drawn with the probabilities in this row (N, n)."""
     # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number from .2 to .7
     # is below the second, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # Rows need not sum to 1: the numbers, one for each row (N, 1), go from 0 up to the last sum.
+    # One number for each row (N, 1), up to the row's last sum. So counts can be given, too.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
@@ -112,9 +112,9 @@ def draw_from_rows(probabilities, rng):
 
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
-    # A seed makes a new Generator; a Generator stays the very object that it is.
+    # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but equally often from all cells: so that we know what the theory says.
+    # Not from episodes, but from all cells alike: then exact_errors below knows what to expect.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -124,7 +124,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
 
 
 def features(data):
-    """The data of collect as the models of features take them: x, actions, rewards, x_next."""
+    """The data of collect for models of features: x, actions, rewards, x_next. (Of episodes that
+    end these models know nothing.)"""
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -133,8 +134,8 @@ def features(data):
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain, and results would be wrong: of one reward for N states
-    # it makes N equal ones, and it takes state -1 for the last one.
+    # Without this NumPy would not complain, and results would be wrong: if there is one reward for
+    # N states it gives all of them this one, and it takes state -1 for the last one.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -242,8 +243,8 @@ class FeatureModel:
         x, actions, inputs = self.check(x, actions)
         rewards = checked("rewards", rewards, (len(x),))
         x_next = checked("x_next", x_next, x.shape)
-        # The change S' - S, not S' itself: S' is mostly close to S, and a model that only repeats
-        # its input would already look good.
+        # The change S' - S, not S' itself: S' is mostly close to S, and a network should not have
+        # to learn to repeat its input.
         y = np.column_stack([rewards, x_next - x])
         self.learned = self.learn(inputs, actions, y, **settings)
         return self
@@ -290,19 +291,20 @@ class LinearModel(FeatureModel):
         for a in np.unique(actions):
             mine = actions == a
             # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2, for each column of y by
-            # itself: reward and transition are separate functions, as on the slide. (Of the
-            # actions' columns, which the networks need, that of a is always 1 here: its weight is
-            # the intercept.)
+            # itself: reward and transition are separate functions, as on the slide. (The column of
+            # action a is always 1 here, so that its weight is the intercept; those of the others
+            # are 0, and get the weight 0. lstsq gives four things, first the weights. rcond=None
+            # avoids a warning.)
             # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
             # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
             # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
-            # the means of all pairs. How far it must miss them, even with endless data, is called
-            # its bias. (lstsq gives four things, first the weights. rcond=None avoids a warning.)
+            # the means of all pairs. How far it must miss them is called its bias.
             W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
         return W
 
     def expected(self, inputs, actions):
-        # Row by row, the inputs times the weights of the action: (N, 1, d+A) @ (N, d+A, 1+d).
+        # Row by row, inputs (1, d+A) @ weights of the action (d+A, 1+d). Of the result (N, 1, 1+d)
+        # the middle axis goes.
         return (inputs[:, None] @ self.learned[actions])[:, 0]
 
 
@@ -323,8 +325,9 @@ class Network:
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     loss is a function of outputs (B, n_out) and standardised targets (B, D), for the B
-            rows of a batch. It returns the mean loss, and its derivative by each output.
+    fit     loss(outputs, targets) gets the outputs (B, n_out) and the standardised targets (B, D)
+            of the B rows of a batch. It returns the mean loss, and for each output the derivative
+            of the loss (B, n_out): squared_error is such a function
     Needs mean_and_scale.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
@@ -334,15 +337,15 @@ class Network:
     """
 
     def __init__(self, x, y, hidden, n_out, rng):
-        # Standardise: subtract the mean, divide by the standard deviation. Adam moves all weights
-        # by steps of about the same size, which is right if all numbers are of similar size.
+        # Standardise: subtract the mean, divide by the standard deviation. Else a feature of size
+        # 100 would drown one of size 0.1.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # Initial weights are random: units that start alike would get the same gradients, and stay
-        # alike. max(z, 0) loses half of what comes in; the 2 makes up for that, so that numbers
-        # neither grow nor fade from layer to layer (He et al., 2015).
+        # alike. A sum of n inputs of size 1, times weights of size sqrt(1/n), has size 1 again.
+        # But max(z, 0) makes half of them 0; the 2 makes up for that (He et al., 2015).
         self.weights = []
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights.append(rng.normal(0, math.sqrt(2 / n_in), (n_in, n_units)))
@@ -361,15 +364,15 @@ class Network:
         """The derivative of the mean loss by all weights: a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
-        # Backpropagation. A unit's delta is the derivative of the loss by the sum that goes into
-        # the unit. For the outputs, the loss itself tells it.
+        # Backpropagation. A unit's delta says how the loss changes if the sum that goes into this
+        # unit grows a little. For the outputs, the loss itself tells it.
         _, delta3 = loss(outputs, targets)
         # One layer down: a unit feeds all units above, so it collects their deltas, times the
         # weights on the way. max(z, 0) passes this on where z > 0, and blocks it elsewhere.
         delta2 = (delta3 @ W3.T) * (h2 > 0)
         delta1 = (delta2 @ W2.T) * (h1 > 0)
-        # A weight's derivative is (value below it) * (delta above it), summed over the batch.
-        # For all weights of a layer at once this is a product of matrices.
+        # A weight's derivative is (value below it) * (delta above it), summed over the batch: for
+        # all weights of a layer this is one product, (units below, B) @ (B, units above).
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -387,8 +390,8 @@ class Network:
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
             for i, g in enumerate(gradient):
-                # Each moves a part of the way to the new value, and so is a mean of about the last
-                # 10 gradients, or 100 squares. One gradient is partly luck, the mean of 10 less so.
+                # Each moves a part of the way to the new value, and so is a mean of about the
+                # last 10 gradients, or 100 squares. One gradient is partly luck, such a mean less.
                 g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
                 g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
                 # The root of the second is the usual size of g. Divided by it, a weight moves by
@@ -421,8 +424,8 @@ class NeuralModel(FeatureModel):
 
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about the change of the features (N,): 0 is not at
-             all, 1 is as much as the changes in the data vary (their standard deviation)
+    spread   how much the members disagree about the change of the features (N,): the standard
+             deviation of their answers, in units of that of the changes in the data
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -455,11 +458,10 @@ class NeuralModel(FeatureModel):
         _, _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # Network.outputs are in standard deviations of the data's changes: so it does not matter
-        # whether lengths are in m or in mm. (Output 0 is the reward: left out.)
+        # Network.outputs come before the units are put back, so it does not matter whether lengths
+        # are in m or in mm. (Output 0 is the reward: left out.)
         changes = [member.outputs(inputs)[:, 1:] for member in self.learned]
-        # changes is (members, N, d). How much the members deviate from their mean, on average over
-        # the features.
+        # changes is (members, N, d): over the members the deviation, over the features the mean.
         return np.std(changes, axis=0).mean(axis=1)
 
 
@@ -468,7 +470,7 @@ class NeuralModel(FeatureModel):
 def log_sum_exp(terms):
     """log(sum of e^term) over the last axis, which stays with length 1.
 
-    >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()
+    >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()       # -1000 + log 2
     [[-999.31]]
     """
     # e^-1000 is 0 for a computer, and log 0 is -infinity. So we take the largest term out:
@@ -481,8 +483,9 @@ def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
-    # Its logarithm. Inside a component the D numbers are independent: densities multiply, so their
-    # logarithms add up. (All D come from the same component: so they do depend on each other.)
+    # Its logarithm. Inside one component the D numbers are independent: their densities multiply,
+    # so the logarithms add up. (As reward and features come from the same component, they still
+    # depend on each other: if there are two landings, each has its own reward.)
     log_normals = -(z**2) / 2 - np.log(sds) - math.log(2 * math.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
@@ -516,9 +519,10 @@ class MixtureModel(FeatureModel):
         self.hidden = hidden
         self.seed = seed
         # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
-        # component could sit on a value that repeats, shrink its sd to 0, and raise log p^ without
-        # end. For the reward it is larger. Most rewards are exactly 0: a sharp peak there would
-        # raise log p^ so much that the fit would forget about S'. (Both were found by trying.)
+        # component could have its mean on a value that repeats, and shrink its sd to 0: log p^
+        # would grow without end. For the reward it is larger. Most rewards are exactly 0: a sharp
+        # peak there would raise log p^ so much that the fit would forget about S'. (Both numbers
+        # were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, actions, y, **settings):
@@ -528,10 +532,11 @@ class MixtureModel(FeatureModel):
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So each starts
-        # at an outcome of the data: its means are the biases of the last layer (weights[-1]). The
-        # weights of that layer (weights[-2]) start at 0. They learn all the same: their gradient
-        # is (value below) * (delta above), and the deltas differ as the components do. The sds
-        # start small, at about e^-2 = 0.14: a wide one could come to rest between two landings.
+        # at an outcome of the data. The last layer is W3 (weights[-2]) and b3 (weights[-1]). With
+        # W3 = 0 the outputs are b3 for all inputs, and b3 has these outcomes as the means. (W3
+        # does not stay 0: its gradient is (value below) * (delta above), and the deltas are not
+        # 0.) The sds start small, at about e^-2 = 0.14: a wide one could come to rest between two
+        # landings.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -558,12 +563,14 @@ class MixtureModel(FeatureModel):
         # Which component does y come from? Its share is its part of the sum p^(y). If component 2
         # alone is near y, its share is about 1, and that of all others about 0.
         share = np.exp(terms - log_p)                                           # (N, K)
-        # Now the derivatives. A step of Adam goes against them, so in words, in such a step
-        # (1) a component gets more weight if its share is larger than its weight (as in softmax);
+        # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
+        # (1) A component gets more weight if its share is larger than its weight.
         by_score = np.exp(log_weights) - share
-        # (2) its mean is pulled towards y by its share, harder if its sd is small;
+        # (2) Its mean is pulled towards y, by its share: -log Normal = z^2/2 + log sd + ..., and
+        # the derivative of z^2/2 by the mean is -z / sd.
         by_mean = -share[:, :, None] * z / sds
-        # (3) its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: by its share.
+        # (3) Its sd grows if y is more than one sd away (z^2 > 1), else it shrinks, by its share:
+        # the derivative of z^2/2 + log sd by the sd is -z^2/sd + 1/sd.
         by_sd = share[:, :, None] * (1 - z**2) / sds
         # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -627,8 +634,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        # Mind the brackets: gamma * P @ V means (gamma * P) @ V, which multiplies the whole table
-        # by gamma in each sweep, and takes about three times as long.
+        # Mind the brackets: gamma * P @ V would give the same, but means (gamma * P) @ V, which
+        # multiplies the whole table by gamma in each sweep, and takes three times as long.
         Q = R + gamma * (P @ V)
         change = np.abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
@@ -704,7 +711,7 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    # We ask where the walker is, also after the end: so the table is not told of ends.
+    # We ask where the walker is, also after the end: so terminated is left out (it is number 4).
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = small_network(data, seed)
@@ -716,8 +723,8 @@ def errors_compound(seed, n=N_FAIR):
     for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # These two know expected positions only. Such a position is soon in no cell's middle, and
-        # perhaps out of the grid: nothing like it was in the data.
+        # These two know expected positions only. Such a position is soon between cells, or out of
+        # the grid: nothing like it was in the data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
@@ -780,8 +787,8 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
-    # In this experiment one lands near the middle of a cell, not exactly there: a Gaussian says
-    # how dense the landings are, and on a single point they would be endlessly dense.
+    # In this experiment one lands near the middle of a cell, not exactly there (sd 0.15): on a
+    # single point, the density of the landings would be infinite.
     x_next = rng.normal(x_next, 0.15)
     # What the world does after 400 leaps from the start, and what two models would do.
     landings = draw_from_rows(LEAP_P[[START] * 400], rng)
@@ -795,7 +802,7 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    # All runs side by side (3, 400 n_runs). The bins have width 1, with a row in the middle.
+    # All runs side by side, (3, 400) each: (3, 400 n_runs). Bins have width 1, around each row.
     rows = np.hstack(rows)
     ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
             color=[look[0] for look in LOOKS], label=["the world", "Gaussian", "mixture"])

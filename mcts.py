@@ -66,7 +66,7 @@ class GridWorld:
             be the same one)
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
-    equally long, other letters, not exactly one S, or a bad slip. If you copy it, copy pick, too.
+    equally long, other letters, not exactly one S, or a bad slip. Needs pick (if you copy it).
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1), world.step(1, 3, random.Random(0))
