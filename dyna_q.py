@@ -16,13 +16,13 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until an episode is
-    20 steps short (on average over the runs); with n = 5 imagined updates after each real step it
-    takes 6, with n = 50 only 3.
+    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until the mean of the
+    runs is at most 20 steps; with n = 5 imagined updates after each real step it takes 6, with
+    n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
     When the path is blocked, Dyna-Q's model knows no other way, and only random actions can find
-    one: half of the runs do not. When a shortcut opens, hardly any run finds it: it would take
-    many random actions in a row.
+    one: in half of the runs they do not. When a shortcut opens, they hardly ever find it, as it
+    would take many of them in a row.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
     both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
 
@@ -37,8 +37,8 @@ of an imagined one. In shapes, S and A are the numbers of states and actions. Q[
 estimated value of action a in state s.
 
 Left out on purpose: worlds with chance (see expectation_model.py), and networks in place of the
-table Q. Most programs with replay draw one of all stored transitions. replay_q draws S and A as
-Dyna does, and then one of the transitions from S with A: so only one thing differs.
+table Q. Most programs with replay draw any of all stored transitions. replay_q draws S and A as
+Dyna does, and then any of the transitions from S with A: so only one thing differs.
 
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the
 algorithms, the mazes, and alpha, gamma, epsilon of the comparison.
@@ -75,7 +75,8 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
     ValueError if the rows are not equally long, if there is not exactly one S, or if an episode
-    might never end: S, or a cell with a way to S, has no way to a goal (before or after a change).
+    might never end: from S, or from a cell that has a way to S, there must be a way to a goal, now
+    and later.
     Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
@@ -100,7 +101,7 @@ class Maze:
         # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        self.reset(seed=0)              # begins a run; nothing in a maze is random
+        self.reset(seed=0)              # sets t and state; nothing in a maze is random
 
     def check_ways(self):
         """Without a way to a goal an episode would never end."""
@@ -108,6 +109,7 @@ class Maze:
         for layout in self.layouts:
             if layout.count("S") != 1:
                 raise ValueError("a maze needs exactly one start S")
+            # From S, and from the cells where the walls may have moved around the agent.
             cells = self.reach(layout, [layout.index("S"), *cells])
             # All ways can be walked in both directions: so what one reaches from a goal are the
             # cells that have a way to one.
@@ -186,7 +188,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps instead
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined too: they stay in their state, with reward 0
+                never tried are imagined too: as if they led nowhere (S' = S), with reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
@@ -224,7 +226,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
     # All outcomes (R, S', terminated) of each pair. For example memory[18][1] = [(0.0, 19, False)]
     memory = [{} for _ in range(S)]
-    known = {}                              # known[s]: the actions in memory[s], as a list
+    known = {}                  # known[s]: the actions in memory[s] as a list, to draw from it
     rewards = []
     steps_per_episode = []
 
@@ -253,8 +255,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # Dyna-Q+ also asks its model about actions never tried, which a buffer cannot tell:
-            # it assumes that they stay in s, with reward 0.
+            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere, with reward 0.
+            # (A buffer has only what happened.) Real outcomes come behind that, see [-1] below.
             memory[s] = {action: [(0.0, s, False)] for action in range(A)}
         # (setdefault: the list of outcomes of a, or if there is none yet, a new empty one.)
         memory[s].setdefault(a, []).append((r, s2, terminated))
@@ -274,7 +276,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 # R, S' <- Model(S,A): the last outcome.
                 reward, next_state, ended = memory[state][action][-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. It is only imagined: no real step pays it.
+            # makes the agent curious to go there. (The root is the book's: the bonus grows, but
+            # ever more slowly.) It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -314,8 +317,8 @@ def expected_steps(rows, epsilon):
     cells = [s for s in maze.reach(layout, [maze.state]) if layout[s] != "G"]
     moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
-    # and then what is to go after the best move, or after a random one. Round k counts step k: so
-    # 20,000 rounds are plenty, as even a random walk takes only about 900 steps.
+    # and then what is to go after the best move, or after a random one. k rounds count the first k
+    # steps of an episode. Not even random walks take 20,000 steps (but about 900).
     h = np.zeros(len(layout))
     for _ in range(20_000):
         h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
@@ -394,7 +397,7 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # With the same seed it walks the same way again, but now it is stopped earlier.
+    # We run it again. With the same seed it walks the same way, but now it is stopped earlier.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -424,7 +427,8 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
+# The book prints no settings for these mazes; ours (and 10 imagined updates, as a compromise
+# between time and effect) were found by trying. A tenth of this kappa
 # never finds the shortcut, five times as much makes the agent forget about the goal.
 # alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
 # alpha = 0.1 Dyna-Q+ gets less than Dyna-Q: its values follow the bonus, which changes at every
