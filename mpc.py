@@ -7,11 +7,13 @@ The slides, and where they are in this file
     Planning v1.0, v1.5 or MPC             planning_v10, planning_v15, show_learning
     "The more you replan ...", "shorter horizons", "even random sampling"  show_replanning
 The equations
-    model  minimize the sum of |p(s, a) - s'|^2 over D by the weights of the model p
-    plan   maximize the sum of rewards along s1 = p(s0, a0), s2 = p(s1, a1), ... by the actions
+    model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
+    plan   find actions a0, a1, ... that make the sum of rewards large along s1 = p(s0, a0),
+           s2 = p(s1, a1), ...
 Run it: python mpc.py (8 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: three unknown numbers of physics are the same in all places.
+    System identification works: three unknown numbers (how strong motor, friction and hill are)
+    are the same in all places, so data from one place tell about all.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
@@ -53,7 +55,7 @@ class PointMass:
         push = d exp(-|d|^2 / 2),  d = (position - hill) / width       (largest where |d| = 1)
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step are Gymnasium's. In the example we push to the right, and the hill downwards.
+    reset and step are Gymnasium's. In the example below we push to the right, the hill downwards.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -61,10 +63,10 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to 8 exp(-1/2) = 4.9, we with 3: no way over it, the best is below.
+    # The hill pushes with up to 8 exp(-1/2) = 4.9, we with 3: the best way leads around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Objects with these attributes are all that a recipe needs of Gymnasium's spaces.
+    # In place of Gymnasium's spaces. (SimpleNamespace is an object with these attributes.)
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -73,7 +75,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """The three that theta multiplies, kept apart for PhysicalModel: (3, N, 2)."""
+        """Our force, minus v, and push, which theta multiplies: (3, N, 2). (For PhysicalModel.)"""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -91,7 +93,7 @@ class PointMass:
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
-        # The seed has no use, as nothing is random. N, the number of states, is 1 from here on.
+        # The seed has no use, as nothing is random. dynamics takes N states: here N is 1.
         self.t = 0
         self.states = np.array([self.start])
         return self.start.copy(), {}
@@ -129,8 +131,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n inputs of size 1, times weights of size 1 / sqrt(n), has size 1 again. If
-            # it were large, tanh would be flat there, with a slope of 0, and could not learn.
+            # A sum of n inputs of size 1, times weights of size 1 / sqrt(n), has size 1 again (n
+            # variances of 1/n add up to 1). If it were large, tanh would be flat there, with a
+            # slope of 0, and could not learn.
             # (float32 takes half the time of float64.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
@@ -166,8 +169,8 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit takes new means but keeps the weights. These fit the new numbers only
-        # roughly, and still are a better start than random ones.
+        # A second fit takes new means, but goes on with the weights of the first. With the new
+        # means they are right only roughly, and still a better start than random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
@@ -177,8 +180,8 @@ class NeuralDynamics:
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means, of the gradients g of each weight and of
         # g^2, one for each of the 6 arrays. They start at 0 and become arrays in the first step.
-        # (The authors of Adam correct the means for this start. We leave it out: it matters in the
-        # first steps only.)
+        # (So the first means are too small. The authors of Adam correct that; we leave it out, as
+        # after some steps it makes no difference.)
         g_mean = [0.0] * 6
         g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
@@ -186,16 +189,17 @@ class NeuralDynamics:
             # would jump about the minimum for ever.
             step_size = 0.005 * (1 - epoch / n_epochs)
             # One epoch: all the data once, in a new order, in batches of batch_size or a bit less.
+            # (Whole batches, and one more: so there is at least one.)
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # Each moves a part of the way to the new value, and so is a mean of about the
-                    # last 10 gradients, or 100 squares. The gradient of a small batch is partly
-                    # luck; that of 10 batches less so.
+                    # A running mean moves a part of the way to each new value: so it is a mean of
+                    # about the last 10 gradients, or 100 squares. The gradient of a small batch is
+                    # partly luck; that of 10 batches less so.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of the second is the usual size of g. Divided by it, a weight moves
-                    # by about step_size, however small its gradients are. (1e-8: not by 0.)
+                    # The root of the mean square is the usual size of g. Divided by it, a weight
+                    # moves by about step_size, however small its gradients are. (1e-8: not by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -260,7 +264,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 
 def float_bounds(low, high):
-    """The bounds of an action, each an array (da,) or a number for all da, as arrays of floats."""
+    """The bounds of an action (da,), as two arrays of floats. One of them may be a number, which
+    then holds for all da; if both are numbers, da is 1."""
     # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
@@ -275,7 +280,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used, but cem has it.
+    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used, but cem has it, and
+    planning_v15 gives it to both.
     ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
     imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -324,8 +330,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # spread is small there, and wide where they differ.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # Why the mean of the elites, and not the best sequence? The best one is partly lucky; what
-    # the elites agree on is not. (If all are at a bound, rounding can put their mean beyond it.)
+    # Why the mean of the elites, and not the best sequence? The best one has random numbers in it,
+    # also where they do harm; the mean of 50 has hardly any noise left. (If all are at a bound,
+    # rounding can put their mean beyond it: so clip.)
     return np.clip(mean, low, high)
 
 
@@ -363,11 +370,11 @@ def run_base_policy(env, n_episodes, seed):
     # Environment, base policy and planner each draw from a Generator of their own. With one for
     # all, a planner that draws more numbers would also change the luck of the rest.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two more; rng itself is for the environment
+    base_rng, planner_rng = rng.spawn(2)            # two new ones; rng is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only hands over the seed; each episode begins with another one, without seed. If
-    # each had this seed, all would have the same luck.
+    # This reset only gives the environment its seed. Each episode begins with another reset,
+    # without a seed: with one, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(2**31)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -385,14 +392,15 @@ def fit_to(D, model):
 
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
-    """Slide "Planning v0.5": learn once, plan once, execute blindly. Returns return, plan (H, da).
-    A plan shorter than the episode is executed once, and that is all: nothing is planned after it.
+    """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
+    episode, and the plan (H, da). If it is shorter than the episode, the rest is not played.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
     plan      cem or random_shooting; all further settings go there: horizon, n_candidates, ...
+    seed      number or Generator, for environment, base policy and planner
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -405,8 +413,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "through pi_0"; what we plan through is the model
-    # of pi_0's data.) Of all plans the planner takes the one that looks best to the model. That is
-    # one that leaves the data: where the model is wrong, some things look better than they are.
+    # of pi_0's data.) Of all plans the planner takes the one that looks best to the model. Such a
+    # plan leaves the data: where the model is wrong, some things look better than they are.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -433,9 +441,9 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. Where the
-        # model was wrong in the plan's favour, it now sees what really happens there: the states
-        # that are planned and those in the data become more alike, which is the slide's goal.
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
+        # from where the plan has led, and there the model was wrong. So the states of plans and
+        # those of the data become more alike, which is the slide's goal.
         returns[i], _, _ = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
@@ -479,15 +487,15 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # The next search starts from the rest of this plan, as most of it is still right.
             # np.roll moves the rest to the front, and what is done to the end: 1 2 3 4 becomes
             # 2 3 4 1. The end becomes mid-range, from where no action is far. (0 will not do: with
-            # bounds of 2 and 4 there is no such action.)
+            # bounds of 2 and 4 there is no such action.) A plan that is used up is all mid-range.
             mean = np.roll(actions, -replan_every, axis=0)
             mean[-replan_every:] = (low + high) / 2
             # (6) new: go to (3), or every N steps to (2). The slide's N is here one episode.
     return returns, D, plans
 
 
-# %% Exact answers: no formula gives the best return here. What stands for it are the recipes with
-# the true dynamics, as PhysicalModel finds theta exactly.
+# %% Exact answers: no formula gives the best return here. In place of it we draw what the recipes
+# get with the true dynamics: PhysicalModel finds theta exactly, as nothing is random.
 
 
 # %% What the experiments and panels below share
@@ -530,7 +538,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to where we can push harder than it does.
+    # The hill, out to where it pushes less than we can (with 8 * 2 * exp(-2) = 2.2).
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("hill", WORLD.hill)

@@ -14,26 +14,28 @@ The equations
 Run it: python rollout_search.py (7 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step makes its tree about nine times as large (4 actions with 3 outcomes each, some of
-    which end the episode), and a rollout only one step longer.
+    further step makes its tree about nine times as large. (4 actions with 3 outcomes would be 12
+    times, but some end the episode.) A rollout becomes only one step longer.
     In a learned model the error of the values grows with depth: every further step asks the model
     once more, and it is a bit wrong each time.
-    Rollouts are right on average; with 4 times as many, the error is half. Who acts on them does
-    better than the policy that they simulate, but not as well as possible: a random walker falls
-    off the bridge, so its rollouts call the bridge bad, and more of them only do so more surely.
-    With too few rollouts one does worse than a good policy, as luck decides which action wins.
+    Rollouts are right on average; with 4 times as many, the error is half. An agent that takes the
+    action with the best rollouts does better than the policy that they simulate, but not as well
+    as possible: a random walker falls off the bridge, so its rollouts call the bridge bad, and
+    more of them only say so with less doubt. With too few rollouts the agent does worse than a
+    good policy, as luck decides which action looks best.
 
 Try: three changes of one line, each with the question that it answers
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
-    "g": 0.1          With a smaller small treasure, are rollouts of the random policy enough?
+    "g": 0.1          With a smaller small treasure, do rollouts of the random policy lead to G?
 
 Notation
     s, a, s2 are the slides' S, A, S', as whole numbers. S, A in shapes: how many there are.
     Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
-Left out on purpose: growing the tree only where it pays (mcts.py), memory of states met before.
+Left out on purpose: growing the tree only where it pays (mcts.py); and in the tree, to remember
+the value of a state that was met before (lookahead_values does it).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
 # For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
@@ -51,12 +53,13 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall, . free (but never at the border).
+# S start, g small treasure, G big treasure, x drop, # wall, . free. No S or . at the border, as no
+# step may lead out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# The sensible policy: the shortest way to G if nothing slipped.
+# The sensible policy: the shortest way to G if nothing slipped. (It could be more careful.)
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -64,8 +67,7 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 # One step in five goes sideways: enough to make the edge of a drop a bad place to walk.
 SLIP = 0.2
-# Close to 1, so that G still counts. It is paid in step 6, the sixth reward of R_1 + gamma R_2 +
-# ..., and so multiplied by 0.98**5 = 0.90.
+# Close to 1, so that G still counts: it is paid in step 6, and R_6 is multiplied by gamma^5, 0.9.
 GAMMA = 0.98
 # Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
@@ -99,7 +101,7 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. @ multiplies and sums over the last axis.
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. @ sums over s': (S, A, S) @ (S,) = (S, A).
     R = P @ [TREASURES.get(letter, 0.0) for letter in text]
     return TabularModel(P, R, [letter in "gGx" for letter in text])
 
@@ -125,14 +127,16 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing (so expectation_model.py
-              writes in its learned tables that an episode ended)
-    R         (S, A) expected reward; every step from (s, a) pays exactly this
+              episode ends with the probability that is missing (as in the learned tables of
+              expectation_model.py)
+    R         (S, A) expected reward; every step from (s, a) pays exactly this. (Returns are right
+              on average, but vary less than those of a world whose rewards vary.)
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
-    other shapes, NaN, or rows that are no probabilities. Needs sample_columns (if you copy it). An
-    example with one state, where action 0 pays 1 and ends the episode, and action 1 waits:
+    other shapes, NaN, entries of P below 0, or rows of P above 1 (but for rounding). Needs
+    sample_columns (if you copy it). An example with one state, where action 0 pays 1 and ends the
+    episode, and action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -163,8 +167,8 @@ class TabularModel:
         #     successors   2  3  1  s    u = .95 passes all n sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        # The sums of each row; .T turns it, as sample_columns goes from column to column. (A last
-        # sum of 1 may be a bit less by rounding. That matters once in 10^15 draws.)
+        # The sums of each row; .T turns it, as sample_columns goes from column to column. (By
+        # rounding, a last sum may be a bit less than 1: once in 10^15 draws, an end too many.)
         self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
         # argsort gives the numbers of the states in this order. (stable: equal probabilities are
         # in the same order on all computers, so the same seed gives the same numbers.)
@@ -191,9 +195,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
     Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut:
-    0 by default. The model has tables P, R, terminal as TabularModel does. ValueError for an
-    unknown state, a depth that is no whole number from 1 on, gamma outside [0, 1], or
-    leaf_values of another shape. Needs no helper.
+    0 by default, and 0 in any case where the episode has ended. The model has tables P, R,
+    terminal as TabularModel does. ValueError for an unknown state, a depth that is no whole number
+    from 1 on, gamma outside [0, 1], or leaf_values of another shape. Needs no helper.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
@@ -206,7 +210,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions that call each other: Q needs V of the next states, and V needs Q there.
+    # Two functions that call each other, until d is 0: Q needs V of next states, and V needs Q.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
@@ -230,12 +234,16 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    Slide "Simulation-based search", with K = n_rollouts. policy (S, A) is pi(a|s), the policy
-    that is simulated. Episodes are cut after `horizon` steps. The model has R (S, A) and step as
-    TabularModel does. rng is a Generator or a seed; it goes to model.step. Returns Q (A,) and its
-    standard error (A,), inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an
-    unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are
-    no probabilities. Needs sample_columns.
+    model       has step as TabularModel does, and R (S, A), of which only the shape is used
+    policy      (S, A), pi(a|s): the policy that is simulated
+    n_rollouts  the slide's K, for each action
+    horizon     episodes are cut after so many steps
+    rng         a Generator or a seed of one; model.step and pi draw from it
+
+    Slide "Simulation-based search". Returns Q (A,) and its standard error (A,), inf for a single
+    rollout. V(S) is policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon
+    below 1, gamma outside [0, 1], or a policy whose rows are no probabilities. Needs
+    sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -250,7 +258,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     # For sample_columns: sums[a][s]. Those of the last action are 1, never passed, and left out:
-    # if rounding made them a bit less, a u could pass them, and there is no further action.
+    # if rounding made them a bit less, a u could pass them, and there is no further action (in
+    # TabularModel there is: the end).
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
@@ -260,7 +269,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     # If pi chose here too, every episode would estimate V^pi(S), whatever the action.
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
-    # Which episodes are not over: their places in G. `states` and `actions` have only theirs.
+    # The numbers of the episodes that are not over. G has an entry for each episode, but `states`
+    # and `actions` only for these.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -273,14 +283,14 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             break
         actions = sample_columns(sums, states, rng)         # A ~ pi(.|S)
 
-    # Q(S,A) = 1/K sum_k G^k. What it tends to is Q^pi, not Q*: behind the first action, the
-    # episodes did what pi does, and not what would be best.
+    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts it comes near Q^pi, not Q*: after the
+    # first action, the episodes did what pi does, and not what would be best.
     G = G.reshape(A, n_rollouts)                    # one row for each asked action
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). ddof=1 divides by K - 1 and not
-    # by K: the returns lie closer to their own mean than to the true one, and this corrects it.
+    # The mean of K returns is off by about their spread / sqrt(K). ddof=1 divides by K - 1, not by
+    # K: few returns look closer together than they are, and this corrects it.
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -352,7 +362,7 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-# A tree of this depth has 600,000 nodes (see the next panel), and takes half a second.
+# A tree of this depth has 600,000 nodes (count_nodes() counts them), and takes half a second.
 TREE_DEPTH = 6
 
 
@@ -376,7 +386,7 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # 1,000 rollouts for each of the 4 actions, each of d steps.
+    # Each node is one step in the model. And 1,000 rollouts for each of the 4 actions, of d steps:
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -407,7 +417,7 @@ def errors_of_learned_models(n_runs, seed):
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    # Place 0 has the error of V_1, place 1 that of V_2.
+    # Place 0 has the error of V_1, which is 0; place 1 that of V_2.
     row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
         f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
@@ -420,7 +430,7 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# Searches in each cell, in each run, to see how often each action wins. More would take longer.
+# Searches in each cell, in each run, to see how often each action looks best: see below.
 N_SEARCHES = 12
 
 UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
@@ -431,10 +441,11 @@ for s in CELLS:
 
 
 def search_everywhere(policy, n_runs, seed):
-    """How far is Q of K rollouts from the exact Q, and what does an agent earn that acts on them?
-    For each K: RMS error of Q at S (the root of the mean square), and value at S of this agent.
-    Both are arrays (n_runs, len(K_ROLLOUTS))."""
-    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in HORIZON - 1 more.
+    """For each K, two arrays (n_runs, len(K_ROLLOUTS)): how far Q of K rollouts at S is from the
+    exact one (RMS error, the root of the mean square); and what an agent earns from S on that
+    always takes the action with the largest Q of K rollouts."""
+    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in HORIZON - 1 more, as
+    # rollouts of HORIZON steps do.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -450,6 +461,7 @@ def search_everywhere(policy, n_runs, seed):
                 # returns are 0, and argmax would always take the first action, "up".
                 best = Q == Q.max()
                 acting[s] += best / best.sum() / N_SEARCHES
+                # At S, also the first of the two results: the error of Q.
                 if s == START:
                     squares[run, k] += ((Q - Q_pi)**2).mean() / N_SEARCHES
             values[run, k] = lookahead_values(acting)[HORIZON, START]
@@ -461,8 +473,8 @@ def show_rollouts(axes, i, name, n_runs, seed):
     values_ax = axes[1, 1 + i]
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: spread / sqrt(K). So the standard error for a large K, times sqrt(large K / K), is
-    # that for K. (The mean is that over the four actions, as in `errors`.)
+    # Theory: the error is spread / sqrt(K). With 10,000 rollouts we know the spread well: it is
+    # their standard error times sqrt(10,000). (The mean is over the four actions, as in `errors`.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
     row(f"{K_ROLLOUTS[-1]} rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
