@@ -196,8 +196,8 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 
     Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut:
     0 by default, and 0 in any case where the episode has ended. The model has tables P, R,
-    terminal as TabularModel does. ValueError for an unknown state, a depth that is no whole number
-    from 1 on, gamma outside [0, 1], or leaf_values of another shape. Needs no helper.
+    terminal as TabularModel does. ValueError for an unknown state, a depth below 1 or not whole,
+    gamma outside [0, 1], or leaf_values of another shape. Needs no helper.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
