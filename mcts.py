@@ -136,6 +136,7 @@ def as_generator(rng):
 class Node:
     """A state in the tree. Its action number i has visits N[i], mean return Q[i], children[i].
 
+    (A node is made at the end of the tree's part of a simulation, which is no visit yet.)
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
     >>> node = Node("start", ["left", "right"])
@@ -227,8 +228,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. ValueError: numbers out of range, a root of another state or
-    with other actions, a NaN reward, a state without actions.
+    children[i] = {next state: Node}. ValueError: numbers out of range (at least one simulation, of
+    one step or more), a root of another state or with other actions, a NaN return, no actions.
     Needs Node, rollout_return, pick, index_of_best, as_generator.
     States are keys of a dict: hashable, and equal (==) in the same situation, or the tree does not
     find them again. A board in a NumPy array is not hashable; board.tobytes() is.
@@ -313,7 +314,9 @@ def flat_search(model, state, n_simulations, gamma, rng=None):
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
-    actions    a function: actions(state) -> sequence of those offered there. Needs pick.
+    actions    a function: actions(state) -> sequence of those offered there
+    step draws one of the outcomes seen; a pair never tried stays put with reward 0, and ends.
+    Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
