@@ -9,8 +9,8 @@ The equations
     Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u:
              G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   untried actions first, then the largest UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The
-             slide says only "according to Q"; UCB1 is the usual way, explained in Node.select
+    Select   untried actions first (in random order), then the largest UCB1, see Node.select:
+             UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The slide says only "according to Q"
 
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
@@ -315,8 +315,8 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
     actions    a function: actions(state) -> sequence of those offered there
-    step draws one of the outcomes seen; a pair never tried stays put with reward 0, and ends.
-    Needs pick.
+    step draws one of the outcomes seen (next state, reward and end together, as often as each was
+    seen); a pair never tried stays put with reward 0, and ends. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
