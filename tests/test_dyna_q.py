@@ -1,12 +1,13 @@
 """Tests of dyna_q.py: by hand, statistics of the luck, exact checks, curves, bad input, and our own figure.
 
-False alarms: about 120 comparisons, most at 5 standard errors (6e-7 each), others as stated beside them:
-a right program fails this file in fewer than 1 of 5,000 runs.
+False alarms: about 130 comparisons, most at 5 standard errors (6e-7 each), others as stated beside them: a right
+program fails this file in fewer than 1 of 5,000 runs.
 """
 import csv
 import functools
 import math
 import random
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,12 @@ GAP_RIGHT = ["........G", ".........", ".........", "########.", ".........", ".
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 MAZES = {"blocking": ((GAP_RIGHT, GAP_LEFT, 1000), 3000), "shortcut": ((GAP_LEFT, GAP_BOTH, 3000), 6000)}
-UP, RIGHT, DOWN, LEFT = range(4)
-ACTIONS = ["up", "right", "down", "left"]
 both = pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
 failure = pytest.fail.Exception
 
 
 class Discrete:
     """What an agent may ask of Gymnasium's space of that name."""
-    shape, dtype = (), np.dtype(int)
 
     def __init__(self, n, start=0):
         self.n, self.start = n, start
@@ -41,20 +39,23 @@ class Discrete:
 
 
 class World:
-    """An environment in which outcome(s, a) gives (r, s2, terminated, truncated), starting in 0; or a script's maze. It
-    keeps a log of (s, a, r, s2, terminated), and stops whoever breaks Gymnasium's rules or goes on for ever."""
+    """An environment in which outcome(s, a) gives (r, s2, terminated, truncated); or a script's maze. It keeps a log of
+    (s, a, r, s2, terminated), and stops whoever breaks Gymnasium's rules or goes on for ever."""
 
-    def __init__(self, n_states, n_actions, outcome, maze=None):
+    def __init__(self, n_states, n_actions, outcome, maze=None, start=0, shown=int):
         self.observation_space, self.action_space = Discrete(n_states), Discrete(n_actions)
-        self.outcome, self.maze, self.unwrapped, self.metadata = outcome, maze, self, {}
-        self.log, self.seeds, self.over = [], [], True
+        self.outcome, self.maze, self.start, self.shown = outcome, maze, start, shown
+        self.log, self.seeds, self.over, self.unwrapped, self.metadata = [], [], True, self, {}
+
+    def __repr__(self):
+        return "env"
 
     def reset(self, seed=None, options=None):
-        require(seed is None or type(seed) is int, f"reset() was given the seed {seed!r}: Gymnasium takes an int or None")
+        require(seed is None or type(seed) is int, f"reset() was given the seed {seed!r}: it takes an int or None")
         self.seeds.append(seed)
-        self.s = 0 if self.maze is None else self.maze.reset(**({} if seed is None else {"seed": seed}))[0]
+        self.s = self.start if self.maze is None else self.maze.reset(**({} if seed is None else {"seed": seed}))[0]
         self.over = False
-        return self.s, {}
+        return self.shown(self.s), {}
 
     def step(self, a):
         require(not self.over, "an action was taken after the episode had terminated or was truncated: reset() first")
@@ -64,7 +65,7 @@ class World:
         r, s2, terminated, truncated = self.outcome(self.s, int(a))
         self.log.append((self.s, int(a), float(r), s2, terminated))
         self.s, self.over = s2, terminated or truncated
-        return s2, r, terminated, truncated, {}
+        return self.shown(s2), r, np.bool_(terminated), np.bool_(truncated), {}      # NumPy's bools, as many give
 
 
 def maze_world(maze):
@@ -72,6 +73,18 @@ def maze_world(maze):
         s2, r, terminated, truncated, _ = maze.step(a)
         return r, s2, terminated, truncated
     return World(maze.observation_space.n, maze.action_space.n, outcome, maze)
+
+
+def run(script, name, *arguments, **settings):
+    """What the script's function gives for right arguments; an error becomes one sentence, with the script's lines."""
+    try:
+        return getattr(script, name)(*arguments, **settings)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(script._path)]
+        said = ", ".join([repr(x) for x in arguments] + [f"{key}={x!r}" for key, x in settings.items()])
+        sentence = f"{name}({said}) is right, but was refused: {error!r} (lines {lines} of {script._path.name})"
+    require(False, sentence)
 
 
 # State 0 is the start and also where the last step ends, so that its value is not zero there.
@@ -83,8 +96,8 @@ def ring(kind=float):                              # the kind of number that it 
     return World(3, 2, lambda s, a: (kind(RING[s, a][0]), *RING[s, a][1:]))
 
 
-def require_value(value, expected, where):
-    require(abs(value - expected) < 1e-9, f"{where}: Q is {value:.6g}, not {expected:.6g}")
+def require_value(value, expected, where, hint=""):
+    require(abs(value - expected) < 1e-9, f"{where}: Q is {value:.9g}, not {expected:.9g}{hint and ': '}{hint}")
 
 
 def test_the_names_of_the_contract_are_there(dyna_q):
@@ -93,235 +106,232 @@ def test_the_names_of_the_contract_are_there(dyna_q):
 
 # ---------------------------------------------------------------- by hand: the mazes
 
-def follow(maze, *path):
-    """path: (action, expected cell, why)."""
-    for a, expected, why in path:
-        s, r, terminated, truncated, _ = maze.step(a)
-        require(s == expected, f"{ACTIONS[a]} led to cell {s}, not to {expected}: {why}")
-        goal = "goal" in why
-        require((r, bool(terminated), bool(truncated)) == (goal, goal, False), f"{ACTIONS[a]} to cell {s} ({why}) gave "
-                f"reward {r}, terminated {terminated}, truncated {truncated}: a step into a goal pays 1 and ends the "
-                "episode, no other does")
+def follow(maze, rows, path, why="cell = row * columns + column, and walls and the border stop a move"):
+    """path: letters of actions, each with the cell to which it leads in a maze of these rows."""
+    moves = path.split()
+    for i, move in enumerate(moves):
+        result = maze.step("URDL".index(move[0]))
+        require(len(result) == 5, f"step() gives next state, reward, terminated, truncated, info, not {result}")
+        s, r, terminated, truncated, _ = result
+        said = f"{rows}, moves {' '.join(moves[:i + 1])}: {move}"
+        require(s == int(move[1:]), f"{said} led to cell {s}: {why}")
+        goal = "".join(rows)[s] == "G"
+        require((r, bool(terminated), bool(truncated)) == (goal, goal, False), f"{said} gave reward {r}, terminated "
+                f"{terminated}, truncated {truncated}: a step into a G of these rows pays 1 and ends, no other does")
 
 
 def test_a_maze_by_hand(dyna_q):
-    """The cells of the first are 0 1 2, 3 4 5, 6 7 8; 0 is S, 2 is G, 4 is a wall."""
-    maze = dyna_q.Maze(["S.G", ".#.", "..."])
+    rows = ["....", "S#G.", "G#.."]
+    maze = run(dyna_q, "Maze", rows)
     sizes = maze.observation_space.n, maze.action_space.n
-    require(sizes == (9, 4), f"a maze of 3 x 3 cells has 9 states and 4 actions, not {sizes}")
-    require(tuple(maze.reset()) == (0, {}), "reset() gives the cell of S, 0, and an empty dict")
-    free, wall = "it is free", "cell 4 is a wall"
-    follow(maze, (UP, 0, "above is the border"), (LEFT, 0, "left is the border"), (RIGHT, 1, free), (DOWN, 1, wall),
-           (RIGHT, 2, "a goal"))
-    require(maze.reset()[0] == 0, "reset() did not lead back to S")
-    follow(maze, (DOWN, 3, free), (UP, 0, "back onto S, which is free"), (DOWN, 3, free),
-           (LEFT, 3, "left is the border, not the row above"), (RIGHT, 3, wall), (DOWN, 6, free),
-           (DOWN, 6, "below is the border"), (RIGHT, 7, free), (UP, 7, wall), (RIGHT, 8, free),
-           (RIGHT, 8, "right is the border"), (UP, 5, free), (RIGHT, 5, "right is the border, not the row below"),
-           (UP, 2, "a goal"))
-    maze = dyna_q.Maze(["GS.G"])
-    for path in [[(LEFT, 0, "a goal")], [(RIGHT, 2, free), (RIGHT, 3, "the other goal")]]:
-        maze.reset()
-        follow(maze, *path)
+    require(sizes == (12, 4), f"a maze of 3 x 4 cells has 12 states and 4 actions, not {sizes}")
+    for path in ["U0 U0 L0 D4 L4 R4 U0 R1 D1 U1 R2 R3 R3 U3 D7 R7 D11 R11 D11 L10 L10 D10 U6", "D8"]:
+        start = maze.reset()
+        require(start == (4, {}), f"{rows}: reset() leads to S, (4, {{}}), not {start}: row 1, column 0, where "
+                "cell = row * columns + column")
+        follow(maze, rows, path)
 
 
 def test_walls_that_move_by_hand(dyna_q):
-    """change_at = 1: the first real step still meets the old walls, all others the new ones."""
-    maze = dyna_q.Maze(["S.G", "..."], ["S#G", "..."], 1)
+    """The first two real steps meet the old rows, all others the new ones: walls in 2 and 3, S in 4, G in 7."""
+    old, new = ["S..G", "...."], ["..##", "S..G"]
+    maze = run(dyna_q, "Maze", old, new, 2)
     for _ in range(2):
         maze.reset(seed=0)
-        follow(maze, (RIGHT, 1, "the first step of a new run (reset with a seed counts from 0) meets the old walls"),
-               (DOWN, 4, "the agent stands in what is now a wall, and can leave it"), (UP, 4, "cell 1 is now a wall"))
-        maze.reset()
-        follow(maze, (RIGHT, 0, "the walls moved after change_at = 1 real step, counted through all episodes"))
+        follow(maze, old, "R1 R2", "change_at = 2: the first two steps of a run meet the old walls (a seed begins one)")
+        follow(maze, new, "R2", "change_at = 2: step 3 meets the new walls, in mid-episode too: 3 is one (and the "
+               "agent stands in another, 2, which moves it nowhere)")
+        follow(maze, new, "D6 U6 R7", "who stands in a new wall, 2, can leave it, but not come back; 7 is the goal now")
+        require(maze.reset()[0] == 4, "change_at = 2 real steps, counted through all episodes, are over: reset() "
+                "leads to the new S, cell 4")
+        follow(maze, new, "U0 R1 R1", "the walls moved after change_at = 2 real steps, counted through all episodes")
     maze.reset(seed=0)
-    follow(maze, (UP, 0, "above is the border"), (RIGHT, 0, "a step against a wall or border is a real step as well"))
-    maze = dyna_q.Maze(["S.G"], ["G.S"], 2)
-    maze.reset(seed=0)
-    follow(maze, (RIGHT, 1, "it is free"), (RIGHT, 2, "the goal"))
-    require(maze.reset()[0] == 2, "S and G have changed places: reset() leads to the new S, cell 2")
-    follow(maze, (LEFT, 1, "it is free"), (LEFT, 0, "the new place of the goal"))
-    maze = dyna_q.Maze(["S.G", "..."], ["S#G", "..."], 0)
-    maze.reset(seed=0)
-    follow(maze, (RIGHT, 0, "change_at = 0: the later walls hold from the first step on"))
+    follow(maze, old, "U0 R1")
+    follow(maze, new, "R1", "change_at = 2: step 1 went against the border, but is a real step as well")
+    require(run(dyna_q, "Maze", old, new, 0).reset(seed=0)[0] == 4, "change_at = 0: the later rows hold from the start")
+    require((old, new) == (["S..G", "...."], ["..##", "S..G"]), "Maze changes the rows that it is given")
 
 
 def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
     for arguments in [(["S.G", "###", "..."],), (["S.G#G"],), (["G#S.G"],), (["S.G"], ["#SG"], 5),
                       (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
-        try:
-            dyna_q.Maze(*arguments)
-        except ValueError as error:
-            require(False, f"Maze{arguments} was refused ({error}), but there is a way to a goal from wherever the agent "
-                    "can be")
+        run(dyna_q, "Maze", *arguments)
 
 
 # ---------------------------------------------------------------- by hand: the agent
 
 @both
 def test_what_is_returned_by_hand(dyna_q, name):
-    """Episodes of 3 steps, the last one with reward 1. n_steps = 7 is two of them and one step, whatever n_episodes."""
-    for stop, n_steps in [(dict(n_steps=T, n_episodes=1), T) for T in (0, 2, 6, 7)] + [(dict(n_episodes=2), 6), ({}, 150)]:
-        world = World(3, 1, lambda s, a: (float(s == 2), (s + 1) % 3, s == 2, False))
-        Q, steps, rewards = results = getattr(dyna_q, name)(world, 2, **stop)
-        said = f"episodes of 3 steps with rewards 0, 0, 1, {stop}:"
-        require(len(world.log) == n_steps, f"{said} {len(world.log)} real steps were made, not {n_steps}")
+    """Episodes of 3 steps, rewards 1, 1, 2. n_steps = 7 is two of them and one step, whatever n_episodes."""
+    stops = [(3, dict(n_steps=T, n_episodes=E), T) for T, E in [(0, 1), (2, 1), (6, 1), (7, 1), (7, None), (7, -1)]]
+    stops += [(3, dict(n_episodes=2), 6), (3, {}, 150), (3000, dict(n_episodes=1), 3000)]
+    for cut, (length, stop, T) in [(cut, stop) for cut in (False, True) for stop in stops]:
+        def outcome(s, a):
+            last = (len(world.log) + 1) % length == 0
+            return np.float16(1 + last), (s + 1) % 3, last and not cut, last and cut
+        world = World(3, 1, outcome)
+        Q, steps, rewards = results = run(dyna_q, name, world, 2, **stop)
+        said = f"episodes of {length} steps, {'cut off (truncated)' if cut else 'ended'}, {stop}:"
+        require(len(world.log) == T, f"{said} {len(world.log)} real steps were made, not {T}")
         for what, x, kind in zip(["Q", "steps_per_episode", "rewards"], results, [np.float64, np.integer, np.float64]):
-            require(isinstance(x, np.ndarray) and np.issubdtype(x.dtype, kind),
-                    f"{what} is {type(x).__name__} {getattr(x, 'dtype', '')}, not an array of {kind.__name__} numbers")
+            require(isinstance(x, np.ndarray) and np.issubdtype(x.dtype, kind), f"{what} is {type(x).__name__} "
+                    f"{getattr(x, 'dtype', '')}, not {kind.__name__} (Q, steps, rewards; paid in float16)")
         require(Q.shape == (3, 1), f"Q has the shape {Q.shape}, not (3, 1): states, actions")
-        require(n_steps > 2 or not Q.any(), f"before the first reward Q is {Q.ravel()}: all values start at 0")
-        require(steps.tolist() == [3] * (n_steps // 3), f"{said} steps_per_episode (finished ones only) is "
-                f"{steps.tolist()[:9]}...")
-        require(rewards.tolist() == ([0.0, 0.0, 1.0] * 50)[:n_steps], f"{said} rewards is {rewards.tolist()[:9]}...")
+        require(T > 0 or not Q.any(), f"before the first step Q is {Q.ravel()}: all values start at 0")
+        require(steps.tolist() == [length] * (T // length), f"{said} steps_per_episode (of all finished ones, ended or "
+                f"cut off, and only these) is {steps.tolist()[:9]}...")
+        paid = ([1.0] * (length - 1) + [2.0]) * 50
+        require(rewards.tolist() == paid[:T], f"{said} rewards is {rewards.tolist()[:6]}..., not {paid[:6]}...")
 
 
 @both
-@pytest.mark.parametrize("n", [0, 2])
-def test_ends_by_hand(dyna_q, name, n):
-    """One state, one action, reward 1, gamma = 0.5, alpha = 1. If each step ends the episode: Q = 1. If it is only cut
-    off: each update makes Q <- 1 + 0.5 Q, so 1, 1.5, 1.75, ... With alpha = 0.1 and an end: 1 - 0.9^updates."""
-    updates = 3 * (n + 1)
-    hint = "Q <- Q + alpha (R + gamma max Q(S') - Q), without the value of S' where the episode has ended, and only there"
-    if n:
-        hint = f"{n} imagined updates follow each real step, with the newest outcome among them, and whether it ended"
-    for end, alpha, expected in [(True, 1.0, 1.0), (False, 1.0, 2 - 0.5 ** (updates - 1)), (True, 0.1, 1 - 0.9 ** updates)]:
-        # NumPy's bools, as many environments return them.
-        world = World(1, 1, lambda s, a: (1.0, 0, np.bool_(end), np.bool_(not end)))
-        Q = getattr(dyna_q, name)(world, n, n_steps=3, alpha=alpha, gamma=0.5)[0]
-        require(abs(Q[0, 0] - expected) < 1e-9, f"one state, reward 1, gamma = 0.5, alpha = {alpha}, each episode "
-                f"{'ended' if end else 'cut off (truncated)'} after one step; 3 real steps with {n} imagined updates "
-                f"after each: Q is {Q[0, 0]:.6g}, not {expected:.6g}: {hint}")
+def test_updates_by_hand(dyna_q, name):
+    """One action, reward 1, alpha = 0.1: each update of a pair makes 1 - Q ten percent smaller, so Q = 1 - 0.9^updates.
+    One real step from 0 to 1, gamma = 0; or three from 0 to 0, each of which ends the episode."""
+    for n, end in [(0, True), (2, False), (2, True)]:
+        steps, gamma = (3, 0.5) if end else (1, 0.0)
+        world = World(2, 1, lambda s, a: (1.0, 0 if end else 1, end, False))
+        Q = run(dyna_q, name, world, n, n_steps=steps, alpha=0.1, gamma=gamma)[0][0, 0]
+        updates, made = steps * (n + 1), math.log(max(1 - Q, 1e-300)) / math.log(0.9)
+        hint = "no number of updates Q <- Q + alpha (R + gamma max Q(S') - Q) gives that; after an end S' counts 0"
+        if n:
+            hint = "no number of updates gives that: imagined ones use the full alpha, newest R, and whether it ended"
+        if abs(made - round(made)) < 1e-6:
+            hint = f"{made:.0f} updates give that, not {updates}: n = {n} imagined ones follow each real one"
+        require_value(Q, 1 - 0.9 ** updates, f"one action, reward 1, alpha = 0.1, gamma = {gamma}, {steps} real "
+                      f"step(s) from 0 to {'0, where each episode ends' if end else '1, no end'}; n = {n}", hint)
+    calls = [([1.0] * 3, ""), ([0.5] * 3, "does a table, model or buffer outlive its call?"),
+             ([1.0, 0.5, 0.25], "the model is the last outcome, not the first or a mean")]
+    for rewards, hint in calls if name == "dyna_q" else calls[:2]:
+        world = World(1, 1, lambda s, a: (rewards[len(world.log)], 0, True, False))
+        Q = run(dyna_q, name, world, 50, n_steps=3, alpha=0.5)[0][0, 0]
+        require_value(Q, rewards[-1], f"one pair, which ends, with rewards {rewards}; alpha = 0.5, n = 50", hint)
 
 
-def test_the_model_by_hand(dyna_q):
-    """One pair that ends; rewards 8, 4, 2, 1; alpha = 1: real and imagined updates leave Q = 1."""
+@both
+def test_only_what_was_tried_has_a_value_by_hand(dyna_q, base_seed, name):
+    """0 -> 1 -> ... -> 12, reward 1 each, 4 actions, of which at least two are taken but for 1 in 10^6 runs."""
+    for n in [0, 300]:
+        world = World(14, 4, lambda s, a: (1.0, s + 1, False, False))
+        Q = run(dyna_q, name, world, n, n_steps=12, seed=base_seed)[0]
+        tried = [step[:2] for step in world.log]
+        wrong = [(int(s), int(a)) for s, a in np.argwhere(Q) if (s, a) not in tried]
+        require(not wrong, f"12 real steps, n = {n}: Q is not 0 for the pairs (state, action) {wrong[:4]}, but "
+                f"{tried[:4]}... were tried: " + ("only these can be imagined" if n else "a row of Q is a state"))
+
+
+@both
+def test_the_best_action_counts_by_hand(dyna_q, base_seed, name):
+    """Action 0 leads from 0 to 1, action 1 to 2, reward 0. There the episode ends (in 3) with -1 and -3, or -3 and -1.
+    Q(0, a) = 0.5 max = -0.5. (One of the 6 pairs is missing once in 10^12 runs.)"""
+    ends = {(1, 0): -1.0, (1, 1): -3.0, (2, 0): -3.0, (2, 1): -1.0}
+    hints = {-1.5: "is an action of S' left out of the maximum?", -1.0: "is that the mean, or without gamma?",
+             0.0: "the maximum is over the actions of S', of no other state."}
     for n in [0, 5]:
-        world = World(1, 1, lambda s, a: (8 / 2 ** len(world.log), 0, True, False))
-        Q = dyna_q.dyna_q(world, n, n_steps=4, alpha=1.0)[0]
-        require_value(Q[0, 0], 1.0, f"one pair, rewards 8, 4, 2, 1, alpha = 1, {n} imagined updates after each step (the "
-                      "model is the last outcome)")
+        world = World(4, 2, lambda s, a: (ends.get((s, a), 0.0), 3 if s else 1 + a, s > 0, False))
+        Q = run(dyna_q, name, world, n, n_steps=200, alpha=1.0, gamma=0.5, epsilon=1.0, seed=base_seed)[0]
+        missing = {(0, 0), (0, 1), *ends} - {step[:2] for step in world.log}
+        require(not missing, "epsilon = 1: any action, the best and the last one too; but in 200 steps the pairs "
+                f"(state, action) {sorted(missing)} were never tried")
+        more = "with n = 0 it is right: what do model or buffer hold for this pair, as R, S', terminated?" if n else ""
+        for (s, a), r in ends.items():
+            require_value(Q[s, a], r, f"n = {n}, alpha = 1: state {s}, action {a} ends with R = {r}", more)
+        for a in [0, 1]:
+            require_value(Q[0, a], -0.5, f"n = {n}: R = 0 from state 0, action {a} to S' = {1 + a}, Q(S') = "
+                          f"{Q[1 + a]}; gamma = 0.5; R + gamma max Q(S')", more or hints.get(round(Q[0, a], 9), ""))
 
 
 @both
-@pytest.mark.parametrize("n", [0, 3])
-def test_cut_off_away_from_the_start_by_hand(dyna_q, name, n):
-    """0 -> 1 -> 2, reward 1 each, and there the time limit cuts. Next comes state 0. alpha = 1, gamma = 0.5: Q(1) = 1 +
-    0.5 Q(2) = 1, as no action was taken in 2; Q(0) = 1 + 0.5 Q(1) = 1.5."""
-    world = World(4, 1, lambda s, a: (1.0, s + 1, False, s == 1))
-    Q, steps, _ = getattr(dyna_q, name)(world, n, n_episodes=30, alpha=1.0, gamma=0.5)
-    where = "0 -> 1 -> 2, reward 1 each, cut off in 2, then from 0 again; Q(S) = 1 + 0.5 max Q(S'); state"
-    require(not Q[2:].any(), f"{where} 2: Q is {Q[2, 0]:.3g}, not 0, as no action is taken there: the next state to act "
-            "in is the one that reset() returns")
-    for s, expected in [(1, 1.0), (0, 1.5)]:
-        require_value(Q[s, 0], expected, f"{where} {s}")
-    require(steps.tolist() == [2] * 30, f"30 episodes of 2 steps, each cut off: steps_per_episode is {steps.tolist()}")
-
-
-@both
-@pytest.mark.parametrize("n", [0, 5])
-def test_the_best_action_counts_by_hand(dyna_q, base_seed, name, n):
-    """Both actions lead from 0 to 1, reward 0; there they end with -1 and -3. alpha = 1, gamma = 0.5: Q(0) = 0.5 max
-    = -0.5. (An action of the 200 random ones is missing once in 10^28 runs.)"""
-    world = World(2, 2, lambda s, a: ((0.0, -1.0, -3.0)[s + s * a], 1, s == 1, False))
-    Q = getattr(dyna_q, name)(world, n, n_steps=200, alpha=1.0, gamma=0.5, epsilon=1.0, seed=base_seed)[0]
-    for s, a, expected in [(1, 0, -1.0), (1, 1, -3.0), (0, 0, -0.5), (0, 1, -0.5)]:
-        require_value(Q[s, a], expected, "both actions lead from 0 to 1, where they end with -1 and -3; gamma = 0.5 "
-                      f"(times the maximum), epsilon = 1, state {s}, action {a}")
+def test_cut_off_by_hand(dyna_q, name):
+    """From the start, 1, to 2, and from 2 to 2, where the time limit cuts; reward 1 each. Q(2) = 1 + 0.5 Q(2) = 2 and
+    Q(1) = 1 + 0.5 Q(2) = 2. If that step also ends the episode: Q(2) = 1, Q(1) = 1.5."""
+    def overwritten(s, cell=np.array(0)):
+        cell[...] = s
+        return cell
+    for shown, n, end in [(int, 0, False), (int, 0, True), (int, 3, False), (int, 3, True), (overwritten, 3, False)]:
+        world = World(3, 1, lambda s, a: (1.0, 2, end and s == 2, s == 2), start=1, shown=shown)
+        Q = run(dyna_q, name, world, n, n_episodes=40, alpha=1.0, gamma=0.5)[0]
+        where = f"1 -> 2 -> 2, reward 1 each, then cut off{' and ended' * end} (truncated), gamma = 0.5, n = {n}"
+        if shown is overwritten:
+            where += ", in an environment that returns the same array each time, overwritten (copy the number)"
+        for s, expected, hint in [
+                (0, 0.0, "an episode starts in the state that reset() returns, 1"),
+                (2, 1.0 if end else 2.0, "S' counts after a cut, but not after an end" + ", if imagined too" * (n > 0)),
+                (1, 1.5 if end else 2.0, "after a cut, the next state to act in is the one that reset() returns, 1")]:
+            require_value(Q[s, 0], expected, f"{where}; state {s}, R + gamma max Q(S')", hint)
 
 
 # ---------------------------------------------------------------- luck
 
-def test_ties_are_broken_at_random(dyna_q, base_seed):
-    """First actions of 400 seeds, epsilon = 0: 100 of each; chi-square (3 degrees of freedom) exceeds 30 once in
-    700,000."""
-    counts = np.zeros(4, int)
-    for seed in range(400):
-        world = World(1, 4, lambda s, a: (0.0, 0, True, False))
-        dyna_q.dyna_q(world, 0, n_steps=1, epsilon=0.0, seed=base_seed * 1000 + seed)
-        counts[world.log[0][1]] += 1
-    require(((counts - 100) ** 2 / 100).sum() < 30, f"all values equal and epsilon = 0: of 400 seeds {counts.tolist()} "
-            "take the actions 0 to 3 first, not about 100 each. Are ties broken at random, and is the seed used?")
-
-
 def test_epsilon_greedy(dyna_q, base_seed):
-    """Actions 1 and 3 pay 1, alpha = 1, epsilon = 0.4, 8,000 steps: 0.4 each, the others 0.1 each (5.5 standard errors,
-    and 50 steps until both are known: more once in 10^5 runs)."""
-    world = World(1, 4, lambda s, a: (float(a % 2), 0, True, False))
-    dyna_q.dyna_q(world, 0, n_steps=8000, alpha=1.0, epsilon=0.4, seed=base_seed)
+    """Actions 1, 2, 3 pay 1: 0.3 each, and 0.1 for action 0 (5.5 standard errors, 50 steps until all are known)."""
+    world = World(1, 4, lambda s, a: (float(a > 0), 0, True, False))
+    run(dyna_q, "dyna_q", world, 0, n_steps=8000, alpha=1.0, epsilon=0.4, seed=base_seed)
     shares = np.bincount([a for _, a, *_ in world.log], minlength=4) / 8000
-    for a, p in enumerate([0.1, 0.4, 0.1, 0.4]):
-        require(abs(shares[a] - p) < 5.5 * math.sqrt(p * (1 - p) / 8000) + 50 / 8000, f"actions 1 and 3 are best alike, "
-                f"epsilon = 0.4 (any of the 4): the actions' shares are {shares.round(3)}, not 0.1, 0.4, 0.1, 0.4")
+    for a, p in enumerate([0.1, 0.3, 0.3, 0.3]):
+        require(abs(shares[a] - p) < 5.5 * math.sqrt(p * (1 - p) / 8000) + 50 / 8000, f"actions 1, 2, 3 are best alike "
+                f"(ties at random), epsilon = 0.4 (any of 4): the shares are {shares.round(3)}, not 0.1, 0.3, 0.3, 0.3")
 
 
 @both
 def test_seeds(dyna_q, base_seed, name):
     """Same seed, same output, the environment's luck included; ints or Generators; global generators stay untouched."""
-    def run(seed, n=5):
+    def life(seed, n=5):
         world = World(3, 2, lambda s, a: (np.random.default_rng([world.seeds[0] or 0, len(world.log)]).random(),
                                           (s + 1) % 3, s == 2, False))
-        Q, _, rewards = getattr(dyna_q, name)(world, n, n_steps=60, epsilon=0.5, seed=seed)
+        Q, _, rewards = run(dyna_q, name, world, n, n_steps=60, epsilon=0.5, seed=seed)
         require(world.seeds[0] is not None, "the environment got no seed at its first reset()")
         require(not any(world.seeds[1:]), "the environment got a seed in episode 2: that is the same luck again")
         return world.seeds, [step[1] for step in world.log], rewards.tolist(), Q.tolist()
     before = random.getstate(), str(np.random.get_state())
-    first = run(base_seed)
+    first = life(base_seed)
     require(before == (random.getstate(), str(np.random.get_state())), "a global random generator was used or seeded")
     random.random(), np.random.random()
-    require(first == run(base_seed), "the same seed gave two different runs")
+    require(first == life(base_seed), "the same seed gave two different runs")
     for n in [0, 50]:
-        require(run(base_seed, n)[0] == first[0], f"the environment's seed for n = {n} is not that for n = 5")
-    other = run(base_seed + 1)
+        require(life(base_seed, n)[0] == first[0], f"the environment's seed for n = {n} is not that for n = 5")
+    other = life(base_seed + 1)
     require(other[1] != first[1], "another seed gave the same actions: is the seed ignored?")
     require(other[2] != first[2], "another seed gave the environment the same luck")
     for kind in [np.random.default_rng, list]:
-        one, again, two = [run(kind([base_seed, k])) for k in (2, 2, 3)]
+        one, again, two = [life(kind([base_seed, k])) for k in (2, 2, 3)]
         require(one == again, f"a {kind.__name__} given as seed, twice in the same state, gave different runs")
         require(one[1] != two[1], f"two different seeds ({kind.__name__}) gave the same actions")
 
 
-@both
-def test_defaults_and_order_of_arguments(dyna_q, name):
-    n = {"dyna_q": "n_planning", "replay_q": "n_replay"}[name]
-    defaults = {n: 5, "n_episodes": 50, "n_steps": None, "alpha": 0.1, "gamma": 0.95, "epsilon": 0.1, "kappa": 0.0, "seed": 0}
-    others = {n: 3, "n_episodes": 7, "n_steps": 99, "alpha": 0.3, "gamma": 0.6, "epsilon": 0.5, "kappa": 0.2, "seed": 4}
-    for positional, named in [([], defaults), (others.values(), others)]:
-        one, two = [getattr(dyna_q, name)(ring(), *positional), getattr(dyna_q, name)(ring(), **named)]
-        require(np.array_equal(one[0], two[0]), f"{name}(env, {', '.join(map(str, positional))}) differs from {named}")
-
-
-@both
-def test_same_maze_again_and_inputs_unchanged(dyna_q, base_seed, name):
-    rows, later = list(GAP_RIGHT), list(GAP_LEFT)
-    maze = dyna_q.Maze(rows, later, 300)
-    first, again = [getattr(dyna_q, name)(maze, 5, n_steps=1500, seed=base_seed) for _ in range(2)]
-    require(all(np.array_equal(x, y) for x, y in zip(first, again)),
-            "a second run with the same seed in the same Maze differs: does its first reset() get a seed?")
-    require((rows, later) == (GAP_RIGHT, GAP_LEFT), "Maze changes the rows that it is given")
-
-
 def test_first_episode_is_the_same_for_every_n(dyna_q, base_seed):
-    """Nothing is learned before the first reward. Control: another seed walks otherwise."""
-    def walk(n, seed):
+    walks = []
+    for n in [0, 5, 50]:
         world = maze_world(dyna_q.Maze(DYNA_MAZE))
-        dyna_q.dyna_q(world, n, n_episodes=1, seed=seed)
-        return [step[1] for step in world.log]
-    for n in [5, 50]:
-        require(walk(n, base_seed) == walk(0, base_seed),
-                f"episode 1 for n = {n} is not that for n = 0: acting and planning need random streams of their own")
-    require(walk(0, base_seed) != walk(0, base_seed + 1), "two seeds give the same walk")
+        run(dyna_q, "dyna_q", world, n, n_episodes=1, seed=base_seed)
+        walks.append([step[1] for step in world.log])
+    require(walks[0] == walks[1] == walks[2], "episode 1, before any reward, is not the same walk for n = 0, 5, 50: "
+            "acting and planning need random streams of their own")
 
 
-@pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-9), ("replay_q", 1e-9)])
+@both
+def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
+    """Reward 1, gamma = 0: Q tells how often action 0 was imagined. How far that is from 50 of 100, and how far the times
+    it was taken, have a correlation of about 0 over 100 seeds: standard error 0.1, 5.5 of them allowed."""
+    taken, imagined = np.zeros((2, 100))
+    for i in range(100):
+        world = World(1, 2, lambda s, a: (1.0, 0, True, False))
+        Q = run(dyna_q, name, world, 1, n_steps=100, alpha=0.01, gamma=0.0, epsilon=1.0, seed=base_seed * 1000 + i)[0]
+        taken[i] = sum(a == 0 for _, a, *_ in world.log)
+        imagined[i] = math.log(1 - Q[0, 0]) / math.log(0.99) - taken[i]
+    correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
+    require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each: the two shares are off "
+            f"half together, correlation {correlation:.2f} over 100 seeds: do both streams begin with the same seed?")
+
+
+@pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
 def test_which_pairs_are_planned_and_how_often(dyna_q, base_seed, name, kappa):
     """State 0 leads to a new state each time, and that ends: so 0 knows up to 3 actions, the others one. Reward 1,
     gamma = 0: Q tells the number of updates, log(1 - Q) / log(1 - alpha). Expected: a state uniformly, then a known
-    action (for Dyna-Q+ all 3). 60 pairs at 5.5 standard deviations: one false alarm in 100,000 runs, skewness
-    included."""
+    action (for Dyna-Q+ all 3). 60 pairs at 5.5 standard deviations: one false alarm in 100,000 runs."""
     n, T, alpha, plus = 300, 24, 0.002, kappa > 0 and name == "dyna_q"
     world = World(1 + T, 3, lambda s, a: (1.0, 1 + len(world.log) // 2 if s == 0 else 0, s > 0, False))
-    Q = getattr(dyna_q, name)(world, n, n_steps=T, alpha=alpha, gamma=0.0, epsilon=1.0, kappa=kappa, seed=base_seed)[0]
+    Q = run(dyna_q, name, world, n, n_steps=T, alpha=alpha, gamma=0.0, epsilon=1.0, kappa=kappa, seed=base_seed)[0]
     real, mean, variance, known = np.zeros((4, 1 + T, 3))
     for s, a, *_ in world.log:
         real[s, a] += 1
@@ -329,19 +339,37 @@ def test_which_pairs_are_planned_and_how_often(dyna_q, base_seed, name, kappa):
         p = known / known.any(axis=1).sum() / (3 if plus else np.maximum(known.sum(axis=1, keepdims=True), 1))
         mean, variance = mean + n * p, variance + n * p * (1 - p)
     planned = np.log(np.maximum(1 - Q, 1e-300)) / math.log(1 - alpha) - real
-    others = np.argwhere((Q != 0) & (known == 0))
-    require(plus or not len(others), f"(state, action) {others[:3].tolist()} changed in planning, but was never tried")
+    total = (planned * known).sum()
+    require(plus or round(total) == n * T, f"{total:.0f} imagined updates changed pairs that were tried (a buffer "
+            f"holds no others), not {n} after each of {T} real steps = {n * T}")
+    drawn = "all its 3 actions, untried ones too (kappa > 0)" if plus else "its tried actions"
     for s, a in np.argwhere(known):
         require(abs(planned[s, a] - mean[s, a]) < 5.5 * math.sqrt(variance[s, a]),
                 f"{name}, kappa = {kappa}: state {s}, action {a} ({int(known[s].sum())} action(s) tried there) was "
                 f"imagined {planned[s, a]:.0f} times, not {mean[s, a]:.0f} +- {math.sqrt(variance[s, a]):.0f}: draw a "
-                f"visited state uniformly, then one of its {'3' if plus else 'tried'} actions")
-    total = (planned * known).sum()
-    require(plus or round(total) == n * T, f"{total:.0f} imagined updates changed pairs that were tried, not {n} after "
-            f"each of {T} real steps = {n * T}")
+                f"visited state uniformly, then one of {drawn}")
 
 
 # ---------------------------------------------------------------- exact checks of random runs
+
+@both
+@pytest.mark.parametrize("place, gamma, kappa, epsilon", [("ring", 0.9, 0.0, 0.5), ("ring", 1.0, 50.0, 0.0),
+                                                          ("maze", 0.95, 0.5, 0.5)])
+def test_without_planning_it_is_q_learning(dyna_q, base_seed, name, place, gamma, kappa, epsilon):
+    """The log, replayed through the slide's update, gives the same numbers, and with epsilon = 0 greedy actions (kappa
+    is for planning only). The ring pays in float16: its rewards are exact, their sums are not."""
+    world = ring(np.float16) if place == "ring" else maze_world(dyna_q.Maze(DYNA_MAZE))
+    settings = dict(alpha=0.3, gamma=gamma, epsilon=epsilon, kappa=kappa, seed=base_seed)
+    Q = run(dyna_q, name, world, 0, n_steps=3000, **settings)[0]
+    expected = np.zeros_like(Q)
+    for t, (s, a, r, s2, terminated) in enumerate(world.log, 1):
+        require(epsilon or expected[s, a] > expected[s].max() - 1e-9, f"n = 0, epsilon = 0, kappa = {kappa}: step {t} "
+                f"takes action {a} in state {s}, where Q is {expected[s]}: not greedy (kappa is for imagined rewards)")
+        expected[s, a] += 0.3 * ((r if terminated else r + gamma * expected[s2].max()) - expected[s, a])
+    s, a = np.unravel_index(np.abs(Q - expected).argmax(), Q.shape)
+    require(abs(Q - expected)[s, a] < 1e-9, f"n = 0, kappa = {kappa}: Q({s}, {a}) is {Q[s, a]:.12g}; Q-learning from "
+            f"the same 3000 real steps gives {expected[s, a]:.12g} (no bonus here, and float16 rewards become floats)")
+
 
 @both
 @pytest.mark.parametrize("n_steps", [1, 9, 60])
@@ -349,61 +377,40 @@ def test_the_bonus_is_kappa_sqrt_tau(dyna_q, base_seed, name, n_steps):
     """gamma = 0: planning leaves Q = r + kappa sqrt(tau); tau counts real steps since the pair was tried, through all
     episodes; if never, all of them, and r = 0. (900 draws update each of 6 pairs 35 times but in 1 of 10^28 runs.)"""
     world = ring()
-    Q = getattr(dyna_q, name)(world, 900, n_steps=n_steps, alpha=0.5, gamma=0.0, epsilon=1.0, kappa=0.25,
-                              seed=base_seed)[0]
+    Q = run(dyna_q, name, world, 900, n_steps=n_steps, alpha=0.5, gamma=0.0, epsilon=1.0, kappa=0.25, seed=base_seed)[0]
     last = {(s, a): (t, r) for t, (s, a, r, *_) in enumerate(world.log, 1)}
     for s, a in [(s, a) for s in {step[0] for step in world.log} for a in range(2)]:
         t, r = last.get((s, a), (0, 0.0))
         where = f"kappa = 0.25, gamma = 0, alpha = 0.5, after {n_steps} real step(s); state {s}, action {a}, "
         if (s, a) not in last and name == "replay_q":
-            require_value(Q[s, a], 0.0, where + "never tried: a buffer knows nothing of it")
+            require_value(Q[s, a], 0.0, where + "never tried: replay_q draws from a buffer, which knows nothing of it")
         else:
-            tau, when = n_steps - t, f"last tried at step {t}" if t else "never tried, so as if at step 0"
+            tau, when = n_steps - t, f"last tried at step {t}" if t else "never tried, imagined as if tried at step 0"
             require_value(Q[s, a], r + 0.25 * math.sqrt(tau), f"{where}{when}: the imagined reward is r + kappa "
                           f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps through all episodes")
 
 
 def test_untried_actions_stay_put(dyna_q, base_seed):
-    """0 -> 1 -> end with reward 1; 3 actions, gamma = 0.5, kappa = 0.25, after these two steps. In 1 the action taken
-    has Q = 1 (tau = 0), the others stay put, with tau = 2: 0.25 sqrt(2) + 0.5 * 1. In 0: 0.25 + 0.5 * 1 = 0.75, and
-    0.25 sqrt(2) + 0.5 * 0.75."""
-    world, bonus = World(3, 3, lambda s, a: (float(s), s + 1, s == 1, False)), 0.25 * math.sqrt(2)
-    Q = dyna_q.dyna_q(world, 600, n_steps=2, alpha=1.0, gamma=0.5, kappa=0.25, seed=base_seed)[0]
+    """0 -> 1 -> end with reward 1, then 600 imagined updates. In 1 the action taken has Q = 1 (tau = 0), in 0 it has
+    0.25 + 0.5 * 1 = 0.75 (tau = 1). The others (tau = 2) stay put: 0.25 sqrt(2) + 0.5 max Q."""
+    world = World(3, 3, lambda s, a: (float(s), s + 1, s == 1, False))
+    Q = run(dyna_q, "dyna_q", world, 600, n_steps=2, alpha=1.0, gamma=0.5, kappa=0.25, seed=base_seed)[0]
+    said = "0 -> 1 -> end with reward 1, Dyna-Q+ with kappa = 0.25, gamma = 0.5:"
     for s, best in [(1, 1.0), (0, 0.75)]:
         taken = world.log[s][1]
-        said = "0 -> 1 -> end with reward 1, Dyna-Q+ with kappa = 0.25, gamma = 0.5:"
         require_value(Q[s, taken], best, f"{said} the action taken in {s}")
         for a in {0, 1, 2} - {taken}:
-            require_value(Q[s, a], bonus + 0.5 * best, f"{said} action {a}, never tried in {s}, stays put with reward 0: "
-                          f"0.25 sqrt(2) + 0.5 * {best}")
-    require(not Q[2].any(), f"Q(2) = {Q[2]}, but the episode ended there: nothing is planned in 2")
-
-
-@both
-@pytest.mark.parametrize("place, gamma, kappa", [("ring", 0.9, 0.0), ("ring", 1.0, 0.5), ("maze", 0.95, 0.0)])
-def test_without_planning_it_is_q_learning(dyna_q, base_seed, name, place, gamma, kappa):
-    """The log, replayed through the slide's update, gives the same numbers (kappa is for planning only). The ring pays in
-    float16: its rewards are exact, their sums are not."""
-    world = ring(np.float16) if place == "ring" else maze_world(dyna_q.Maze(DYNA_MAZE))
-    Q, _, rewards = getattr(dyna_q, name)(world, 0, n_steps=3000, alpha=0.3, gamma=gamma, epsilon=0.5, kappa=kappa,
-                                          seed=base_seed)
-    expected = np.zeros_like(Q)
-    for s, a, r, s2, terminated in world.log:
-        expected[s, a] += 0.3 * ((r if terminated else r + gamma * expected[s2].max()) - expected[s, a])
-    s, a = np.unravel_index(np.abs(Q - expected).argmax(), Q.shape)
-    require(abs(Q - expected)[s, a] < 1e-9, f"n = 0, kappa = {kappa}: Q({s}, {a}) is {Q[s, a]:.6g}; Q-learning from the "
-            f"same 3000 real steps gives {expected[s, a]:.6g} (no bonus here, and float16 rewards become floats)")
-    require(rewards.dtype == np.float64 and rewards.tolist() == [step[2] for step in world.log],
-            f"the rewards ({rewards.dtype}) are not those that the environment paid, as floats")
+            require_value(Q[s, a], 0.25 * math.sqrt(2) + 0.5 * best, f"{said} action {a}, never tried in {s}, stays "
+                          f"put with reward 0: 0.25 sqrt(2) + 0.5 * {best}")
 
 
 @both
 def test_the_model_is_the_last_outcome_and_the_buffer_holds_all(dyna_q, base_seed, name):
-    """Reward 1 in the first 1,200 steps, 0 in the last 300. The model says 0. The buffer says 1 with probability
-    1200/1500 (0.7 if it held 1,000 transitions, 0.5 if each outcome once). Updates with alpha = 0.001 average over
-    about 1,000 draws: standard deviation sqrt(0.0005 * 0.16) = 0.009, 5.5 of them allowed."""
+    """Reward 1 in the first 1,200 steps, 0 in the last 300. The model says 0; the buffer 1 with probability 1200/1500
+    (0.7 if it held 1,000 transitions, 0.5 if each outcome once). alpha = 0.001 averages over about 1,000 draws:
+    standard deviation sqrt(0.0005 * 0.16) = 0.009, 5.5 of them allowed."""
     world, expected = World(1, 1, lambda s, a: (float(len(world.log) < 1200), 0, True, False)), 0.0
-    Q = getattr(dyna_q, name)(world, 50, n_steps=1500, alpha=0.001, seed=base_seed)[0][0, 0]
+    Q = run(dyna_q, name, world, 50, n_steps=1500, alpha=0.001, seed=base_seed)[0][0, 0]
     for t in range(1, 1501):
         drawn = min(1, 1200 / t) if name == "replay_q" else t <= 1200
         expected += 0.001 * ((t <= 1200) - expected)
@@ -415,11 +422,21 @@ def test_the_model_is_the_last_outcome_and_the_buffer_holds_all(dyna_q, base_see
 def test_replay_is_dyna_where_nothing_changes(dyna_q, base_seed):
     """Bit for bit: pairs are drawn like Dyna's, transitions from a stream of their own."""
     for n in [1, 5]:
-        dyna, replay = [learner(maze_world(dyna_q.Maze(DYNA_MAZE)), n, 15, seed=base_seed)
-                        for learner in (dyna_q.dyna_q, dyna_q.replay_q)]
+        dyna, replay = [run(dyna_q, name, maze_world(dyna_q.Maze(DYNA_MAZE)), n, n_episodes=15, seed=base_seed)
+                        for name in ("dyna_q", "replay_q")]
         require(dyna[1].tolist() == replay[1].tolist() and (dyna[0] == replay[0]).all(),
                 f"n = {n}, in a maze that stays replay_q should do as dyna_q does (same pairs, the transition from a "
                 f"stream of its own); it takes {replay[1].tolist()[:6]}... steps, dyna_q {dyna[1].tolist()[:6]}...")
+
+
+@both
+def test_defaults_and_order_of_arguments(dyna_q, name):
+    n = {"dyna_q": "n_planning", "replay_q": "n_replay"}[name]
+    defaults = dict(n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95, epsilon=0.1, kappa=0.0, seed=0) | {n: 5}
+    others = {n: 3} | dict(n_episodes=7, n_steps=99, alpha=0.3, gamma=0.6, epsilon=0.5, kappa=0.2, seed=4)
+    for positional, named in [([], defaults), (others.values(), others)]:
+        one, two = run(dyna_q, name, ring(), *positional), run(dyna_q, name, ring(), **named)
+        require(np.array_equal(one[0], two[0]), f"{name}(env, {', '.join(map(str, positional))}) differs from {named}")
 
 
 # ---------------------------------------------------------------- the textbook's curves
@@ -443,45 +460,39 @@ def require_dyna_maze_curve(steps, n):
                     f"{mean[block].mean():.1f} in 2,000 runs of another program ({z:.0f} standard errors apart)")
 
 
-def require_twenty_steps(steps, n, least, most):
-    first = 1 + int(np.argmax(steps.mean(axis=0) <= 20))
-    require(least <= first <= most, f"Dyna maze, n = {n}: the mean of {len(steps)} runs is at most 20 steps first in "
-            f"episode {first}, not {least} to {most}")
+def control(sentence, check, *arguments):
+    """The negative control of a check: for these arguments it must fail."""
+    try:
+        check(*arguments)
+    except failure:
+        return
+    require(False, sentence)
 
 
-@pytest.mark.parametrize("n, n_runs, n_episodes, least, most", [(0, 30, 50, 21, 35), (5, 30, 50, 4, 8),
-                                                                  (50, 24, 20, 3, 4)])
-def test_learning_curve_of_the_dyna_maze(dyna_q, base_seed, n, n_runs, n_episodes, least, most):
-    """20 steps are reached in episode 28 +- 1.3, 6 +- 0.44, 3. Controls: the other n; an agent that does not learn."""
-    steps = np.array([dyna_q.dyna_q(maze_world(dyna_q.Maze(DYNA_MAZE)), n, n_episodes,
-                                    seed=base_seed * 1000 + run)[1] for run in range(n_runs)])
+@pytest.mark.parametrize("n, n_runs, n_episodes", [(0, 30, 50), (5, 30, 50), (50, 24, 20)])
+def test_learning_curve_of_the_dyna_maze(dyna_q, base_seed, n, n_runs, n_episodes):
+    """Controls: the other n; an agent that does not learn."""
+    steps = np.array([run(dyna_q, "dyna_q", maze_world(dyna_q.Maze(DYNA_MAZE)), n, n_episodes,
+                          seed=base_seed * 1000 + i)[1] for i in range(n_runs)])
     require_dyna_maze_curve(steps, n)
-    require_twenty_steps(steps, n, least, most)
     for wrong in {0, 5, 50} - {n}:
-        with pytest.raises(failure):
-            require_dyna_maze_curve(steps, wrong)
+        control(f"the curve of n = {n} is also one of n = {wrong}", require_dyna_maze_curve, steps, wrong)
     walk = np.array([np.roll(steps[:, 0], episode) for episode in range(50)]).T
-    for check in [lambda: require_dyna_maze_curve(walk, n), lambda: require_twenty_steps(walk, n, least, most)]:
-        with pytest.raises(failure):
-            check()
+    control("episode 1, a random walk, is as short as the others", require_dyna_maze_curve, walk, n)
 
 
 @pytest.fixture(scope="module")
 def changing(dyna_q, base_seed):
     """Rewards so far (runs, T), computed once."""
     @functools.cache
-    def run(maze, method):
+    def rewards(maze, method):
         layouts, n_steps = MAZES[maze]
-        learner = dyna_q.replay_q if method == "replay" else dyna_q.dyna_q
-        kappa, n_runs = 1e-3 if method == "dyna-q+" else 0.0, 14 if (maze, method) in FEW else 40
-        return np.array([learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa,
-                                 seed=base_seed * 1000 + i)[2] for i in range(n_runs)]).cumsum(axis=1)
-    return run
-
-
-FEW = [("blocking", "dyna-q+"), ("shortcut", "dyna-q"), ("shortcut", "dyna-q+")]
-FINDERS = {("blocking", "dyna-q"): (0.13, 0.77), ("blocking", "dyna-q+"): (0.85, 1),       # share of the runs
-           ("shortcut", "dyna-q"): (0, 0.15), ("shortcut", "dyna-q+"): (0.85, 1)}
+        name = "replay_q" if method == "replay" else "dyna_q"
+        kappa = 1e-3 if method == "dyna-q+" else 0.0
+        n_runs = 40 if maze == "blocking" and method != "dyna-q+" else 14
+        return np.array([run(dyna_q, name, dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa,
+                             seed=base_seed * 1000 + i)[2] for i in range(n_runs)]).cumsum(axis=1)
+    return rewards
 
 
 def require_changing_curve(rewards, maze, method):
@@ -489,40 +500,27 @@ def require_changing_curve(rewards, maze, method):
     for step, mean, sd in reference("changing_maze_reward.csv", maze, method).T[4::5]:
         measured = rewards[:, int(step) - 1].mean()
         z = abs(measured - mean) / sd / math.sqrt(1 / len(rewards) + 1 / 2000)
-        require(z < 5, f"{maze} maze, {method}: {measured:.1f} rewards in {step:.0f} steps on average, {mean:.1f} in 2,000 "
-                f"runs of another program ({z:.0f} standard errors apart); walls move after {MAZES[maze][0][2]} steps")
+        require(z < 5, f"{maze} maze, {method}: {measured:.1f} rewards in {step:.0f} steps on average, {mean:.1f} in "
+                f"2,000 runs of another program ({z:.0f} standard errors apart); walls move at {MAZES[maze][0][2]}")
 
 
-def require_finders(rewards, maze, method):
-    """Runs that find the new way: a reward in the last 1,000 steps; with the shortcut, more than 16 steps allow."""
-    share = (rewards[:, -1] - rewards[:, -1001] > {"blocking": 0, "shortcut": 1000 / 16}[maze]).mean()
-    least, most = FINDERS[maze, method]
-    require(least <= share <= most, f"{maze} maze, {method}: {share} of the runs find the new way, not {least} to {most}")
-
-
-@pytest.mark.parametrize("maze, method", FINDERS)
-def test_changing_mazes(changing, maze, method):
-    """36 points of the four curves, and who finds the new way. Blocked: 45 % of Dyna-Q's 40 runs (18 +- 3.1, 4.1 of
-    them allowed), nearly all of Dyna-Q+'s. Shortcut: 0.3 % of Dyna-Q's 14 (3 or more: once in 100,000), nearly all of
-    Dyna-Q+'s. Control: the other method's curve and finders."""
-    rewards, other = changing(maze, method), {"dyna-q": "dyna-q+", "dyna-q+": "dyna-q"}[method]
-    for check in [require_changing_curve, require_finders]:
-        check(rewards, maze, method)
-        with pytest.raises(failure):
-            check(changing(maze, other), maze, method)
+@pytest.mark.parametrize("maze", MAZES)
+@pytest.mark.parametrize("method, other", [("dyna-q", "dyna-q+"), ("dyna-q+", "dyna-q")])
+def test_changing_mazes(changing, maze, method, other):
+    """36 points of the four curves. Control: the other method's curve."""
+    require_changing_curve(changing(maze, method), maze, method)
+    sentence = f"{maze} maze: the curve of {other} is also one of {method}"
+    control(sentence, require_changing_curve, changing(maze, other), maze, method)
 
 
 def test_replay_falls_behind_when_the_walls_move(changing):
-    """The same until step 1,000, then behind: 25.9 rewards with standard deviation 37.6, 5.9 for 40 runs, so that 0.5
-    is 4.3 of them away. Control: Dyna-Q is not behind itself."""
+    """25.9 rewards with standard deviation 37.6, 5.9 for 40 runs, so that 0.5 is 4.3 of them away."""
     def check(replay, dyna):
         lost = (dyna - replay)[:, -1].mean()
         require(lost > 0.5, f"replay has lost {lost:.1f} rewards to Dyna-Q in the end, not about 26")
     dyna, replay = changing("blocking", "dyna-q"), changing("blocking", "replay")
-    require((dyna[:, :1000] == replay[:, :1000]).all(), "replay differs from Dyna-Q before the walls move")
     check(replay, dyna)
-    with pytest.raises(failure):
-        check(dyna, dyna)
+    control("Dyna-Q is behind itself", check, dyna, dyna)
 
 
 # ---------------------------------------------------------------- bad input
@@ -531,19 +529,21 @@ def refused(call, what):
     """A ValueError, not another error and no result."""
     try:
         call()
+        end = "was accepted"
     except ValueError:
         return
     except Exception as error:
-        require(False, f"{what} must be a ValueError, but ended in {error!r}")
-    require(False, f"{what} must be a ValueError, but was accepted")
+        end = f"ended in {error!r}"
+    require(False, f"{what} must be a ValueError, but {end}")
 
 
 def test_bad_mazes_are_refused(dyna_q):
     for what, *layouts in [
             ("without S", ["..G"]), ("with two S", ["S.S", "..G"]), ("of unequal rows", ["S.", "..G"]),
-            ("without G", ["S.."]), ("of unequal rows", ["S..G", "....", "..."]), ("whose goal is behind a wall", ["S#G"]),
+            ("of unequal rows", ["S..G", "....", "..."]), ("without G", ["S.."]), ("whose G is behind a wall", ["S#G"]),
             ("whose goal could be reached around the border only", ["S.#G", "..##"]),
             ("whose later goal is out of reach from S", ["S.G", "..."], ["S#G", ".#."]),
+            ("whose later S has no way to a goal", ["GS#."], ["G.#S"]),
             ("of another height later", ["S.G"], ["S.G", "..."]), ("without S later", ["S.G", "..."], ["..G", "..."]),
             ("of another width later", ["S.G", "..."], ["S.G.", "...."]),
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
@@ -571,14 +571,12 @@ def test_bad_arguments_are_refused(dyna_q, name):
 # ---------------------------------------------------------------- our own experiments and figure
 
 def test_expected_steps(ours, dyna_q):
-    """Solved elsewhere: shortest paths, the best agents with 10 % random actions (15.878, of one that keeps to shortest
-    paths, is no optimum), the random walk. And a maze in which a wall opens on a pocket without a way is refused."""
+    """Solved elsewhere: shortest paths, the best agents with 10 % random actions, the random walk."""
     for rows, epsilon, exact in [
             (DYNA_MAZE, 0, 14), (DYNA_MAZE, 0.1, 15.813), (DYNA_MAZE, 1, 868.73), (GAP_RIGHT, 0, 10), (GAP_LEFT, 0, 16),
             (GAP_RIGHT, 0.1, 11.07), (GAP_LEFT, 0.1, 17.54), (["S.#.", "..#G", "...."], 0, 6)]:
         steps = dyna_q.expected_steps(rows, epsilon)
         require(abs(steps - exact) < 0.005, f"expected_steps({rows}, {epsilon}) is {steps:.3f}, not {exact}")
-    refused(lambda: dyna_q.Maze(["S.G", "...", "###"], ["S.G", "###", "#.#"], 9), "a pocket behind a new wall")
 
 
 def test_experiments_run_what_they_say(ours, dyna_q):
@@ -586,49 +584,35 @@ def test_experiments_run_what_they_say(ours, dyna_q):
     steps = dyna_q.compare_planning(2, 5, n_episodes=4)
     for run, i in np.ndindex(2, 3):
         expected = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), [0, 5, 50][i], 4, seed=[5, run])[1]
-        require((steps[run, i] == expected).all(), f"compare_planning, run {run}, n = {[0, 5, 50][i]}: {steps[run, i]}, "
-                f"not {expected}")
+        require((steps[run, i] == expected).all(), f"compare_planning, run {run}, agent {i}: not {expected}")
     for (layouts, n_steps), constant in zip(MAZES.values(), [dyna_q.BLOCKING, dyna_q.SHORTCUT]):
         for method, learner, kappa in [("Dyna-Q", dyna_q.dyna_q, 0.0), ("Dyna-Q+", dyna_q.dyna_q, 1e-3),
                                        ("replay", dyna_q.replay_q, 0.0)]:
-            expected = learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa, seed=[5, 1])[2].cumsum()
+            expected = learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa, seed=[5, 1])[2]
             rewards = dyna_q.changing_maze(method, constant, n_steps, 2, 5)[1]
-            require((rewards == expected).all(), f"changing_maze, {method}: {rewards[-1]} rewards, not {expected[-1]}")
+            require((rewards == expected.cumsum()).all(), f"changing_maze, {method}: other rewards")
 
 
 def require_drawn(ax, rows):
-    """S, G and walls are in their cells, and nothing lies outside."""
+    """S, G and walls are in their cells."""
     cells = np.array([list(row) for row in rows])
     require((ax.images[0].get_array() == (cells == "#")).all(), f"the walls drawn are not those of {rows}")
     letters = {(y, x): text.get_text() for text in ax.texts for x, y in [text.get_position()]}
     expected = {(y, x): cells[y, x] for y, x in np.ndindex(cells.shape) if cells[y, x] in "SG"}
     require(letters == expected, f"the letters are drawn at (row, column) {letters}, not {expected}")
-    box = ax.get_window_extent()
-    for extent in [artist.get_window_extent() for artist in [*ax.lines, *ax.texts]]:
-        require(box.x0 - 1 < extent.x0 and extent.x1 < box.x1 + 1 and box.y0 - 1 < extent.y0 and extent.y1 < box.y1 + 1,
-                f"something is drawn outside the maze, at {extent}")
 
 
-def test_halfway_through_episode_2(ours, dyna_q, base_seed):
-    """Arrows: 1 for n = 0 (before the goal); for n = 50 25 with standard deviation 8.3: 2.4 for 12 runs, 5 of them
-    allowed. Control: n = 0 has not 25. For one run, the cells are those of an agent stopped there."""
-    arrows = {0: [], 50: []}
-    figure, axes = dyna_q.plt.subplots(12, 2)
-    for run in range(12):
-        seed = base_seed * 1000 + run
-        steps = dyna_q.compare_planning(1, seed, n_episodes=2)
-        for ax, i, n in [(axes[run, 0], 0, 0), (axes[run, 1], 2, 50)]:
-            dyna_q.draw_policy(ax, steps, i, seed)
-            arrows[n].append(len(ax.lines))
-            if run == 0:
-                Q = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), n, n_steps=steps[0, i, 0] + steps[0, i, 1] // 2, seed=[seed, 0])[0]
-                drawn = sorted(9 * int(line.get_ydata()[0]) + int(line.get_xdata()[0]) for line in ax.lines)
-                require(drawn == np.flatnonzero(np.ptp(Q, axis=1)).tolist(), f"triangles are in the cells {drawn}")
+def test_halfway_through_episode_2(ours, dyna_q):
+    """Arrows are in the cells that an agent stopped there knows a way from: for n = 0 just one, before the goal."""
+    steps = dyna_q.compare_planning(1, 0, n_episodes=2)
+    figure, axes = dyna_q.plt.subplots(1, 2)
+    for ax, i, n in [(axes[0], 0, 0), (axes[1], 2, 50)]:
+        dyna_q.draw_policy(ax, steps, i, 0)
+        Q = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), n, n_steps=steps[0, i, 0] + steps[0, i, 1] // 2, seed=[0, 0])[0]
+        drawn = sorted(9 * int(line.get_ydata()[0]) + int(line.get_xdata()[0]) for line in ax.lines)
+        require(drawn == np.flatnonzero(np.ptp(Q, axis=1)).tolist(), f"n = {n}: triangles are in the cells {drawn}")
+        require((len(drawn) == 1) == (n == 0), f"n = {n}: {len(drawn)} cells know a way")
     dyna_q.plt.close(figure)
-    require(arrows[0] == [1] * 12, f"n = 0: {arrows[0]} cells know a way, not 1 each")
-    for counts, right in [(arrows[50], True), (arrows[0], False)]:
-        require((abs(np.mean(counts) - 25) < 5 * 2.4) == right, f"n = 50: {np.mean(counts):.1f} cells know a way, not "
-                "about 25")
 
 
 def test_own_maze_is_drawn(ours, dyna_q, monkeypatch):
@@ -639,8 +623,7 @@ def test_own_maze_is_drawn(ours, dyna_q, monkeypatch):
     steps = dyna_q.compare_planning(2, 0, n_episodes=3)
     dyna_q.draw_policy(axes[0], steps, 2, 0)
     require_drawn(axes[0], own)
-    with pytest.raises(failure):
-        require_drawn(axes[0], own[::-1])
+    control("the drawing is also one of another maze", require_drawn, axes[0], own[::-1])
     dyna_q.draw_comparison(axes[1], steps)
     words, shortest = " ".join(text.get_text() for text in axes[1].texts), dyna_q.expected_steps(own, 0)
     require(f"{shortest:.0f}" in words, f"the shortest path has {shortest} steps, the panel says {words!r}")
