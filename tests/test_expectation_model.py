@@ -1,8 +1,9 @@
 """Tests of expectation_model.py: by hand, exact, statistics of samples, learning, bad input, our own figure.
 
 False alarms: about 60 comparisons at 5 standard errors or more (6e-7 each), and thresholds of learned models, beside
-which stands what 25 to 30 seeds of two independent programs gave: a right program fails in fewer than 1 of 5,000 runs.
+which stands what 16 to 30 seeds of two independent programs gave: a right program fails in fewer than 1 of 5,000 runs.
 """
+import copy
 import math
 import random
 
@@ -11,49 +12,93 @@ import pytest
 
 from conftest import require, require_names
 
-failure = pytest.fail.Exception
-FEATURE_MODELS = ["LinearModel", "NeuralModel", "MixtureModel"]
-NETWORKS = ["NeuralModel", "MixtureModel"]
+QUESTIONS = {"LookupModel": ["predict", "sample"], "LinearModel": ["predict"], "NeuralModel": ["predict", "spread"],
+             "MixtureModel": ["predict", "sample", "log_prob"]}
+FEATURE_MODELS, NETWORKS = list(QUESTIONS)[1:], list(QUESTIONS)[2:]
 # s0, a1 led three times to 2 (rewards 1, 2, 7) and once to 1 (reward 6); (0, 0) -> 0; (1, 0) -> 2.
 TABLE = [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 0, 0], [1.0, 2.0, 6.0, 7.0, 5.0, -1.0], [2, 2, 1, 2, 0, 2]
 
 
-def require_near(what, got, expected, tolerance=1e-9, often=""):
-    """`often`: what is often the matter."""
+def ask(what, call, *inputs, **settings):
+    """The arrays that call(*inputs) gives: right inputs are accepted and left as they were, the shapes are right."""
+    before, problem = copy.deepcopy(inputs), None
+    try:
+        result = call(*inputs, **settings)
+    except Exception as error:
+        problem = error
+    require(problem is None, f"{what} was refused: {problem!r}")
+    for i, (old, new) in enumerate(zip(before, inputs)):
+        if isinstance(new, (list, np.ndarray)):
+            require(np.array_equal(old, new), f"{what} changes its argument {i + 1}, an array of the caller, in place")
+    model, name, N = getattr(call, "__self__", None), call.__name__, (len(inputs[0]),)
+    tabular = np.ndim(inputs[0]) == 1
+    if name == "fit":                                                           # (that of the table may return None)
+        require(result is model or tabular, f"{what} must return the model")
+        return model
+    shapes = [N, np.shape(inputs[name == "value_iteration"])]                   # rewards, x_next; or V, Q
+    if name in ("spread", "log_prob"):
+        result, shapes = [result], [N]
+    elif tabular:
+        shapes = [N, N + model.P.shape[2:]] if name == "predict" else [N, N, N]
+    got = [array.shape if isinstance(array, np.ndarray) else type(array).__name__ for array in result]
+    require(got == shapes, f"{what} gives arrays of the shapes {got}, not {shapes}: in the wrong order, an axis lost?")
+    return result
+
+
+def question(model, name, x, actions, x_next=None, rng=0):
+    more = {"sample": [rng], "log_prob": [x_next]}.get(name, [])
+    return ask(f"{type(model).__name__}.{name}", getattr(model, name), x, actions, *more)
+
+
+def require_near(what, got, expected, tolerance=1e-9, hint="", telling=()):
+    """`telling`: pairs of a wrong answer and what it tells; for all other wrong answers there is `hint`."""
     got, expected = np.asarray(got, dtype=float), np.asarray(expected, dtype=float)
     require(got.shape == expected.shape, f"{what}: the shape is {got.shape}, not {expected.shape}")
-    at = np.unravel_index(np.argmax(np.nan_to_num(np.abs(got - expected), nan=np.inf)), got.shape)
-    place = f" [{', '.join(map(str, at))}]" if at else ""
-    require(abs(got[at] - expected[at]) <= tolerance,
-            f"{what}{place}: {got[at]:.6g}, not {expected[at]:.6g}. {often}".rstrip())
+    off = np.nan_to_num(np.abs(got - expected), nan=np.inf)
+    for wrong, meaning in telling:
+        if np.allclose(got, wrong, rtol=0, atol=max(tolerance, 1e-4)):
+            hint = meaning
+    at = np.unravel_index(off.argmax(), off.shape)
+    said = f"{list(map(int, at)) or ''}: {got[at]:.9g}, not {expected[at]:.9g}"
+    if 1 < off.size < 7:
+        said = f": {np.round(got, 6).tolist()}, not {np.round(expected, 6).tolist()}"
+    require(off.max() <= tolerance, f"{what}{said}. {hint}".rstrip())
 
 
-def require_learned(what, data, predicted, least):
-    """R2 of the reward and of the change of each feature: 1 is perfect, 0 no better than the mean."""
+def r2(truth, guess):
+    """Of each column: 1 is perfect, 0 no better than the mean."""
+    return 1 - ((truth - guess) ** 2).mean(axis=0) / truth.var(axis=0)
+
+
+def require_learned(what, data, predicted, least, hint=""):
     x, _, r, x_next = data
     truth, guess = [np.column_stack([rewards, after - x]) for rewards, after in [(r, x_next), predicted]]
-    variance = truth.var(axis=0)
-    scores = 1 - ((truth - guess) ** 2).mean(axis=0) / np.where(variance > 0, variance, 1)
+    scores, once = r2(truth, guess), np.column_stack([0 * r, x])
+    worst = scores.argmin()
+    follows = [abs(np.corrcoef(guess[:, worst] + 1e-9 * truth[:, worst], column)[0, 1]) > 0.95 for column in truth.T]
+    if max(r2(truth, guess - once).min(), r2(truth, guess + once).min()) > least:
+        hint = "S' = x + change: is x added, and only once?"
+    elif follows[worst]:
+        hint = "It is a * truth + b: in which order are predictions scaled back (times the sd, plus the mean)?"
+    elif any(follows):
+        hint = f"Column {worst} of (reward, changes) follows column {follows.index(True)}: what is its target?"
     require(scores.min() > least, f"{what}: R2 of the reward is {scores[0]:.3f}, of the changes of the features "
-            f"{scores[1:].round(3)}, not above {least}. Is x added once, the output scaled back, the action an input?")
+            f"{scores[1:].round(3)}, not above {least}. {hint}")
 
 
 def require_refused(what, call, *arguments):
     outcome = "was accepted"
     try:
         call(*arguments)
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return
     except Exception as error:
         outcome = f"gave {error!r}"
     require(False, f"{what} {outcome}; it must be a ValueError that says what is wrong")
 
 
 def table(expectation_model, S, A, *data):
-    """fit need not return the table."""
-    model = expectation_model.LookupModel(S, A)
-    model.fit(*data)
-    return model
+    return ask("LookupModel.fit", expectation_model.LookupModel(S, A).fit, *data)
 
 
 def test_the_names_of_the_contract_are_there(expectation_model):
@@ -61,47 +106,51 @@ def test_the_names_of_the_contract_are_there(expectation_model):
 
 
 # ---------------------------------------------------------------- by hand: the table
+def test_one_transition_by_hand(expectation_model):
+    model = table(expectation_model, 3, 2, [0], [1], [0.5], [2])
+    what = "one transition, s0, a1 -> 2 with reward 0.5"
+    require_near(f"{what}: row P[0, 1]", model.P[0, 1], [0, 0, 1], telling=[
+        ([1, 0, 0], "As if never seen: are s, a, s' in the right places of the counts?"),
+        ([0, 0, 0], "Without `terminated` nothing ends."), ([1 / 4, 1 / 4, 1 / 2], "Counts start at 0, not at 1.")])
+    require_near(f"{what}: R[0, 1]", model.R[0, 1], 0.5, telling=[(0, "Are rewards cut to whole numbers?")])
+    for s, a in [(0, 0), (1, 0), (2, 1)]:
+        require_near(f"{what}; s{s}, a{a} was never seen and stays put: row P[{s}, {a}]", model.P[s, a], np.eye(3)[s],
+                     telling=[([0, 0, 0], "A row of zeros would end the episode.")])
+    require_near(f"{what}; R of pairs never seen", np.delete(model.R.ravel(), 1), np.zeros(5))
+    for states in ([2, 1, 0], [2]):
+        rewards, next_states, ended = question(model, "sample", states, [0] * len(states))
+        require(list(next_states) == states and not np.any(ended) and not np.any(rewards), "sample of pairs never seen "
+                f"in states {states} (stay put, reward 0): rewards {rewards}, next states {next_states}, ends {ended}")
+    ask("LookupModel.fit", model.fit, [2], [0], [3.0], [1])
+    require_near("s2, a0 was sampled, then seen for the first time, -> 1: row P[2, 0]", model.P[2, 0], [0, 1, 0],
+                 hint="To sample a pair must not count as seeing it.")
+
 
 def test_counts_by_hand(expectation_model):
     model = table(expectation_model, 3, 2, *TABLE)
-    rewards, P = model.predict([1, 0, 0], [0, 0, 1])
-    what, once = "pairs (1, 0), (0, 0), (0, 1)", "+= counts repeated transitions once: np.add.at does not."
-    require_near(f"{what}, after s0, a1 -> 2, 2, 1, 2: next-state probabilities", P,
-                 [[0, 0, 1], [1, 0, 0], [0, 1 / 4, 3 / 4]], often=f"(1/2: {once})")
-    require_near(f"{what}, after s0, a1 with rewards 1, 2, 6, 7: expected rewards", rewards, [-1, 5, 4],
-                 often=f"(16 is the sum; 13/4: {once})")
+    once = "+= counts repeated transitions once: np.add.at does not."
+    require_near("s0, a1 -> 2, 2, 1, 2: row P[0, 1]", model.P[0, 1], [0, 1 / 4, 3 / 4], telling=[([0, 0.5, 0.5], once)])
+    require_near("s0, a1 with rewards 1, 2, 7 (-> 2) and 6 (-> 1): R[0, 1]", model.R[0, 1], 4, telling=[
+        (16, "That is their sum."), (13 / 4, once), (14 / 3, "Each transition counts, not each outcome once.")])
     require_near("P after fit", model.P, [[[1, 0, 0], [0, 1 / 4, 3 / 4]], [[0, 0, 1], [0, 1, 0]], [[0, 0, 1]] * 2])
-    require_near("R after fit", model.R, [[5, 4], [-1, 0], [0, 0]])
-
-
-def test_a_pair_never_seen_stays_put(expectation_model):
-    model = table(expectation_model, 3, 2, [0], [0], [1.0], [1])
-    for states in ([2, 1, 0], [2]):
-        n = len(states)
-        rewards, P = model.predict(states, [1] * n)
-        require_near(f"pairs never seen, states {states}: probabilities (it stays put)", P, np.eye(3)[states])
-        require_near("pairs never seen: reward", rewards, [0] * n)
-        rewards, next_states, ended = model.sample(states, [1] * n, 0)
-        require(list(next_states) == states and not np.any(ended) and not np.any(rewards), "sample of pairs never seen "
-                f"in states {states} (stay put, reward 0): rewards {rewards}, next states {next_states}, ends {ended}")
+    rewards, P = question(model, "predict", [1, 0, 0], [0, 0, 1])
+    require_near("predict, pairs (1, 0), (0, 0), (0, 1): rewards", rewards, [-1, 5, 4])
+    require_near("predict, pairs (1, 0), (0, 0), (0, 1): rows of P", P, model.P[[1, 0, 0], [0, 0, 1]])
 
 
 def test_ends_by_hand(expectation_model):
-    """One state. a0 pays 1 and ends, with the same observation once more; a1 pays 0 and stays: V = 1, not 10."""
-    model = table(expectation_model, 1, 2, [0, 0], [0, 1], [1.0, 0.0], [0, 0], [True, False])
-    V, Q = expectation_model.value_iteration(model.P, model.R, 0.9)
-    what = "a0 pays 1 and ends the episode, a1 pays 0 and stays, gamma = 0.9"
-    require_near(f"{what}: V", V, [1], 1e-7, "(10: does the table know that the episode ended? P leaves that out.)")
-    require_near(f"{what}: Q", Q, [[1, 0.9]], 1e-7)
+    model = table(expectation_model, 2, 1, [0], [0], [1.0], [1], [True])
+    require_near("s0 -> 1, where the episode ended: row P[0, 0]", model.P[0, 0], [0, 0], telling=[
+        ([0, 1], "P leaves out the probability of an end."), ([1, 0], "This pair was seen: it does not stay put.")])
+    require_near("s0 -> an end with reward 1: R[0, 0]", model.R[0, 0], 1, hint="Rewards at an end count like all.")
     model = table(expectation_model, 2, 1, [0] * 4, [0] * 4, [4.0, 0, 0, 8], [1, 0, 1, 1], [1, 0, 0, 1])
-    require_near("s0 -> 1 and the end (twice), 0, 1: row P[0, 0] (an end belongs to no next state)", model.P[0, 0],
-                 [1 / 4, 1 / 4], often="(3/4: is the end counted as a next state? 1/2: rows stay below 1.)")
+    require_near("s0 -> 1 and the end (twice), 0, 1: row P[0, 0]", model.P[0, 0], [1 / 4, 1 / 4], telling=[
+        ([1 / 4, 3 / 4], "An end belongs to no next state."), ([1 / 2, 1 / 2], "With ends, rows stay below 1.")])
     require_near("s0 -> rewards 4 and 8 at an end, 0, 0: R[0, 0]", model.R[0, 0], 3)
-    require_near("the rows that predict gives are those of P", model.predict([0, 0], [0, 0])[1], [[1 / 4, 1 / 4]] * 2)
-    model.fit([0], [0], [8.0], [0])
-    more = "a second fit adds one transition, s0 -> 0 with reward 8 (`terminated` is left out: no end)"
-    require_near(f"{more}: P[0, 0]", model.P[0, 0], [2 / 5, 1 / 5])
-    require_near(f"{more}: R[0, 0]", model.R[0, 0], 4)
+    ask("LookupModel.fit", model.fit, [0], [0], [8.0], [0])
+    more = "a second fit adds s0 -> 0 with reward 8 (`terminated` is left out: no end)"
+    require_near(f"{more}: P[0, 0]", model.P[0, 0], [2 / 5, 1 / 5], telling=[([1, 0], "The first fit is forgotten.")])
+    require_near(f"{more}: R[0, 0]", model.R[0, 0], 4, telling=[(1.6, "The rewards of the first fit are forgotten.")])
 
 
 def test_samples_of_the_table(expectation_model, base_seed):
@@ -109,14 +158,13 @@ def test_samples_of_the_table(expectation_model, base_seed):
     model = table(expectation_model, 3, 1, [0] * 10 + [1], [0] * 11, [5.0] * 3 + [-1.0] * 2 + [3.0] * 5 + [7.0],
                   [1] * 3 + [2] * 2 + [1, 1, 1, 1, 2] + [2], [0] * 5 + [1] * 5 + [0])
     states = np.arange(30_000) % 3 // 2
-    result = model.sample(states, 0 * states, np.random.default_rng([base_seed, 11]))
-    require(np.shape(result) == (3, 30_000) and np.isin(result[1], [0, 1, 2]).all(),
-            "sample gives rewards, next_states, terminated in this order, each (N,)")
-    rewards, next_states, ended = np.array(result, dtype=float)
-    for s, what, which, p, reward in [(1, "s1 -> 2", (next_states == 2) & (ended == 0), 1.0, 7.0),
-                                      (0, "s0 -> 1", (next_states == 1) & (ended == 0), 0.3, 5.0),
-                                      (0, "s0 -> 2", (next_states == 2) & (ended == 0), 0.2, -1.0),
-                                      (0, "s0 -> the end", ended == 1, 0.5, 3.0)]:
+    rewards, next_states, ended = question(model, "sample", states, 0 * states, rng=base_seed)
+    require(next_states.dtype.kind in "iu" and ended.dtype == bool, f"sample: next_states are {next_states.dtype}, "
+            f"terminated {ended.dtype}, not whole numbers and True or False (for P[next_states], rewards[~terminated])")
+    for s, what, which, p, reward in [(0, "s0 -> the end", ended, 0.5, 3.0),
+                                      (1, "s1 -> 2", (next_states == 2) & ~ended, 1.0, 7.0),
+                                      (0, "s0 -> 1", (next_states == 1) & ~ended, 0.3, 5.0),
+                                      (0, "s0 -> 2", (next_states == 2) & ~ended, 0.2, -1.0)]:
         share = which[states == s].mean()
         require(abs(share - p) <= 6 * math.sqrt(p * (1 - p) / 20_000), f"{what} was {p} of the data and is {share:.3f} "
                 "of the samples. Is an outcome drawn for each row, by its counts, and are ends drawn like all else?")
@@ -126,209 +174,149 @@ def test_samples_of_the_table(expectation_model, base_seed):
 
 
 # ---------------------------------------------------------------- by hand: dynamic programming
-
 def test_value_iteration_by_hand(expectation_model):
-    """Rows that sum to less than 1 end the episode. The coin: V0 = max(2 + 0.8 V1, 3), V1 = 1 + 0.4 V0."""
-    one, chain, two = np.ones((1, 1, 1)), np.zeros((3, 1, 3)), np.zeros((2, 2, 2))
-    chain[0, 0, 1] = chain[1, 0, 2] = 1
-    two[0, 0, 1], two[1, :, 0] = 1, 0.5
-    for what, P, R, gamma, V, often in [
-            ("0 -> 1 -> 2 -> end, reward 1 for the last step, gamma = 0.5", chain, [[0], [0], [1]], 0.5, [0.25, 0.5, 1],
-             "(1/8, 1/4, 1/2: the reward itself is not discounted.)"),
-            ("one state that stays, reward -1, gamma = 0.5", one, [[-1]], 0.5, [-2], "(-1: |change| counts.)"),
+    chain, coin = np.zeros((3, 1, 3)), np.zeros((2, 1, 2))
+    chain[[0, 1, 2], 0, [1, 2, 2]] = 1
+    coin[0, 0, 1] = 0.5
+    for what, P, R, gamma, V, telling in [
+            ("0 -> 1 -> 2, which stays; reward 1 for the second step, gamma = 0.5", chain, [[0], [1], [0]], 0.5,
+             [0.5, 1, 0], [([0.25, 0.5, 0], "The reward itself is not discounted."), ([0, 1, 0], "It stops too early."),
+                           ([0.95, 1, 0], "Is gamma used?"), ([1, 1, 0], "Is gamma used?")]),
+            ("one state that stays, reward -1, gamma = 0.5", np.ones((1, 1, 1)), [[-1]], 0.5, [-2],
+             [([-1], "It stops while V still falls: |change| counts.")]),
             ("one state with two actions that stay, rewards 1 and 3, gamma = 0.5", np.ones((1, 2, 1)), [[1, 3]], 0.5,
-             [6], "(4 is the mean over actions, 2 the worst action.)"),
-            ("s0: a0 -> s1 with 2, a1 -> end with 3; s1 -> s0 or end by a coin, with 1; gamma = 0.8", two,
-             [[2, 3], [1, 1]], 0.8, [2.8 / 0.68, 1 + 0.4 * 2.8 / 0.68], "Is the missing mass shared out?")]:
-        values, _ = expectation_model.value_iteration(P, np.array(R, dtype=float), gamma)
-        require_near(f"value_iteration, {what}: V", values, V, 2e-8, often)
+             [6], [([4], "That is the mean over actions, not the best."), ([2], "That is the worst action's.")]),
+            ("s0 ends with 1, or goes to s1 (by a coin); s1 ends with 2; gamma = 0.8", coin, [[1], [2]], 0.8, [1.8, 2],
+             [([2.6, 2], "What rows lack to 1 ends the episode: they are not made to sum to 1."),
+              ([25 / 3, 10], "What rows lack to 1 ends the episode: it does not stay put.")])]:
+        R = np.array(R, dtype=float)
+        values, Q = ask(f"value_iteration, {what},", expectation_model.value_iteration, P, R, gamma)
+        require_near(f"value_iteration, {what}: V", values, V, 1e-3, telling=telling)
+        future = gamma * P @ np.array(V)
+        require_near(f"value_iteration, {what}: Q", Q, R + future, 1e-3, "Q(s, a) = R + gamma sum_s' P V(s')",
+                     [(future, "Q contains the reward, too.")])
 
 
 def test_value_iteration_is_as_near_as_it_says(expectation_model):
-    """One state, reward 1: V = 1 / (1 - gamma), from below; after a change of c, gamma / (1 - gamma) c is missing."""
-    P, R = np.array([[[1.0, 0], [1, 0]], [[0, 1], [0, 1]]]), np.array([[1.0, 0], [0, 0]])
-    for gamma, tolerance in [(0.999, 1e-8), (0.99, 0.1), (0.9, 1e-4)]:
-        off = abs(expectation_model.value_iteration(P, R, gamma, tolerance=tolerance)[0][0] - 1 / (1 - gamma))
-        require(off < 1.5 * tolerance, f"value_iteration, gamma {gamma}, tolerance {tolerance}: V is off by {off:.2g}. "
-                "After a largest change of c, c * gamma / (1 - gamma) may still be missing.")
+    """s0 stays, with reward 1: V = 1 / (1 - gamma). Other states have reward 0."""
+    follow = "After a change of c, up to c * gamma / (1 - gamma) may follow."
+    for S, gamma, tolerance, hint in [(1, 0.5, 1e-8, "Is `tolerance` used?"), (1, 0.999, 1e-8, follow),
+                                      (1, 0.99, 0.1, follow), (10, 0.9, 1e-4, "The largest change decides, no mean.")]:
+        P, R = np.eye(S)[:, None], np.eye(S)[:, :1]
+        V, _ = ask("value_iteration", expectation_model.value_iteration, P, R, gamma, tolerance=tolerance)
+        off = abs(V[0] - 1 / (1 - gamma))
+        require(off < 1.5 * tolerance, f"value_iteration, {S} states, gamma {gamma}, tolerance {tolerance}: V is off "
+                f"by {off:.2g}. {hint if off < 1 else 'Is the number of sweeps limited?'}")
 
 
 def test_values_solve_the_bellman_equation(expectation_model, base_seed):
-    """Random models; 1 - ends is what the rows of a third of the pairs sum to. Only V* and Q* solve the equation."""
+    """Random models; a third of the rows sum to 1 - ends. Only V* and Q* solve the equation."""
     for i, (gamma, ends) in enumerate([(0.0, 0.0), (0.5, 1.0), (0.9, 0.3), (0.99, 0.0)] * 5):
         rng = np.random.default_rng([base_seed, 3, i])
         P = rng.dirichlet(np.ones(6), size=(6, 3)) * (1 - ends * (rng.random((6, 3, 1)) < 1 / 3))
-        R = rng.normal(size=(6, 3))
-        P.flags.writeable = R.flags.writeable = False           # to write into what was given is an error
-        V, Q = expectation_model.value_iteration(P, R, gamma)
-        what = f"value_iteration, random model of 6 states, gamma = {gamma}"
+        R, what = rng.normal(size=(6, 3)), f"value_iteration, random model of 6 states, gamma = {gamma}"
+        V, Q = ask(what, expectation_model.value_iteration, P, R, gamma)
         require_near(f"{what}: Q against R + gamma sum_s' P V(s')", Q, R + gamma * P @ V, 4e-8)
         require_near(f"{what}: V against max_a Q", V, Q.max(axis=1), 4e-8)
 
 
 # ---------------------------------------------------------------- linear models, exact
-
 def test_linear_model_by_hand(expectation_model):
-    """a0: R = 5, S' = 2x + 1. a1: R = 3x, S' = 7. a2: never tried."""
+    def fit(x, actions, *rest):
+        return ask("LinearModel.fit", expectation_model.LinearModel(1, 3).fit, x, actions, *rest)
+
+    def check(what, model, x, actions, rewards, x_next, hint, telling=()):
+        got = question(model, "predict", np.reshape(x, (-1, 1)), actions)
+        what = f"LinearModel, {what}: at x = {x}, actions {actions}, "
+        require_near(what + "next x", got[1][:, 0], x_next, 1e-8, hint, telling)
+        require_near(what + "reward", got[0], rewards, 1e-8, hint)
     x, actions = np.array([[0.0], [1], [2], [0], [1], [3]]), np.array([0, 0, 0, 1, 1, 1])
+    model = fit(x[:3], actions[:3], 3 * x[:3, 0] + 1, 2 * x[:3] + 1)
+    exact = "Data on a line are met exactly: least squares with an intercept, and no penalty on weights."
+    check("x = 0, 1, 2, S' = 2x + 1, R = 3x + 1", model, [10], [0], [31], [21], exact, [
+        ([11], "x is not added: S' = x + change."), ([31], "x is added twice: S' = x + change."),
+        ([26], "Is there an intercept?"), ([22], "Is x centred in fit, but not in predict?")])
+    bent = fit(x[:3], actions[:3], [0.0] * 3, x[:3] + x[:3] ** 2)
+    check("S' = x + x^2 at x = 0, 1, 2, the best line is 3x - 1/3", bent, [0, 2], [0, 0], [0, 0], [-1 / 3, 17 / 3], "")
     r, x_next = np.where(actions, 3 * x[:, 0], 5), np.where(actions[:, None], 7, 2 * x + 1)
-    model = expectation_model.LinearModel(1, 3)
-    require(model.fit(x, actions, r, x_next) is model, "LinearModel.fit must return the model")
-    at = [[10], [-1], [-1], [10], [10]], [0, 0, 1, 1, 2]
-    what = "x = 10, -1 with a0 (R = 5, S' = 2x + 1), -1, 10 with a1 (3x, 7), 10 with a2 (never tried, stays put)"
-    rewards, predicted = model.predict(*at)
-    require_near(f"{what}: next x", predicted[:, 0], [21, -1, 7, 7, 10], 1e-8, "Is the intercept used, x added once?")
-    require_near(f"{what}: rewards", rewards, [5, 5, -3, 30, 0], 1e-8)
-    model.fit(x[3:], actions[3:], r[3:], x_next[3:])
-    require_near("after a second fit without a0 (each from scratch), the same: next x", model.predict(*at)[1][:, 0],
-                 [10, -1, 7, 7, 10], 1e-8)
-    bent = expectation_model.LinearModel(1, 1).fit(x[:3], [0] * 3, [0.0] * 3, x[:3] + x[:3] ** 2)
-    require_near("S' = x + x^2 at x = 0, 1, 2 (best line: 3x - 1/3): x_next there",
-                 bent.predict(x[:3], [0] * 3)[1][:, 0], [-1 / 3, 8 / 3, 17 / 3], 1e-8)
+    model = fit(x, actions, r, x_next)
+    laws = "a0: R = 5, S' = 2x + 1; a1: R = 3x, S' = 7"
+    check(laws, model, [10, -1, -1, 10], [0, 0, 1, 1], [5, 5, -3, 30], [21, -1, 7, 7],
+          "Has each action weights of its own, from its own data only?")
+    check(f"{laws}; a2 never tried", model, [10], [2], [0], [10], "It stays put, with reward 0.")
+    ask("LinearModel.fit", model.fit, x[3:], actions[3:], r[3:], x_next[3:])
+    check("a second fit without a0", model, [10, -1, 10], [0, 1, 1], [0, -3, 30], [10, 7, 7], "Each is from scratch.")
+    model = fit([[2]], [0], [1.0], [[5]])
+    check("only one row (singular for inv, not for lstsq)", model, [2], [0], [1], [5], exact)
 
 
-def test_one_hot_features_give_the_lookup_table(expectation_model, base_seed):
-    """Intercept and features depend on each other: lstsq can do that, inv cannot."""
-    rng = np.random.default_rng([base_seed, 5])
-    s, a, r, s2 = rng.integers(6, size=500), rng.integers(3, size=500), rng.normal(size=500), rng.integers(6, size=500)
-    linear = expectation_model.LinearModel(6, 3).fit(np.eye(6)[s], a, r, np.eye(6)[s2]).predict(np.eye(6)[s], a)
-    lookup = table(expectation_model, 6, 3, s, a, r, s2).predict(s, a)
-    for what, one, other in zip(["rewards", "next states"], linear, lookup):
-        require_near(f"one-hot features, LinearModel against LookupModel: {what}", one, other, 1e-7)
-
-
-# ---------------------------------------------------------------- shapes, seeds, inputs
-
+# ---------------------------------------------------------------- rows, seeds, settings
 def small_data(rng, n=150):
     x, a = rng.normal(size=(n, 2)), rng.integers(2, size=n)
     return x, a, x[:, 0] - a, x + np.column_stack([a, np.sin(x[:, 0])]) + 0.1 * rng.normal(size=(n, 2))
 
 
 def small(expectation_model, kind, data, **settings):
-    """A model after a short fit: quick, and not random any more."""
-    if kind == "LookupModel":
-        return table(expectation_model, 3, 2, *data)
-    if kind == "LinearModel":
-        return expectation_model.LinearModel(2, 2).fit(*data)
-    if kind == "NeuralModel":
-        settings["n_members"] = 3
-    return getattr(expectation_model, kind)(2, 2, hidden=16, **settings).fit(*data, n_steps=30)
+    own = {"LinearModel": {}, "NeuralModel": {"hidden": 16, "n_members": 3, "n_steps": 30},
+           "MixtureModel": {"hidden": 16, "n_steps": 30}}[kind] | settings
+    fit = {name: own.pop(name) for name in ["n_steps", "batch_size", "learning_rate"] if name in own}
+    return ask(f"{kind}.fit", getattr(expectation_model, kind)(2, 2, **own).fit, *data, **fit)
 
 
-def questions(kind, model):
-    """All that a model can be asked: name -> call(x, actions, x_next), which gives a list of arrays."""
-    calls = {"predict": lambda x, a, x_next: model.predict(x, a)}
-    if kind == "NeuralModel":
-        calls["spread"] = lambda x, a, x_next: [model.spread(x, a)]
-    if kind in ("LookupModel", "MixtureModel"):
-        calls["sample"] = lambda x, a, x_next: model.sample(x, a, 0)
-    if kind == "MixtureModel":
-        calls["log_prob"] = lambda x, a, x_next: [model.log_prob(x, a, x_next)]
-    return calls
-
-
-@pytest.mark.parametrize("kind", FEATURE_MODELS)
-def test_each_row_is_answered_by_itself(expectation_model, base_seed, kind):
-    """All rows at once, against one after the other."""
-    data = small_data(np.random.default_rng([base_seed, 7]))
-    x, a, _, x_next = data
-    for name, call in questions(kind, small(expectation_model, kind, data)).items():
-        together = call(x, a, x_next)
-        for i in range(0, 150, 10):
-            alone = call(x[i:i + 1], a[i:i + 1], x_next[i:i + 1])
-            for n, arrays in [(150, together), (1, alone)]:
-                shapes = [array.shape if isinstance(array, np.ndarray) else type(array) for array in arrays]
-                expected = [(n,), (n, 2)][:len(arrays)]
-                require(shapes == expected, f"{kind}.{name}, {n} rows of 2 features: {shapes}, not {expected}")
-            for one, many in zip(alone, together):
-                if name != "sample":
-                    require_near(f"{kind}.{name}, row {i} by itself, not among 150", one, many[i:i + 1], 1e-6)
-
-
-def require_seeded(what, run):
-    """run(seed or Generator) gives arrays. Global generators neither matter nor change."""
+def require_seeded(what, run, *kinds):
+    """run(seed of each of these kinds) gives arrays. Global generators neither matter nor change."""
     def state():
         return repr(np.random.get_state()), random.getstate()
     before = state()
-    for make in [int, np.random.default_rng]:
-        one, two, three = [[np.asarray(array).tolist() for array in run(make(seed))] for seed in [0, 0, 4]]
+    for make in [int, np.random.default_rng, *kinds]:
+        one, two, three = [[array.tolist() for array in run(make(seed))] for seed in [0, 0, 4]]
         require(state() == before, f"{what} draws from a global generator (np.random... or random...)")
-        require(one == two, f"{what}: the same {type(make(3)).__name__} of seed 0 gave different results")
-        require(one != three, f"{what}: seeds 0 and 4 ({type(make(3)).__name__}) gave the same: is the seed used?")
+        require(one == two, f"{what}: twice {make(0)} (seed 0), and the results differ")
+        require(one != three, f"{what}: {make(0)} and {make(4)} (seeds 0 and 4) give the same: is all of it used?")
 
 
 @pytest.mark.parametrize("kind", ["LookupModel", *NETWORKS])
 def test_seeds(expectation_model, base_seed, kind):
-    """Of fits and samples. That two seeds draw the same 150 to 200 samples is out of the question."""
     data = small_data(np.random.default_rng([base_seed, 8]))
-    at = [0] * 200, [1] * 200
+    at = data[:2] if kind in NETWORKS else ([0] * 200, [1] * 200)
     if kind in NETWORKS:
-        at = data[:2]
-        require_seeded(f"{kind}(seed)", lambda seed: small(expectation_model, kind, data, seed=seed).predict(*at))
+        more = [lambda seed: [7, seed]] if kind == "NeuralModel" else []
+        require_seeded(f"{kind}(seed)", lambda s: small(expectation_model, kind, data, seed=s).predict(*at), *more)
     if kind != "NeuralModel":
-        model = small(expectation_model, kind, TABLE if kind == "LookupModel" else data)
+        model = small(expectation_model, kind, data) if kind in NETWORKS else table(expectation_model, 3, 2, *TABLE)
         require_seeded(f"{kind}.sample(rng)", lambda rng: model.sample(*at, rng))
         rng = np.random.default_rng(base_seed)
         require(not np.array_equal(model.sample(*at, rng)[1], model.sample(*at, rng)[1]),
                 f"{kind}.sample: two calls with one Generator draw the same: is it copied?")
 
 
-@pytest.mark.parametrize("kind", ["LookupModel", *FEATURE_MODELS])
-def test_inputs_are_left_unchanged(expectation_model, base_seed, kind):
-    """Read-only arrays go in; writing into one is an error."""
-    data = [*TABLE, [0, 0, 0, 1, 0, 1]] if kind == "LookupModel" else small_data(np.random.default_rng(base_seed), 20)
-    data = [np.array(array) for array in data]
-    for array in data:
-        array.flags.writeable = False
-    try:
-        for call in questions(kind, small(expectation_model, kind, data)).values():
-            call(data[0], data[1], data[3])
-    except ValueError as error:
-        require("read-only" not in str(error), f"{kind} writes into the arrays it was given: {error}")
-        raise
+@pytest.mark.parametrize("kind", FEATURE_MODELS)
+def test_each_row_is_answered_by_itself(expectation_model, base_seed, kind):
+    data = small_data(np.random.default_rng([base_seed, 7]))
+    x, a, _, x_next = data
+    model = small(expectation_model, kind, data)
+    for name in QUESTIONS[kind]:
+        together = question(model, name, x, a, x_next)
+        for row in [slice(i, i + 1) for i in range(0, 150, 10)]:
+            for one, many in zip(question(model, name, x[row], a[row], x_next[row]), together):
+                require_near(f"{kind}.{name}, row {row.start} by itself, not among 150", one, many[row], 1e-6 if name !=
+                             "sample" else math.inf, "Does it depend on the other rows, on their mean and sd?")
+        for one, two in zip(question(model, name, x, a, x_next), together):
+            require_near(f"{kind}.{name}, asked once more", one, two, hint="To ask must not change a model.")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_each_setting_is_used(expectation_model, base_seed, kind):
+    data = small_data(np.random.default_rng([base_seed, 9]))
+    settings = {"n_steps": [1, 5], "hidden": [2, 16], "batch_size": [1, 100], "learning_rate": [1e-4, 1e-2],
+                "n_members" if kind == "NeuralModel" else "n_components": [1, 2]}
+    for name, values in settings.items():
+        one, two = [small(expectation_model, kind, data, **{name: value}).predict(*data[:2])[0] for value in values]
+        require(np.ptp(two) > 1e-9, f"{kind} predicts the same reward for all rows: do weights start all alike?")
+        require(not np.array_equal(one, two), f"{kind}, {name} = {values}: predictions are the very same. Is it used?")
 
 
 # ---------------------------------------------------------------- networks
-
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_a_second_fit_starts_anew(expectation_model, base_seed, kind):
-    """Other laws, units and places: R2 in 30 seeds of two programs at least 0.999."""
-    rng = np.random.default_rng([base_seed, 22])
-    settings = {"n_members": 2} if kind == "NeuralModel" else {}
-    model = getattr(expectation_model, kind)(1, 2, hidden=32, seed=base_seed, **settings)
-    for time, place, unit, sign in [("first", 0.0, 1.0, 1), ("second", 500.0, 100.0, -1)]:
-        z, a = rng.uniform(-1, 1, size=(400, 1)), rng.integers(2, size=400)
-        x, change = place + unit * z, sign * (2 * a[:, None] - 1 + z) * unit
-        data = x, a, change[:, 0] - 7 * unit, x + change
-        require(model.fit(*data, n_steps=300) is model, f"{kind}.fit must return the model")
-        require_learned(f"{kind}, {time} fit (each from scratch)", data, model.predict(x, a), 0.9)
-
-
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_a_second_fit_forgets_the_first(expectation_model, base_seed, kind):
-    """One step of Adam from scratch learns next to nothing (R2 at most 0.33), and from old weights it keeps 0.73."""
-    rng = np.random.default_rng([base_seed, 26])
-    x, a = rng.uniform(-1, 1, size=(400, 1)), np.zeros(400, int)
-    x_next = x + np.sin(4 * x)
-    model = getattr(expectation_model, kind)(1, 1, hidden=32, seed=base_seed)
-    for n_steps in [600, 1]:
-        model.fit(x, a, x_next[:, 0], x_next, n_steps=n_steps)
-    score = 1 - np.mean((model.predict(x, a)[1] - x_next) ** 2) / np.var(np.sin(4 * x))
-    require(score < 0.5, f"{kind}: after a fit of 600 steps, one of 1 step still has R2 {score:.2f}: each fit starts from "
-            "scratch, with new weights")
-
-
-def test_a_network_learns_the_mean(expectation_model, base_seed):
-    """The median is 0, and so is the likeliest. (In 30 seeds off by at most 0.013.)"""
-    c = (np.arange(400) % 4 == 0) + 0.0
-    x = np.full((400, 1), 0.1)
-    model = expectation_model.NeuralModel(1, 1, hidden=16, seed=base_seed)
-    rewards, x_next = model.fit(x, np.zeros(400), c, x + c[:, None], n_steps=400).predict(x[:1], [0])
-    for what, got in [("reward", rewards[0]), ("change", x_next[0, 0] - 0.1)]:
-        require_near(f"the {what} was 1 in every fourth row, else 0; the network predicts", got, 0.25, 0.1,
-                     "(The loss is the squared error; is the mean of the data added again?)")
-
-
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_odd_data_give_no_nan(expectation_model, base_seed, kind):
     rng = np.random.default_rng([base_seed, 21])
@@ -338,170 +326,180 @@ def test_odd_data_give_no_nan(expectation_model, base_seed, kind):
             ("a constant feature", x * [1, 0] + 0.1, x * [2, 0] + 0.1, 200),
             ("values that repeat", x, x + rng.integers(2, size=(200, 1)), 200), ("one row", x, x + 1, 1),
             ("outliers", x, x + rng.standard_cauchy(size=(200, 2)), 200), ("three rows", x, x + 1, 3)]:
+        model = getattr(expectation_model, kind)(2, 2, hidden=16, seed=base_seed)
         with np.errstate(all="ignore"):
-            model = getattr(expectation_model, kind)(2, 2, hidden=16, seed=base_seed)
-            model.fit(x[:n], a[:n], np.full(n, 2.0), x_next[:n], n_steps=100)
-            calls = questions("any" if kind == "NeuralModel" else kind, model)      # one member has no spread
-            said = {name: call(x[:n], a[:n], x_next[:n]) for name, call in calls.items()}
-        for name, arrays in said.items():
-            require(all(np.isfinite(array).all() for array in arrays), f"{kind} fitted to {what}: {name} gives NaN or "
-                    "infinity (is something divided by a standard deviation of 0?)")
-        require_near(f"{kind} fitted to {what}, reward always 2: predicted", said["predict"][0], np.full(n, 2.0), 0.5)
+            ask(f"{kind}.fit to {what}", model.fit, x[:n], a[:n], np.full(n, 2.0), x_next[:n], n_steps=100)
+            answers = [question(model, name, x[:n], a[:n], x_next[:n]) for name in QUESTIONS[kind] if name != "spread"]
+        require(all(np.isfinite(array).all() for arrays in answers for array in arrays), f"{kind} fitted to {what} "
+                "gives NaN or infinity: is something divided by a standard deviation of 0?")
 
 
-def bumps(n, rng, unit, low=-1, high=1):
-    """Actions push one way or the other; the reward is always 5."""
-    x, a = rng.uniform(low, high, size=(n, 2)), rng.integers(2, size=n)
-    change = 0.3 * np.column_stack([np.sin(3 * x[:, 1]) + (2 * a - 1), np.cos(2 * x[:, 0])])
-    return x * unit, a, np.full(n, 5.0), (x + change + 0.03 * rng.normal(size=(n, 2))) * unit
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_networks_learn(expectation_model, base_seed, kind):
+    """20 seeds of two programs: R2 0.91 or more; the mean off by 0.009 at most; R2 after 1 small step 0.1 at most."""
+    rng, own = np.random.default_rng([base_seed, 22]), {"n_components": 1} if kind == "MixtureModel" else {}
+
+    def fit(model, data, n_steps=300, learning_rate=0.01):
+        ask(f"{kind}.fit", model.fit, *data, n_steps=n_steps, learning_rate=learning_rate)
+        return data, question(model, "predict", *data[:2])
+    one, two, again = [getattr(expectation_model, kind)(2, A, hidden=32, seed=base_seed, **own) for A in (1, 2, 2)]
+    z, a, unit = rng.uniform(-1, 1, size=(400, 2)), rng.integers(2, size=400), np.array([1000, 0.01])
+    order, push = z[:, 0].argsort(), 2 * a[:, None] - 1
+    down = f"Does Adam go downhill, n_steps times{', and the loss pull means and sds the right way' if own else ''}?"
+    curve = z, 0 * a, np.cos(2 * z[:, 0]), z + np.sin(2 * z)
+    pushed = z, a, z[:, 0] - 2 * a, z + np.sin(2 * z) + push
+    scale = "Each column of inputs and targets has a mean and a standard deviation of its own."
+    for what, model, data, hint in [
+            ("R = cos(2 x0), S' = x + sin(2x)", one, curve, down),
+            ("the same, rows sorted by x0", one, [array[order] for array in curve], "Are batches drawn from all rows?"),
+            ("two actions, which push S' up or down", two, pushed, "Is the action an input?"),
+            ("units of 1000 and 0.01", again, (unit * (z + 5), a, z[:, 0] - 2 * a, unit * (2 * z + 5 + push)), scale)]:
+        require_learned(f"{kind}, 300 steps, {what}", *fit(model, data), 0.8, hint)
+    rare, same = (np.arange(400) % 4 == 0) + 0.0, np.full((400, 2), 0.1)
+    _, (rewards, x_next) = fit(one, (same, 0 * a, rare, same + rare[:, None]))
+    require_near(f"{kind}, reward and changes were 1 in every fourth row, else 0: it predicts",
+                 [rewards[0], *x_next[0] - 0.1], [0.25] * 3, 0.1, "That is not the mean: is the loss right?")
+    waves = z, 0 * a, z[:, 0], z + np.sin(4 * z)
+    fit(one, waves)
+    score = r2(waves[3] - z, fit(one, waves, 1, 0.001)[1][1] - z).min()
+    require(score < 0.5, f"{kind}: after a fit of 300 steps, one of 1 small step still has R2 {score:.2f}: each fit "
+            "starts from scratch, with new weights")
+    far = 500 + 100 * z, 1 - a, 100 * pushed[2], 500 + 100 * pushed[3]
+    require_learned(f"{kind}, second fit, in other units, actions exchanged", *fit(two, far), 0.8, scale)
 
 
-def test_ensemble_knows_where_the_data_are(expectation_model, base_seed):
-    """Disagreement off the data against that on the data: in 30 seeds of two programs 4.7 times or more, 9 on average.
-    In standard deviations of the changes it is 0.024 to 0.049 on the data. Control: other data of the same kind."""
-    spreads = []
-    for unit in [1024, 1 / 1024]:
-        rng = np.random.default_rng([base_seed, 23])
-        model = expectation_model.NeuralModel(2, 2, hidden=32, n_members=3, seed=base_seed)
-        model.fit(*bumps(800, rng, unit), n_steps=300)
-        data = bumps(400, rng, unit)
-        require_learned(f"ensemble of 3, features in units of {unit}", data, model.predict(*data[:2]), 0.85)
-        near, same, far = [model.spread(*rows[:2]).mean() for rows in [
-            data, bumps(400, rng, unit), bumps(400, rng, unit, 2, 3)]]
-        spreads.append(near)
-        require(0.003 < near < 0.5, f"features in units of {unit}: the spread on the data is {near:.3g}, not 0.003 to "
-                "0.5; it is the members' disagreement about the features, in standard deviations of their changes")
-        require(far > 1.5 * near > same, f"the spread is {near:.3g} on the data, {same:.3g} on others of the same kind, "
-                f"{far:.3g} far off: members that learn apart disagree there")
-    require(0.5 < spreads[0] / spreads[1] < 2, f"the spread is {spreads[0]:.3g} in units of 1024, but {spreads[1]:.3g} for "
-            "the same data in units of 1 / 1024: is something added to the standard deviations?")
+def test_an_ensemble_is_its_members(expectation_model, base_seed):
+    """8 members against 8 single networks. In 30 seeds of two programs the spread is 0.90 to 1.12 of their disagreement
+    (1.3 with bootstrap samples), the prediction 0.49 to 0.67 of it off their mean. The reward is only noise."""
+    rng, unit = np.random.default_rng([base_seed, 24]), np.array([1e6, 1e-3, 1, 1])
 
+    def rows(n):
+        z = rng.uniform(-1, 1, size=(n, 4))
+        return z * unit, rng.integers(2, size=n), rng.normal(size=n), (z + 0.01 * z[:, [1, 2, 3, 0]]) * unit
+    x, a, r, x_next = rows(100)
+    at, sds = rows(60)[:2], np.array([r.std(), *(x_next - x).std(axis=0)])
 
-def test_prediction_is_the_mean_of_the_members(expectation_model, base_seed):
-    """The mean of M members varies, from seed to seed, by spread / sqrt(M - 1): here 16 members, so 0.26 spread. One of
-    them would vary by 1.03 spread. Measured with 8 seeds, in 30 repetitions of two programs: 0.19 to 0.33."""
-    rng = np.random.default_rng([base_seed, 24])
-    x = rng.normal(size=(200, 1))
-    a, change = rng.integers(3, size=200), 50 * rng.normal(size=200)
-    at = np.repeat([[-2.0], [0], [1], [2]], 3, axis=0), np.tile([0, 1, 2], 4)
-    guesses, spreads = [], []
-    for k in range(8):
-        model = expectation_model.NeuralModel(1, 3, hidden=8, n_members=16, seed=base_seed * 1000 + 100 * k)
-        rewards, x_next = model.fit(x, a, change, x + change[:, None], n_steps=40).predict(*at)
-        guesses.append([rewards, x_next[:, 0]])
-        spreads.append(model.spread(*at))
-    unit = change.std() * math.sqrt(np.mean(np.square(spreads)))
-    for what, variance in zip(["reward", "next feature"], np.var(guesses, axis=0, ddof=1).mean(axis=1)):
-        ratio = math.sqrt(variance) / unit
-        require(0.12 < ratio < 0.52, f"ensemble of 16 members: from seed to seed the predicted {what} varies by "
-                f"{ratio:.2f} times the spread (in units of the changes), not 1 / sqrt(15) = 0.26. Is it their mean?")
+    def member(seed, **settings):
+        model = expectation_model.NeuralModel(4, 2, hidden=32, seed=base_seed * 1000 + seed, **settings)
+        rewards, after = model.fit(x, a, r, x_next, n_steps=400, batch_size=32).predict(*at)
+        return model, np.column_stack([rewards, after - at[0]]) / sds
+    singles = np.array([member(seed)[1] for seed in range(8)])
+    model, mean = member(500, n_members=8)
+    sd = singles.std(axis=0)
+    off = math.sqrt((((mean - singles.mean(axis=0)) ** 2).mean(axis=0) / (sd**2).mean(axis=0)).mean())
+    require(off < 0.85, f"the prediction of 8 members is off the mean of 8 single networks by {off:.2f} of their sd, "
+            "not by about 0.5: is it the mean of the members?")
+    spread, true = question(model, "spread", *at)[0].mean(), sd[:, 1:].mean()
+    wrong = {"0: do members start and learn apart?": 1e-9, "a variance?": true**2, "with the reward's?": 2.7 * true,
+             "in the features' units?": 2000 * true, "summed over features?": 4 * true, "across features?": 10 * true,
+             "in sds of the features, not of their changes?": 0.01 * true, "a root of summed variances?": 2 * true}
+    guess = min(wrong, key=lambda what: abs(math.log(wrong[what] / max(spread, 1e-9))))
+    require(0.6 < spread / true < 1.65, f"the spread of 8 members is {spread:.3g} on average; 8 single networks "
+            f"disagree by {true:.3g} (about changes, in sds of the changes, mean over the features). Is it {guess}")
 
 
 # ---------------------------------------------------------------- the mixture
-
-def test_density_in_one_dimension(expectation_model, base_seed):
-    """The change has mean 6 and standard deviation 2. With one component log_prob is a parabola, whose middle predict
-    gives; samples have its noise (4,000: 1.1 % of the standard deviation, 6 of them allowed)."""
+def test_one_gaussian_exactly(expectation_model, base_seed):
+    """Changes (6, -1); their sds are (0.3, 50) where x0 = -1, (3, 50) where x0 = 1 (28 seeds of two programs: 0.83 to
+    1.17 of that). log_prob, a parabola, is as wide as 4,000 samples: standard error 1.1 %, 6 of them allowed."""
     rng = np.random.default_rng([base_seed, 14])
-    x = rng.normal(size=(400, 1))
-    data = x, np.zeros(400), 10 * x[:, 0], x + 6 + 2 * rng.normal(size=(400, 1))
+    x, a = np.column_stack([np.repeat([-1.0, 1], 500), rng.normal(size=1000)]), np.zeros(4000)
+    noise = np.column_stack([np.where(x[:, 0] < 0, 0.3, 3), np.full(1000, 50)]) * rng.normal(size=(1000, 2))
+    model = expectation_model.MixtureModel(2, 1, n_components=1, hidden=32, seed=base_seed)
+    model.fit(x, a[:1000], x[:, 0], x + [6, -1] + noise, n_steps=400)
+    for x0, units in [(-1, [0.3, 50]), (1, [3, 50])]:
+        at = np.full((4000, 2), [x0, 0.4])
+        m, samples, sds = model.predict(at[:1], a[:1])[1][0], np.column_stack(model.sample(at, a, rng)), []
+        for j in [0, 1]:
+            what = f"one component, feature {j}, x0 = {x0}: "
+            points = m + np.outer([-2, 0, 2, 4], np.eye(2)[j] * units)
+            left, middle, right, far = question(model, "log_prob", at[:4], a[:4], points)[0]
+            require_near(f"{what}log_prob at -2, 0, 2, 4 sds from predict is {left:.4g}, {middle:.4g}, {right:.4g}, "
+                         f"{far:.4g}, no parabola: its third difference", far - 3 * right + 3 * middle - left, 0, 1e-6,
+                         "Is it the logarithm of a density, and is n_components=1 used?")
+            require_near(f"{what}log_prob left of what predict says, against right of it", left, right, 1e-6,
+                         "Is x in both, predict and log_prob, once?")
+            sd = 2 * units[j] / math.sqrt(2 * max(middle - right, 1e-9))
+            require_near(f"{what}sd of 4,000 samples, against that of log_prob", samples[:, 1 + j].std(), sd,
+                         0.067 * sd, "y = mean + sd * N(0, 1), with sd, not its root or square.", [
+                             (0, "Is there noise, drawn for each row?"), (1.2 * sd, "log_prob: nats, not bits.")])
+            require_near(f"{what}mean of 4,000 samples, against predict", samples[:, 1 + j].mean(), m[j], 0.1 * sd)
+            require_near(f"{what}sd of the next feature, against that in the data", sd, units[j], units[j] / 2,
+                         "In the data's units, learned as a function of s and a, with a small floor only?")
+            sds.append(sd)
+        require_near("one component: log_prob at the mean, + log sd0 + log sd1 + log(2 pi)",
+                     middle + math.log(sds[0] * sds[1]) + math.log(2 * math.pi), 0, 1e-6,
+                     "It is the density of x_next, in the units of the data, without the reward.",
+                     [(1.837877, "-log(2 pi) / 2 is missing."), (0.918939, "-log(2 pi) / 2 for each feature!")])
+    sd, correlation = samples[:, 0].std(), np.abs(np.corrcoef(samples.T) - np.eye(3)).max()
+    require(sd > 0.45, f"sampled rewards have the sd {sd:.2f}, not at least half of 1, that of all rewards")
+    require(correlation < 0.1, f"one component: reward and features of samples have the correlation {correlation:.2f}: "
+            "each number has its own noise")
 
-    def density(x_next):
-        return model.log_prob(np.full((len(x_next), 1), 0.3), np.zeros(len(x_next)), np.reshape(x_next, (-1, 1)))
-    for K in [5, 1]:
-        model = expectation_model.MixtureModel(1, 1, n_components=K, hidden=16, seed=base_seed).fit(*data, n_steps=150)
-        total = np.exp(density(np.linspace(-54, 66, 12_001))).sum() * 0.01
-        require(abs(total - 1) < 1e-3, f"the density exp(log_prob(x_next)), n_components={K}, integrates to "
-                f"{total:.4g}, not 1: weights, 1 / (sd sqrt(2 pi)), the scale of the data; and no reward in it?")
-    m = model.predict([[0.3]], [0])[1][0, 0]
-    left, middle, right, far = density(m + np.array([-4.0, 0, 4, 8]))
-    parabola = "one component: log_prob is a parabola around the predicted mean; "
-    require_near(parabola + "4 to the left, against 4 to the right", left, right, 1e-6)
-    require_near(parabola + "it falls 4 times as far at 8 as at 4", far - middle, 4 * (right - middle), 1e-6)
-    sd = 4 / math.sqrt(2 * (middle - right))
-    x_next = model.sample(np.full((4000, 1), 0.3), np.zeros(4000), rng)[1]
-    require_near("one component: mean of 4,000 samples, against predict (is x in both?)", x_next.mean(), m,
-                 6 * sd / math.sqrt(4000))
-    require_near("one component: standard deviation of 4,000 samples (mean + sd * N(0, 1)), against that of log_prob",
-                 x_next.std(), sd, 0.067 * sd)
+
+def test_a_mixture_sums_to_one(expectation_model, base_seed):
+    x, noise = np.random.default_rng([base_seed, 15]).normal(size=(2, 400, 1))
+    a = np.zeros(20_001)
+    model = expectation_model.MixtureModel(1, 1, hidden=16, seed=base_seed)
+    model.fit(x, a[:400], x[:, 0], x + 6 + 2 * noise, n_steps=150)
+    total = 0.005 * np.exp(model.log_prob(0 * a[:, None], a, np.linspace(-47, 53, 20_001)[:, None])).sum()
+    require(abs(total - 1) < 1e-3, f"five components: the density exp(log_prob(x_next)) sums to {total:.4g}, not 1. "
+            f"{'Are they multiplied by their weights' if total > 1 else 'Are all summed up, not only the best'}?")
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_coin_in_one_feature_only(expectation_model, base_seed, column):
+    """All else is 0. (16 seeds of two programs: 0.96 or more. Of only 5 components, all may start on one side.)"""
+    x, a, x_next = np.zeros((400, 2)), np.zeros(400), np.zeros((400, 2))
+    x_next[:, column] = 1 + np.arange(400) % 2
+    model = expectation_model.MixtureModel(2, 1, n_components=16, hidden=16, seed=base_seed)
+    _, samples = model.fit(x, a, a, x_next, n_steps=300).sample(x, a, base_seed)
+    near = (np.abs(samples[:, column, None] - [1, 2]).min(axis=1) < 0.25).mean()
+    require(near > 0.75, f"feature {column} became 1 or 2, all else is 0: {near:.2f} of the samples are within 0.25 of "
+            "1 or 2. Which component does y come from? Reward and all features tell, together.")
 
 
 # The fork: up or down in both features at once (in opposite directions); 30 % go up if x0 < 0, and 70 % if not.
-UNIT = np.array([1000.0, 0.01])
-DIRECTION = np.array([1.0, -1.0])
-
-
-def test_noise_depends_on_the_state(expectation_model, base_seed):
-    """S' = N(0, 0.3) at x = -1, N(0, 3) at x = 1. (In 60 seeds of two programs 0.88 to 1.15 times that.)"""
-    rng = np.random.default_rng([base_seed, 29])
-    x, a = np.repeat([[-1.0], [1]], 500, axis=0), np.zeros(1000, int)
-    noise = np.where(x < 0, 0.3, 3) * rng.normal(size=(1000, 1))
-    model = expectation_model.MixtureModel(1, 1, n_components=1, seed=base_seed)
-    _, x_next = model.fit(x, a, np.zeros(1000), noise, n_steps=300).sample(x, a, rng)
-    for at, sd in [(-1, 0.3), (1, 3)]:
-        got = x_next[x[:, 0] == at].std()
-        require(sd / 1.5 < got < 1.5 * sd, f"one component: at x = {at} the next state has the standard deviation {sd} "
-                f"in the data, {got:.3g} in the samples: sds are learned, as functions of s and a")
+UNIT, DIRECTION = np.array([1000.0, 0.01]), np.array([1.0, -1.0])
 
 
 def fork_law(n, rng):
     """(x, a, r, x_next), log p of each."""
-    x, a = rng.uniform(-1, 1, size=(n, 2)), rng.integers(2, size=n)
+    x, a, noise = rng.uniform(-1, 1, size=(n, 2)), rng.integers(2, size=n), rng.normal(size=(n, 2))
     p = np.where(x[:, 0] < 0, 0.3, 0.7)
     up = rng.random(n) < p
     mode = np.where(up, 1.0, -1.0)
-    noise = rng.normal(size=(n, 2))
     x_next = x + mode[:, None] * DIRECTION + 0.2 * a[:, None] + 0.1 * noise
     log_p = np.log(np.where(up, p, 1 - p)) - 0.5 * (noise**2).sum(axis=1) - math.log(2 * math.pi * 0.01 * UNIT.prod())
     return (x * UNIT, a, 3 + 2 * mode, x_next * UNIT), log_p
 
 
-@pytest.fixture(scope="module")
-def forked(expectation_model, base_seed):
-    model = expectation_model.MixtureModel(2, 2, seed=base_seed)
-    return model.fit(*fork_law(3500, np.random.default_rng([base_seed, 12]))[0])
-
-
-@pytest.mark.parametrize("side", [-1, 1])
-def test_samples_of_the_fork(forked, side, base_seed):
-    """4,000 samples, not close to x0 = 0, where the weights change. In 25 seeds of ours and 2 of another program: share
-    off by 0.045 at most (standard deviation 0.022); between the modes 0.0005; standard deviation within a mode 0.087 to
-    0.135; correlation 0.21; rewards 0.95 or more; mean off by 0.10 at most (standard deviation 0.034)."""
-    rng = np.random.default_rng([base_seed, 16])
-    x, a = rng.uniform([0.2, -1], [1, 1], size=(4000, 2)) * [side, 1] * UNIT, np.zeros(4000, int)
-    # Feature 0, feature 1, reward: each is 1 after up, -1 after down.
-    sampled, said = [np.column_stack([(x_next - x) / UNIT * DIRECTION, (rewards - 3) / 2])
-                     for rewards, x_next in [forked.sample(x, a, rng), forked.predict(x, a)]]
-    place = f"after the fork, x0 {'<' if side < 0 else '>'} 0"
-    between = (np.abs(sampled[:, :2]) < 1 / 3).any(axis=1).mean()
-    require(between < 0.01, f"{place}: {between:.3f} of the samples lie between the modes, where nothing ever lands")
-    up, other, paid = sampled.T > 0
-    require_near(f"{place}: share of the samples that go up", up.mean(), 0.5 + 0.2 * side, 0.12,
-                 "Is a component drawn for each row, by weights that depend on the state?")
-    for what, mode, least in [("the other feature", other, 0.98), ("the reward (up 5, down 1)", paid, 0.9)]:
-        agree = (up == mode).mean()
-        require(agree > least, f"{place}: {what} goes with the first feature, but in {agree:.2f} of the samples only: "
-                "one component is drawn for the whole row")
-    for mine in [up, ~up]:
-        sds = sampled[mine].std(axis=0)
-        require(sds[2] > 0.45, f"{place}: within a mode, rewards have the standard deviation {2 * sds[2]:.2f}, not at "
-                "least half of that of all rewards, 1.0")
-        require(0.05 < min(sds[:2]) and max(sds[:2]) < 0.18, f"{place}: within a mode, features have the standard "
-                f"deviations {sds[:2].round(3)}, not 0.1 (noise for each row; sd, not variance)")
-        # One number of noise for all would give 1; two components that share a mode give some.
-        correlation = np.abs(np.corrcoef(sampled[mine].T) - np.eye(3)).max()
-        require(correlation < 0.7, f"{place}: within a mode, the noises of reward and features have the correlation "
-                f"{correlation:.2f}: each number has its own noise")
-    off = np.abs((sampled - said).mean(axis=0)) / (sampled - said).std(axis=0) * math.sqrt(4000)
-    require(off.max() < 6, f"{place}: predict says {said.mean(axis=0).round(2)}, {off.round()} standard errors off the "
-            "mean of the samples: the mean of a mixture weighs all components by their weights")
-    require_near(f"{place}: features and reward that predict says (up is 1, down -1)", said.mean(axis=0),
-                 [0.4 * side] * 3, 0.24)
-
-
-def test_two_modes_within_half_a_nat(expectation_model, forked, base_seed):
-    """Excess in 30 seeds of two programs 0.03 to 0.1; standard error below 0.05. Control: one Gaussian."""
-    rng = np.random.default_rng([base_seed, 19])
+def test_the_fork(expectation_model, base_seed):
+    """Not close to x0 = 0, where the weights change. 25 seeds of two programs: share off by 0.045 at most (sd 0.022);
+    between the modes 0.0005; rewards 0.95 or more; mean off by 0.10 at most (sd 0.034). New data: in 30 seeds 0.03 to
+    0.1 nats worse than the truth, standard error below 0.05; control: one Gaussian."""
+    rng, asked = np.random.default_rng([base_seed, 16]), []
+    forked = expectation_model.MixtureModel(2, 2, seed=base_seed).fit(*fork_law(3500, rng)[0])
+    for side, place in [(-1, "after the fork, x0 < 0"), (1, "after the fork, x0 > 0")]:
+        x, a = rng.uniform([0.2, -1], [1, 1], size=(4000, 2)) * [side, 1] * UNIT, np.zeros(4000, int)
+        # Feature 0, feature 1, reward: each is 1 after up, -1 after down.
+        sampled, said = [np.column_stack([(x_next - x) / UNIT * DIRECTION, (rewards - 3) / 2])
+                         for rewards, x_next in [forked.sample(x, a, rng), forked.predict(x, a)]]
+        asked.append((side, place, sampled, said))
+        between = (np.abs(sampled[:, :2]) < 1 / 3).any(axis=1).mean()
+        require(between < 0.01, f"{place}: {between:.3f} of the samples lie between the modes, where nothing lands")
+        off = np.abs((sampled - said).mean(axis=0)) / (sampled - said).std(axis=0) * math.sqrt(4000)
+        require(off.max() < 6, f"{place}: predict says {said.mean(axis=0).round(2)}, the mean of the samples is "
+                f"{sampled.mean(axis=0).round(2)}. Do both go by the weights of the components?")
+    for side, place, sampled, said in asked:
+        up, other, paid = sampled.T > 0
+        require_near(f"{place}: share of the samples that go up", up.mean(), 0.5 + 0.2 * side, 0.12,
+                     "Are weights learned that depend on the state, and is a component drawn for each row?")
+        require_near(f"{place}: predicted (up is 1, down -1)", said.mean(axis=0), [0.4 * side] * 3, 0.24)
+        for what, mode, least in [("the other feature", other, 0.98), ("the reward (up 5, down 1)", paid, 0.9)]:
+            agree = (up == mode).mean()
+            require(agree > least, f"{place}: {what} goes with the first feature, but in {agree:.2f} of the samples "
+                    "only: one component is drawn for the whole row")
     (x, a, _, x_next), true = fork_law(3000, rng)
     gaussian = expectation_model.MixtureModel(2, 2, n_components=1, hidden=16, seed=base_seed)
     gaussian.fit(*fork_law(1000, rng)[0], n_steps=200)
@@ -510,53 +508,50 @@ def test_two_modes_within_half_a_nat(expectation_model, forked, base_seed):
             f"MixtureModel (in nats, in the units of the data), and {one:.2f} above that of one Gaussian")
     far = np.array([[20.0, 20], [-200, 0], [4000, 0]]) * UNIT
     with np.errstate(all="ignore"):
-        log_p = forked.log_prob(0 * far, np.zeros(3, int), far)
-    require(np.isfinite(log_p).all() and (log_p < -100).all() and log_p[2] < log_p[1], f"far away log_prob is {log_p}, "
-            "not a large negative number that falls with the distance: log(sum(exp)) underflows")
+        log_p = question(forked, "log_prob", 0 * far, np.zeros(3, int), far)[0]
+    require(np.isfinite(log_p).all() and log_p[2] < log_p[1] < -100, f"far away log_prob is {log_p}, not a large "
+            "negative number that falls with the distance: log(sum(exp)) underflows")
 
 
 def test_gymnasium_pendulum_with_default_arguments(expectation_model, base_seed):
     """R2 above 0.98 on new data (the worst of 30 seeds of two programs: 0.99). Control: torques in another order."""
     env = pytest.importorskip("gymnasium").make("Pendulum-v1")
-    rng = np.random.default_rng([base_seed, 25])
-    x, r, x_next, a = np.zeros((6000, 4)), np.zeros(6000), np.zeros((6000, 4)), np.zeros(6000)
+    rng, rows, a = np.random.default_rng([base_seed, 25]), [], np.zeros(6000)
     for t in range(6000):
         if t % 200 == 0:
             obs, _ = env.reset(seed=int(rng.integers(2**31)))
-        torque = rng.uniform(-2, 2, size=1)
-        x[t] = *obs, *torque
-        obs, r[t], _, _, _ = env.step(torque)
-        x_next[t] = *obs, *torque
+        before, torque = obs, rng.uniform(-2, 2, size=1)
+        obs, reward, _, _, _ = env.step(torque)
+        rows.append([*before, *torque, *obs, *torque, reward])
+    x, x_next, r = np.array(rows)[:, :4], np.array(rows)[:, 4:8], np.array(rows)[:, 8]
 
     def check(**settings):
         model = expectation_model.NeuralModel(4, 1, seed=base_seed)
         model.fit(x[:4500], a[:4500], r[:4500], x_next[:4500], **settings)
-        rewards, predicted = model.predict(x[4500:], a[4500:])
+        rewards, after = model.predict(x[4500:], a[4500:])
         new = x[4500:, :3], None, r[4500:], x_next[4500:, :3]
-        require_learned("Pendulum-v1 with default arguments", new, (rewards, predicted[:, :3]), 0.98)
+        require_learned("Pendulum-v1 with default arguments", new, (rewards, after[:, :3]), 0.98)
     check()
     x[:4500, 3] = x_next[:4500, 3] = rng.permutation(x[:4500, 3])
-    with pytest.raises(failure):
+    with pytest.raises(pytest.fail.Exception):
         check(n_steps=300)
 
 
 # ---------------------------------------------------------------- bad input
-
 def test_bad_input_of_the_table_is_refused(expectation_model):
-    new = expectation_model.LookupModel
-    require_refused("LookupModel.fit of no data", new(3, 2).fit, [], [], [], [])
-    require_refused("LookupModel(3, 2).fit, one reward for two transitions", new(3, 2).fit, [0, 0], [0, 0], [1.0], [0, 0])
-    for i, name, *values in [(0, "states", [3], [-1], [0.5], [[0]], [0, 1], []), (1, "actions", [2], [-1], [0, 1]),
-                             (2, "rewards", [math.nan], [1.0, 2.0]), (3, "next_states", [3], [-1]),
-                             (4, "terminated", [True, False])]:
+    for i, name, *values in [(0, "states", [0, 3], [0, -1], [0, 0.5], [[0, 0]], [0], []), (4, "terminated", [True]),
+                             (1, "actions", [0, 2], [-1, 0], [0]), (2, "rewards", [math.nan, 1], [1.0]),
+                             (3, "next_states", [3, 0], [0, -1], [0])]:
         for value in values:
-            data = [[0], [0], [1.0], [0], [False]]
+            data = [[0, 0], [0, 0], [1.0, 1.0], [0, 0], [False, False]]
             data[i] = value
-            require_refused(f"LookupModel(3, 2).fit, one transition with {name} = {value}", new(3, 2).fit, *data)
-    for name, *more in [("predict",), ("sample", 0)]:
-        for states, actions in [([0, 1], [0]), ([0], [0, 1]), ([3], [0]), ([-1], [0]), ([0], [2]), ([0], [-1])]:
-            require_refused(f"LookupModel(3, 2).{name}, states {states}, actions {actions}",
-                            getattr(table(expectation_model, 3, 2, *TABLE), name), states, actions, *more)
+            require_refused(f"LookupModel(3, 2).fit, two transitions with {name} = {value}",
+                            expectation_model.LookupModel(3, 2).fit, *data)
+    require_refused("LookupModel.fit of no data", expectation_model.LookupModel(3, 2).fit, [], [], [], [])
+    model = table(expectation_model, 3, 2, *TABLE)
+    for pairs in [([0, 1], [0]), ([0], [0, 1]), ([3], [0]), ([-1], [0]), ([0], [2]), ([0], [-1])]:
+        require_refused(f"LookupModel(3, 2).predict, (states, actions) = {pairs}", model.predict, *pairs)
+        require_refused(f"LookupModel(3, 2).sample, (states, actions) = {pairs}", model.sample, *pairs, 0)
 
 
 @pytest.mark.parametrize("kind", FEATURE_MODELS)
@@ -566,33 +561,35 @@ def test_bad_input_of_feature_models_is_refused(expectation_model, kind):
     rows = [("x of shape (N,)", r, a, r, r), ("one row as (d,), not (1, d)", x[0], a[:1], r[:1], x[0]),
             ("4 actions for 5 rows", x, a[:4], r, x), ("1 action for 5 rows", x, a[:1], r, x),
             ("action 2 of 2", x, a + 2, r, x), ("action -1", x, a - 1, r, x), ("NaN in x", x * np.nan, a, r, x)]
-    for what, *data in [*rows, ("no data", x[:0], a[:0], r[:0], x[:0]), ("x_next of shape (N,)", x, a, r, r),
-                        ("3 features, not 2", np.zeros((5, 3)), a, r, np.zeros((5, 3))),
-                        ("4 rewards for 5 rows", x, a, r[:4], x), ("1 reward for 5 rows", x, a, r[:1], x),
-                        ("1 row of x_next for 5 rows", x, a, r, x[:1]), ("rewards of shape (N, 1)", x, a, r[:, None], x),
-                        ("NaN in x_next", x, a, r, x * np.nan), ("NaN among the rewards", x, a, r * np.nan, x)]:
+    after = [("x_next of shape (N,)", x, a, r, r), ("1 x_next for 5 rows", x, a, r, x[:1]),
+             ("NaN in x_next", x, a, r, x * np.nan)]
+    only = [("no data", x[:0], a[:0], r[:0], x[:0]), ("3 features, not 2", np.zeros((5, 3)), a, r, np.zeros((5, 3))),
+            ("4 rewards for 5 rows", x, a, r[:4], x), ("1 reward for 5 rows", x, a, r[:1], x),
+            ("rewards of shape (N, 1)", x, a, r[:, None], x), ("NaN among the rewards", x, a, r * np.nan, x)]
+    for what, *data in rows + after + only:
         require_refused(f"{kind}(2, 2).fit: {what}", new(2, 2).fit, *data)
-    for name, call in questions(kind, small(expectation_model, kind, (x, a, r, x))).items():
-        for what, *data in rows:
-            require_refused(f"{kind}(2, 2).{name}: {what}", call, data[0], data[1], x)
+    model = small(expectation_model, kind, (x, a, r, x))
+    for name in QUESTIONS[kind]:
+        for what, x_bad, a_bad, _, x_next in rows + after * (name == "log_prob"):
+            more = {"sample": [0], "log_prob": [x_next]}.get(name, [])
+            require_refused(f"{kind}(2, 2).{name}: {what}", getattr(model, name), x_bad, a_bad, *more)
     if kind == "NeuralModel":
         require_refused("NeuralModel.spread of one member", new(2, 2).fit(x, a, r, x, n_steps=2).spread, x, a)
 
 
 def test_bad_input_of_value_iteration_is_refused(expectation_model):
     P, R = np.full((2, 1, 2), 0.5), np.zeros((2, 1))
+    negative = np.array([[[1.5, -0.5]], [[0.5, 0.5]]])
     for what, *data in [
             *[(f"gamma = {gamma}", P, R, gamma) for gamma in (1.0, -0.1, 1.5, math.nan)],
             ("rows of P that sum to 1.2", 1.2 * P, R, 0.9), ("NaN in P", P * np.nan, R, 0.9),
-            ("a probability of -0.5", np.array([[[1.5, -0.5]], [[0.5, 0.5]]]), R, 0.9),
-            ("a probability of -0.5, the sum 0.5", np.array([[[1.0, -0.5]], [[0.5, 0.5]]]), R, 0.9),
+            ("a probability of -0.5", negative, R, 0.9), ("a probability of -0.3", 0.6 * negative, R, 0.9),
             ("NaN in R", P, R * np.nan, 0.9), ("R of shape (S,)", P, R[:, 0], 0.9),
             ("R of another number of actions", np.full((2, 2, 2), 0.5), R, 0.9)]:
         require_refused(f"value_iteration: {what}", expectation_model.value_iteration, *data)
 
 
 # ---------------------------------------------------------------- our own loss, world and figure
-
 @pytest.mark.parametrize("K", [0, 1, 3])
 def test_gradients(ours, expectation_model, base_seed, K):
     """Squared error (K = 0) and mixtures of K Gaussians: 9 directions; a kink of max(z, 0) can spoil one of them."""
@@ -603,25 +600,13 @@ def test_gradients(ours, expectation_model, base_seed, K):
     start = [0.5 * rng.normal(size=w.shape) for w in network.weights]
     ratios = []
     for _ in range(9):
-        steps, network.weights = [1e-6 * rng.normal(size=w.shape) for w in start], start
+        steps, network.weights, ends = [1e-6 * rng.normal(size=w.shape) for w in start], start, []
         slope = sum((g * step).sum() for g, step in zip(network.gradient(x, y, loss), steps))
-        ends = []
         for sign in [1, -1]:
             network.weights = [w + sign * step for w, step in zip(start, steps)]
             ends.append(loss(network.forward(x)[2], y)[0])
         ratios.append((ends[0] - ends[1]) / (2 * slope))
     require_near(f"K = {K}: change of the loss over what the gradient says", np.median(ratios), 1, 1e-4)
-
-
-def test_own_world(ours, expectation_model):
-    m = expectation_model
-    pit, landing = m.PIT, m.LEAP_P[m.START]
-    require(landing[pit] == 0 and (np.rint(landing @ m.X) == m.X[pit]).all(),
-            "a leap from the start never lands in the pit, where its expectation is")
-    best = (m.TRUE_R + m.GAMMA * m.TRUE_P @ m.OPTIMAL).max(axis=1)
-    best[[m.PIT, m.GOAL]] = 0
-    require_near("V* against the Bellman equation, 0 after an end", m.OPTIMAL, best, 1e-8)
-    require(m.OPTIMAL[pit] == 0 < landing @ m.OPTIMAL, "V*(E[S']) = 0 is not E[V*(S')] after the leap")
 
 
 def claims(m, experiment, runs):
@@ -654,8 +639,8 @@ def claims(m, experiment, runs):
 
 @pytest.mark.parametrize("experiment, n_runs, spoil", [
     ("convergence", 2, lambda runs: runs[:, [1, 0, 2]]), ("leap_samples", 1, lambda runs: runs[:, [0, 2, 1]]),
-    ("plan_on_the_table", 100, lambda runs: runs[:, :, [4] * 5]),
-    ("errors_compound", 8, lambda runs: runs[:, :, ::-1]), ("what_it_knows", 1, lambda runs: runs[:, :, ::-1])])
+    ("plan_on_the_table", 100, lambda runs: runs[:, :, [4] * 5]), ("errors_compound", 8, lambda runs: runs[:, :, ::-1]),
+    ("what_it_knows", 1, lambda runs: runs[:, :, ::-1])])
 def test_claims_of_the_figure(ours, expectation_model, base_seed, experiment, n_runs, spoil):
     """Control: table and plane, or Gaussian and mixture exchanged; many data only; first and last exchanged."""
     runs = expectation_model.repeat(getattr(expectation_model, experiment), n_runs, base_seed)
