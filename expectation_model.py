@@ -155,8 +155,8 @@ class LookupModel:
              The rows of P leave out the probability that the episode ended, as nothing is
              earned after that: they may sum to less than 1.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
-    sample   rewards (N,), next_states (N,), terminated (N,). rng is a Generator or a seed. The
-             reward is the mean of those seen with this outcome.
+    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
+             Generator or a seed. The reward is the mean of those seen with this s' and end.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
@@ -422,10 +422,12 @@ class NeuralModel(FeatureModel):
     Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
     ensemble. seed is a number, a list of numbers or a Generator.
 
-    fit      Adam on small batches, from scratch each time; settings as in Network.fit
+    fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
+             learning_rate, as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about the change of the features (N,): the standard
-             deviation of their answers, in units of that of the changes in the data
+    spread   how much the members disagree about the change of a feature (N,): the standard
+             deviation of their answers, in units of that of the changes in the data; the mean
+             over the features
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -495,9 +497,9 @@ class MixtureModel(FeatureModel):
 
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), all functions of s and a
 
-    Shapes: x, x_next (N, d), actions (N,), rewards (N,). seed: number or Generator.
+    Shapes: x, x_next (N, d), actions (N,), rewards (N,). seed: as in NeuralModel.
 
-    fit       makes -log p^ of the data small, by Adam, from scratch; settings as in Network.fit
+    fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
     log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward
