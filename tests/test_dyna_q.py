@@ -320,8 +320,8 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
         taken[i] = sum(a == 0 for _, a, *_ in world.log)
         imagined[i] = math.log(1 - Q[0, 0]) / math.log(0.99) - taken[i]
     correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
-    require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly often taken "
-            f"and imagined together: correlation {correlation:.2f} over 100 seeds. Do both streams begin with one seed?")
+    require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly taken "
+            f"and imagined together, correlation {correlation:.2f} over 100 runs. Do both streams begin with one seed?")
 
 
 @pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
