@@ -311,8 +311,8 @@ def test_first_episode_is_the_same_for_every_n(dyna_q, base_seed):
 
 @both
 def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
-    """Reward 1, gamma = 0: Q tells how often action 0 was imagined. How far that is from 50 of 100, and how far the times
-    it was taken, have a correlation of about 0 over 100 seeds: standard error 0.1, 5.5 of them allowed."""
+    """Reward 1, gamma = 0: Q tells how often action 0 was imagined. How far that is from 50 of 100, and how far the
+    times it was taken, have a correlation of about 0 over 100 seeds: standard error 0.1, 5.5 of them allowed."""
     taken, imagined = np.zeros((2, 100))
     for i in range(100):
         world = World(1, 2, lambda s, a: (1.0, 0, True, False))
@@ -320,8 +320,8 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
         taken[i] = sum(a == 0 for _, a, *_ in world.log)
         imagined[i] = math.log(1 - Q[0, 0]) / math.log(0.99) - taken[i]
     correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
-    require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each: the two shares are off "
-            f"half together, correlation {correlation:.2f} over 100 seeds: do both streams begin with the same seed?")
+    require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly taken "
+            f"and imagined together, correlation {correlation:.2f} over 100 runs. Do both streams begin with one seed?")
 
 
 @pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
