@@ -186,14 +186,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
     n_planning  imagined updates after each real step; 0 is Q-learning
     n_episodes  stop after so many episodes
-    n_steps     if given, stop after exactly so many real steps instead
+    n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
                 never tried are imagined too: as if they led nowhere (S' = S), with reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
-    Returns three arrays: Q (S, A), the number of steps of each finished episode, and the reward of
-    each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
+    Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
+    reward of each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
     is only curious (large kappa) may never reach the end of an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
     and for a reward of NaN. Needs epsilon_greedy, update (if you copy it).
