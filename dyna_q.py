@@ -193,8 +193,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
-    reward of each real step. With kappa, Q contains the bonus. An agent that never explores (epsilon = 0) or
-    is only curious (large kappa) may never reach the end of an episode: then give n_steps.
+    reward of each real step. With kappa, Q contains the bonus. An agent that never explores
+    (epsilon = 0) or is only curious (large kappa) may never end an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
     and for a reward of NaN. Needs epsilon_greedy, update (if you copy it).
 
