@@ -147,7 +147,7 @@ def test_ends_by_hand(expectation_model):
         rewards, next_states, ended = question(table(expectation_model, 3, 1, [s], [0], [5.0], [s2], [True]), "sample",
                                                [s] * 3, [0] * 3)
         require(list(rewards) == [5] * 3 and list(next_states) == [s2] * 3 and np.all(ended), f"s{s} -> {s2}, where "
-                f"the episode ended with reward 5; samples: {rewards}, {next_states}, {ended} (reward, next state, end)")
+                f"the episode ended with reward 5; samples say {rewards}, {next_states}, {ended} (R, S', end)")
     model = table(expectation_model, 2, 1, [0] * 4, [0] * 4, [4.0, 0, 0, 8], [1, 0, 1, 1], [1, 0, 0, 1])
     require_near("s0 -> 1 and the end (twice), 0, 1: row P[0, 0]", model.P[0, 0], [1 / 4, 1 / 4], telling=[
         ([1 / 4, 3 / 4], "An end belongs to no next state."), ([1 / 2, 1 / 2], "With ends, rows stay below 1.")])
