@@ -46,11 +46,11 @@ BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 # %% Environment: a point mass, and a hill between start and goal
 
 class PointMass:
-    """A mass in the plane, to be pushed to a goal. A hill in between pushes it away.
+    """A mass in the plane, to be pushed from (-2, 0) to (2, 0). A hill at (0, 0.4) resists.
 
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain force - drag v + strength push),  position' = position + dt v'
-        push = d exp(-|d|^2 / 2),  d = (position - hill) / width       (largest where |d| = 1)
+        push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25  (top: |d| = 1)
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
     reset and step are Gymnasium's. In the example below we push to the right, the hill downwards.
@@ -397,7 +397,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem or random_shooting; all further settings go there: horizon, n_candidates, ...
+    plan      cem, or what is called as it is; all further settings go there: horizon, ...
     seed      number or Generator, for environment, base policy and planner
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.

@@ -105,7 +105,6 @@ def test_the_names_of_the_contract_are_there(dyna_q):
 
 
 # ---------------------------------------------------------------- by hand: the mazes
-
 def follow(maze, rows, path, why="cell = row * columns + column, and walls and the border stop a move"):
     """path: letters of actions, each with the cell to which it leads in a maze of these rows."""
     moves = path.split()
@@ -159,7 +158,6 @@ def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
 
 
 # ---------------------------------------------------------------- by hand: the agent
-
 @both
 def test_what_is_returned_by_hand(dyna_q, name):
     """Episodes of 3 steps, rewards 1, 1, 2. n_steps = 7 is two of them and one step, whatever n_episodes."""
@@ -267,7 +265,6 @@ def test_cut_off_by_hand(dyna_q, name):
 
 
 # ---------------------------------------------------------------- luck
-
 def test_epsilon_greedy(dyna_q, base_seed):
     """Actions 1, 2, 3 pay 1: 0.3 each, and 0.1 for action 0 (5.5 standard errors, 50 steps until all are known)."""
     world = World(1, 4, lambda s, a: (float(a > 0), 0, True, False))
@@ -358,7 +355,6 @@ def test_which_pairs_are_planned_and_how_often(dyna_q, base_seed, name, kappa):
 
 
 # ---------------------------------------------------------------- exact checks of random runs
-
 @both
 @pytest.mark.parametrize("place, gamma, kappa, epsilon", [("ring", 0.9, 0.0, 0.5), ("ring", 1.0, 50.0, 0.0),
                                                           ("maze", 0.95, 0.5, 0.5)])
@@ -447,7 +443,6 @@ def test_defaults_and_order_of_arguments(dyna_q, name):
 
 
 # ---------------------------------------------------------------- the textbook's curves
-
 def reference(filename, *key):
     with open(EXPECTED / filename, newline="") as file:
         lines = [line for line in csv.reader(file) if line[:len(key)] == [str(k) for k in key]]
@@ -531,7 +526,6 @@ def test_replay_falls_behind_when_the_walls_move(changing):
 
 
 # ---------------------------------------------------------------- bad input
-
 def refused(call, what):
     """A ValueError, not another error and no result."""
     try:
@@ -577,7 +571,6 @@ def test_bad_arguments_are_refused(dyna_q, name):
 
 
 # ---------------------------------------------------------------- our own experiments and figure
-
 def test_expected_steps(ours, dyna_q):
     """Solved elsewhere: shortest paths, the best agents with 10 % random actions, the random walk."""
     for rows, epsilon, exact in [

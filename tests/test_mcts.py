@@ -124,7 +124,6 @@ def test_the_names_of_the_contract_are_there(mcts):
 
 
 # ---------------------------------------------------------------- worked by hand
-
 def test_q_is_the_mean_of_all_returns(mcts):
     """One action pays 1, then 6, then 2: their mean is 3. Two pay 8. One pays 0.5: no whole number."""
     hints = {6: "that is the largest return", 2: "that is the last one", 9: "that is the sum", 4.5: "that is the sum / "
@@ -323,7 +322,6 @@ def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
 
 
 # ---------------------------------------------------------------- exact: every step of every simulation
-
 class Replay:
     """Repeats from a model's log what a search must have done, and compares: each step starts in the state reached,
     each selection maximises UCB1, the tree grows by one node, N and Q are count and mean of the returns."""
@@ -446,7 +444,6 @@ def test_all_luck_comes_from_the_generator_that_was_given(mcts):
 
 
 # ---------------------------------------------------------------- statistics and learning
-
 def test_ties_are_broken_at_random(mcts, base_seed):
     """4 equal actions, 400 searches: each 100 times, standard deviation 8.7; within 5 of them, 12 checks: 7e-6."""
     for what, n in (("the first simulation", 1), ("the fifth, after one of each,", 5), ("best()", 4)):
@@ -502,7 +499,6 @@ def test_search_converges_to_the_value_of_the_best_policy(mcts, base_seed):
 
 
 # ---------------------------------------------------------------- bad input: a ValueError, one sentence
-
 def refused(what, call, *arguments, **settings):
     try:
         call(*arguments, **settings)
@@ -541,7 +537,6 @@ def test_gridworld_refuses_malformed_rows(mcts):
 
 
 # ---------------------------------------------------------------- what only our own script has
-
 def test_curve_of_crossing(mcts, ours, base_seed):
     """Shares of runs that cross with 10, 30, ..., 3,000 simulations, from 100 to 3,000 others; 8 runs; binomial,
     5 standard deviations and 2: the likeliest false alarm, 4 where the share is 0.015, has 4e-6."""

@@ -99,7 +99,6 @@ def test_the_names_of_the_contract_are_there(mpc):
 
 
 # ---------------------------------------------------------------- by hand: point mass, network
-
 def test_point_mass_by_hand(mpc):
     """The lines of push meet in the hill, wherever it is, log(|push| / r) falls with r^2, 3 rewards give the goal."""
     env = mpc.PointMass(theta=(2.0, 1.0, 5.0))
@@ -203,6 +202,20 @@ def test_network_by_hand(mpc):
                      model.predict(states[:6], actions[:6]), (states + change)[:6], 0.2, hint)
 
 
+def test_gradients(ours, mpc):
+    """Of the loss 1/N sum_i |y_i - target_i|^2, against central differences in nine directions."""
+    model, rng = mpc.NeuralDynamics(3, 2, hidden=5, seed=1), np.random.default_rng(5)
+    x, target = rng.normal(size=(7, 5)), rng.normal(size=(7, 3))
+    start = [w + rng.normal(0, 0.3, w.shape) for w in model.weights]
+    for _ in range(9):
+        steps, model.weights, losses = [1e-5 * rng.normal(size=w.shape) for w in start], start, []
+        slope = sum((g * step).sum() for g, step in zip(model.gradients(x, target), steps))
+        for sign in (1, -1):
+            model.weights = [w + sign * step for w, step in zip(start, steps)]
+            losses.append(((model.forward(x)[-1] - target) ** 2).sum(axis=1).mean())
+        require_near("change of the loss over what gradients() says", (losses[0] - losses[1]) / (2 * slope), 1, 1e-4)
+
+
 def test_network_learns(mpc, base_seed):
     """Curves with 16 units: R2 above 0.99, with wrong gradients mostly 0.5 to 0.9. A smooth map in all units, also with
     tiny changes, on fresh data: 0.97 to 0.98. A second fit elsewhere: 0.99 (20 seeds). Control: one hidden unit."""
@@ -233,7 +246,6 @@ def test_network_learns(mpc, base_seed):
 
 
 # ---------------------------------------------------------------- the planners, by a log of what they ask; Riccati
-
 class Imagination:
     """A model and a reward that write down what they are asked. A state holds the number of steps and the last actions.
     Of the first action 1e8 times the first number is paid, and charged one step later: only a discount can see it."""
@@ -381,7 +393,6 @@ def test_luck_of_network_and_planners(mpc, name):
 
 
 # ---------------------------------------------------------------- the recipes, by a log of what they do
-
 def box(low, high, dtype=float):
     """What a recipe may ask of Gymnasium's Box. A sample is luck of its own, if nobody seeds it."""
     luck, low, high = random.Random(), *fixed(np.array(low, dtype), np.array(high, dtype))
@@ -547,7 +558,6 @@ def test_luck_of_a_recipe(mpc, recipe):
 
 
 # ---------------------------------------------------------------- the curves of the figure
-
 class Mass:
     """The point mass with the hill, as in mpc.py's figure."""
     action_space, observation_space = box([-1, -1], [1, 1]), box([-np.inf] * 4, [np.inf] * 4)
@@ -604,7 +614,6 @@ def test_curves(mpc, base_seed, recipe, arguments, planner, horizon, n_runs, lea
 
 
 # ---------------------------------------------------------------- bad input, and our own experiments and figure
-
 def require_refused(name, function, good, cases):
     """Each case is what is wrong, and the arguments that make it so in place of the good ones."""
     for what, bad in cases:

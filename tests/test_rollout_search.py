@@ -19,7 +19,6 @@ failure = pytest.fail.Exception
 
 
 # ---------------------------------------------------------------- worlds, and exact answers
-
 def read_only(array):
     """Whoever writes into what he was handed raises an error, and `call` says so."""
     return np.broadcast_to(array, np.shape(array))
@@ -148,7 +147,6 @@ def test_the_names_of_the_contract_are_there(rollout_search):
 
 
 # ---------------------------------------------------------------- worked by hand
-
 def test_step_worked_by_hand(rollout_search):
     """Three pairs of CHAIN at once, rewards (R - 5) / 10. Order: next_states, rewards, terminated."""
     _, P, R, terminal = CHAIN
@@ -339,7 +337,6 @@ def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
 
 
 # ---------------------------------------------------------------- random worlds: exact answers, statistics, curves
-
 def test_forward_search_equals_dynamic_programming(rollout_search, base_seed):
     """4 random worlds: depths 1 to 3, gamma 0.9 and 1, with and without leaf values (also at the terminal state)."""
     for k, depth, gamma, s, with_leaf in itertools.product(range(4), (1, 2, 3), (0.9, 1.0), range(4), (0, 1)):
@@ -435,7 +432,6 @@ def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, bas
 
 
 # ---------------------------------------------------------------- bad input: a ValueError, one sentence
-
 H, U, NAN, GAMMAS = [0.5, 0.5], [0.25, 0.5, 0.25], math.nan, [1.1, -0.1, math.nan]
 BAD = {                 # function: right arguments; wrong values in place of one of them (2 states, 3 actions)
     "TabularModel": ({"P": [[H] * 3] * 2, "R": [U] * 2}, {
@@ -468,7 +464,6 @@ def test_bad_input_is_refused(rollout_search, name):
 
 
 # ---------------------------------------------------------------- what only our own script has
-
 def test_world_and_exact_answers(ours, rollout_search):
     """A tree of depth 1 has the start and 4 times 3 next cells; in 6 of these 12 one can act, with 66 nodes below."""
     rs, (P, R, terminal) = rollout_search, bridge()
