@@ -318,8 +318,8 @@ def test_each_setting_is_used(expectation_model, base_seed, kind):
     for name, values in settings.items():
         one, two = [small(expectation_model, kind, data, **{name: value}).predict(*data[:2])[0] for value in values]
         require(np.ptp(two) > 1e-9, f"{kind} predicts the same reward for all rows: do weights start all alike?")
-        require(not np.array_equal(one, two), f"{kind}, {name} = {values}: predictions are the very same. Is it used "
-                f"{'(or do all members start alike)' if name == 'n_members' else ''}?")
+        require(not np.array_equal(one, two), f"{kind}, {name} = {values}: predictions are the very same. Is it used"
+                f"{' (or do all members start alike)' if name == 'n_members' else ''}?")
 
 
 # ---------------------------------------------------------------- networks
