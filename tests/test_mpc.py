@@ -221,11 +221,16 @@ def test_network_learns(mpc, base_seed):
     tiny changes, on fresh data: 0.97 to 0.98. A second fit elsewhere: 0.99 (20 seeds). Control: one hidden unit."""
     rng = np.random.default_rng([base_seed, 1])
     s, a = rng.uniform(-1.5, 1.5, (300, 1)), rng.uniform(-1, 1, (300, 1))
-    for change, n, what in [(np.sin(3 * s), 200, "sin(3 s)"), (np.exp(-(10 * s) ** 2), 300, "exp(-(10 s)^2)")]:
+    for change, n, what in [(np.sin(3 * s), 1000, "sin(3 s)"), (np.exp(-(10 * s) ** 2), 1500, "exp(-(10 s)^2)")]:
         model = fitted(mpc, what, (s, a, s + change), n_epochs=n, hidden=16, seed=base_seed)
         require_learned(model, s, a, s + change, f"300 rows of s' = s + {what}, {n} epochs, hidden = 16", "Lines were "
                         "learned, this curve is not: look at backpropagation. Does each hidden layer's delta have the "
                         "slope of its own tanh, 1 - h^2?", 0.95)
+    step = np.linspace(-2, 2, 60)[:, None]
+    model = fitted(mpc, "a step", (step, 0 * step, step + np.sign(step)), n_epochs=6000, hidden=1, seed=base_seed)
+    error = ((model.predict(step, 0 * step) - step - np.sign(step)) ** 2).mean()
+    require(error < 0.05, f"60 rows of s' = s + sign(s), hidden = 1, 6000 epochs: the mean squared error is "
+            f"{error:.3g}, not below 0.05 (0 to 0.02 where gradients are right): the slope of tanh is 1 - h^2, where h is the tanh")
     states, actions = rng.normal(size=(900, 3)), rng.uniform(-1, 1, (900, 2))
     x, y, z = states.T
     change = 0.1 * np.stack([y + actions[:, 0], np.sin(x) - z, actions[:, 1] - 0.5 * z + 2], axis=1)
@@ -241,7 +246,7 @@ def test_network_learns(mpc, base_seed):
     s, what = rng.normal(size=(300, 1)), "second fit, to 300 old rows and 300 around s = 40, changes 100 times larger"
     old, new = (s, a, s + 0.1 * a + 0.05 * s), (s + 40, a, s + 40 + 10 * a + 5 * s)
     model = fitted(mpc, what, old, hidden=32, seed=base_seed)
-    model = fitted(mpc, what, [np.concatenate(pair) for pair in zip(old, new)], model, n_epochs=150)
+    model = fitted(mpc, what, [np.concatenate(pair) for pair in zip(old, new)], model, n_epochs=600)
     require_learned(model, *new, what, "Does a second fit learn, with means and deviations of all its data?")
 
 
@@ -591,10 +596,13 @@ class Mass:
     ("planning_v15", [1, 1, 30], "cem", 30, 5, -80, -54),                   # -66.6 +- 5
     ("planning_v15", [1, 1, 1], "random_shooting", 8, 5, -57, -31),         # -43.4 +- 5.5
     ("planning_v15", [1, 1, 30], "random_shooting", 30, 5, -115, -74)])     # -93.6 +- 7
-def test_curves(mpc, base_seed, recipe, arguments, planner, horizon, n_runs, least, most):
+def test_curves(mpc, pytestconfig, base_seed, recipe, arguments, planner, horizon, n_runs, least, most):
     """With the true dynamics if n_base is 1, else with a network: v0.5 leaves its data and fails, v1.0 and v1.5 learn
     (last two of 8 rounds). Mean +- deviation of a run, bounds at 5 standard errors. Replanning helps, so does
-    a short horizon, random shooting is not bad. Control: 10 runs of random plans, -139 +- 5 (their mean)."""
+    a short horizon, random shooting is not bad. Control: 10 runs of random plans, -139 +- 5 (their mean). Who searches
+    in another way (redraws what is out of bounds, begins narrower) or fits anew each time may lose up to 60 % more."""
+    if pytestconfig.getoption("scripts"):
+        least, most = max(1.6 * least, -115), 0.8 * most
     def play(n_runs, exact, **settings):
         env, returns = Mass(), []
         for seed in range(n_runs * base_seed, n_runs * (base_seed + 1)):
