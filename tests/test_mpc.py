@@ -230,7 +230,7 @@ def test_network_learns(mpc, base_seed):
     model = fitted(mpc, "a step", (step, 0 * step, step + np.sign(step)), n_epochs=6000, hidden=1, seed=base_seed)
     error = ((model.predict(step, 0 * step) - step - np.sign(step)) ** 2).mean()
     require(error < 0.05, f"60 rows of s' = s + sign(s), hidden = 1, 6000 epochs: the mean squared error is "
-            f"{error:.3g}, not below 0.05 (if gradients are right, 0 to 0.02): the slope of tanh is 1 - h^2, h is the tanh")
+            f"{error:.3g}, not below 0.05 (right gradients: 0 to 0.02): the slope of tanh is 1 - h^2, h is the tanh")
     states, actions = rng.normal(size=(900, 3)), rng.uniform(-1, 1, (900, 2))
     x, y, z = states.T
     change = 0.1 * np.stack([y + actions[:, 0], np.sin(x) - z, actions[:, 1] - 0.5 * z + 2], axis=1)

@@ -15,8 +15,6 @@ def test_every_bug_can_be_planted(script):
     assert len(set(sources)) == len(sources)
     for source in sources:
         compile(source, script, "exec")
-
-
     with pytest.raises(ValueError, match="not once"):
         planted_bugs.plant(script, "no such text", "")
 

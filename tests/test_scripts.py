@@ -147,8 +147,7 @@ def test_script_runs_alone_anywhere(script, tmp_path):
 @each_script
 def test_cells_of_a_notebook_give_the_picture(script):
     """In a real kernel, if there is one here; with a single run, to save time."""
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
+    nbclient, nbformat, _ = [pytest.importorskip(name) for name in ("nbclient", "nbformat", "ipykernel")]
     text = re.sub(r'("--runs", type=int, default=)\d+', r"\g<1>1", source_of(script))
     cells = re.split(r"^(?=# %% )", text, flags=re.MULTILINE)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
