@@ -217,15 +217,17 @@ def test_gradients(ours, mpc):
 
 
 def test_network_learns(mpc, base_seed):
-    """Curves with 16 units: R2 above 0.99, with wrong gradients mostly 0.5 to 0.9. A smooth map in all units, also with
-    tiny changes, on fresh data: 0.97 to 0.98. A second fit elsewhere: 0.99 (20 seeds). Control: one hidden unit."""
+    """A bowl with 2 units: 1 network in 15 ends above 0.05 (4 programs), so 5 of 6 do in 1 run of 100,000; without the
+    slope of tanh nearly all. A smooth map in all units, also with tiny changes, on fresh data: 0.97 to 0.98. A second
+    fit elsewhere: 0.99 (20 seeds). Control: one hidden unit."""
     rng = np.random.default_rng([base_seed, 1])
-    s, a = rng.uniform(-1.5, 1.5, (300, 1)), rng.uniform(-1, 1, (300, 1))
-    for change, n, what in [(np.sin(3 * s), 1000, "sin(3 s)"), (np.exp(-(10 * s) ** 2), 1500, "exp(-(10 s)^2)")]:
-        model = fitted(mpc, what, (s, a, s + change), n_epochs=n, hidden=16, seed=base_seed)
-        require_learned(model, s, a, s + change, f"300 rows of s' = s + {what}, {n} epochs, hidden = 16", "Lines were "
-                        "learned, this curve is not: look at backpropagation. Does each hidden layer's delta have the "
-                        "slope of its own tanh, 1 - h^2?", 0.95)
+    a, s, errors = rng.uniform(-1, 1, (300, 1)), np.linspace(-2, 2, 60)[:, None], []
+    for seed in range(6 * base_seed, 6 * base_seed + 6):
+        model = fitted(mpc, "a bowl", (s, 0 * s, s + s ** 2), n_epochs=3000, hidden=2, seed=seed)
+        errors.append(((model.predict(s, 0 * s) - s - s ** 2) ** 2).mean() / (s ** 2).var())
+    require(sorted(errors)[1] < 0.05, f"s' = s + s^2, hidden = 2, 3,000 epochs: 6 networks have the errors (1 is the "
+            f"variance) {np.round(errors, 3)}, but two at least should be below 0.05. Lines were learned, this is not: "
+            "look at backpropagation. Has each hidden layer's delta the slope of its own tanh, 1 - h^2?")
     step = np.linspace(-2, 2, 60)[:, None]
     model = fitted(mpc, "a step", (step, 0 * step, step + np.sign(step)), n_epochs=6000, hidden=1, seed=base_seed)
     error = ((model.predict(step, 0 * step) - step - np.sign(step)) ** 2).mean()
