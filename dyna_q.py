@@ -255,8 +255,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere, with reward 0.
-            # (A buffer has only what happened.) Real outcomes come behind that, see [-1] below.
+            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere, with reward 0:
+            # then only the bonus speaks for trying them. (A buffer has only what happened.) Real
+            # outcomes come behind that, so that [-1] below is a real one as soon as there is one.
             memory[s] = {action: [(0.0, s, False)] for action in range(A)}
         # (setdefault: the list of outcomes of a, or if there is none yet, a new empty one.)
         memory[s].setdefault(a, []).append((r, s2, terminated))
@@ -264,7 +265,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         tried_at[s][a] = t
 
         # (f) Repeat n times: S <- random previously observed state, then A <- random action known
-        # in S. The names are new, because s, a, r, s2 still belong to the real step.
+        # in S. (choices draws all n states at once.) The names are new, because s, a, r, s2 still
+        # belong to the real step.
         for state in planning_rng.choices(list(known), k=n_planning):
             # The plain line is planning_rng.choice(known[state]). This one takes half the time:
             # random() is in [0, 1), and int() rounds down to 0, 1, 2 or 3 (of 4 known actions).
@@ -318,7 +320,7 @@ def expected_steps(rows, epsilon):
     moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
     # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
     # and then what is to go after the best move, or after a random one. k rounds count the first k
-    # steps of an episode. Not even random walks take 20,000 steps (but about 900).
+    # steps of an episode: 20,000 are enough even for random walks, which take about 900.
     h = np.zeros(len(layout))
     for _ in range(20_000):
         h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
@@ -448,8 +450,8 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Dyna-Q and one `other` method while the walls move: the panel, and two printed lines, both
-    with the same text `compare`."""
+    """Dyna-Q and one `other` method while the walls move: the panel, and a printed line for each.
+    `compare` is what to compare both lines with."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)

@@ -566,6 +566,7 @@ class MixtureModel(FeatureModel):
         # alone is near y, its share is about 1, and that of all others about 0.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
+        # (The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b), which is a's share.)
         # (1) A component gets more weight if its share is larger than its weight.
         by_score = np.exp(log_weights) - share
         # (2) Its mean is pulled towards y, by its share: -log Normal = z^2/2 + log sd + ..., and
@@ -832,7 +833,8 @@ def plan_on_the_table(seed):
     s = np.arange(N_STATES)
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
-        # V is what the model promises for its best plan.
+        # V is what the model promises for its best plan. By luck some actions look better than
+        # they are, others worse; max_a takes those that look better. So the promise is too high.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # The plan is carried out in the world: with only one action in each state, P (S, 1, S),

@@ -233,7 +233,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     Needs Node, rollout_return, pick, index_of_best, as_generator.
     States are keys of a dict: hashable, and equal (==) in the same situation, or the tree does not
     find them again. A board in a NumPy array is not hashable; board.tobytes() is.
-    Two players: let step make your move and then the opponent's answer, in one step.
+    Two players: let step make your move and the answer of an opponent whom you have a model of.
 
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
@@ -426,7 +426,8 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """Small treasure, start, a bridge, big treasure. On the bridge, one can step down and off."""
+    """Small treasure, start, a bridge, big treasure. On the bridge, one can step down and off.
+    With length 3 it is gS...G above ##xxx#."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 

@@ -299,7 +299,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
 
-        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
+        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
+        which are the n_elites sequences with the largest returns
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
@@ -316,8 +317,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # Around a mean outside the bounds nearly all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
-    # The first search is wide: from the middle, each bound is one standard deviation away. So a
-    # third of the forces are cut to a bound, which is where the best ones often are.
+    # Each search begins wide, also around a mean that was handed over: it may be wrong by now.
+    # From the middle, each bound is one standard deviation away. So a third of the forces are cut
+    # to a bound, which is where the best ones often are.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))

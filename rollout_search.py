@@ -281,7 +281,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states = states[~terminated]
         if len(running) == 0:
             break
-        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S)
+        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all
 
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts it comes near Q^pi, not Q*: after the
     # first action, the episodes did what pi does, and not what would be best.
@@ -386,14 +386,14 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # Each node is one step in the model. And 1,000 rollouts for each of the 4 actions, of d steps:
+    # Each node is one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
 
 # %% Slide "Forward search": errors have a tendency to be cumulative
 
-# Learned models that have seen each pair (s, a) only so many times.
+# Learned models that have seen each pair (s, a) only 3, 10 or 100 times.
 N_SAMPLES = [3, 10, 100]
 
 
