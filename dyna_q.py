@@ -16,7 +16,7 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes about 28 episodes until the mean of the
+    Planning saves real steps. Without it (n = 0) it takes about 30 episodes until the mean of the
     runs is at most 20 steps; with n = 5 imagined updates after each real step it takes 6, with
     n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
@@ -486,7 +486,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=30, help="independent runs (default 30)")
+    parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
     # In a notebook the options are those of its own program, a kernel_launcher: ignore them.

@@ -649,7 +649,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=5, help="independent runs (default 5)")
+    parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
     # In a notebook the options are those of its own program, a kernel_launcher: ignore them.

@@ -1,7 +1,7 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
 LEAVE = "        running = running[~terminated]\n        states = states[~terminated]\n"
-CHOOSE = "        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S)\n"
+CHOOSE = "        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all\n"
 
 BUGS = [
     ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def sample_columns("),
