@@ -9,7 +9,7 @@ The slides, and where they are in this file
 The equations
     model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
-Run it: python mpc.py (8 seconds). What you will see, and why
+Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
     System identification works: three unknown numbers of physics are the same in all places.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.

@@ -11,7 +11,7 @@ The equations
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a)
 
-Run it: python rollout_search.py (7 seconds). What you will see, and why
+Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
     further step makes its tree about nine times as large. (4 actions with 3 outcomes would be 12
