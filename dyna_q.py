@@ -16,34 +16,29 @@ The equations
     replay       Dyna-Q with R, S' from a stored transition in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes about 30 episodes until the mean of the
-    runs is at most 20 steps; with n = 5 imagined updates after each real step it takes 6, with
-    n = 50 only 3.
+    Planning saves real steps. Without it (n = 0) it takes about 30 episodes to come down to 20
+    steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, Dyna-Q's model knows no other way, and only random actions can find
-    one: in half of the runs they do not. When a shortcut opens, they hardly ever find it, as it
-    would take many of them in a row.
+    When the path is blocked, the model knows no other way. Only random actions can find one, and
+    in half of the runs they do not. When a shortcut opens, they hardly ever find it.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
-    both. Replay equals Dyna-Q until the walls move; then its buffer still holds old transitions.
+    both. Replay learns the same as Dyna-Q, until the walls move: it goes on replaying old steps.
 
-Try: change one line, run again, and answer
+Try, after reading: change one line, run again, and answer
     In epsilon_greedy, the last line becomes "return values.index(best)", the first of the best.
         Why must ties be broken at random? (Stop it with Ctrl-C: episode 1 hardly ever ends.)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
 
 Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
-of an imagined one. In shapes, S and A are the numbers of states and actions. Q[s][a] is the
-estimated value of action a in state s.
+of an imagined one. Q[s][a] is the value of action a in state s. In shapes, S and A are the numbers
+of states and actions.
 
-Left out on purpose: worlds with chance (see expectation_model.py), and networks in place of the
-table Q. Most programs with replay draw any of all stored transitions. replay_q draws S and A as
-Dyna does, and then any of the transitions from S with A: so only one thing differs.
-
+Left out on purpose: worlds with chance (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the
 algorithms, the mazes, and alpha, gamma, epsilon of the comparison.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
+# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -59,8 +54,8 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-# Four colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 # %% Environment: the textbook's mazes
@@ -74,9 +69,8 @@ class Maze:
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows are not equally long, if there is not exactly one S, or if an episode
-    might never end: from S, or from a cell that has a way to S, there must be a way to a goal, now
-    and later.
+    ValueError if the rows are not equally long, if there is not exactly one S, or if there is a
+    cell where the agent may be, now or later, from which no way leads to a goal.
     Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
 
     >>> maze = Maze(["S.G"])
@@ -92,13 +86,13 @@ class Maze:
             later_rows, change_at = rows, 0
         self.change_at = change_at
         self.width = len(rows[0])
+        for row in [*rows, *later_rows]:
+            if len(row) != self.width or len(rows) != len(later_rows):
+                raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        widths = {len(row) for row in [*rows, *later_rows]}
-        if widths != {self.width} or len(rows) != len(later_rows):
-            raise ValueError("the rows of a maze must be equally long, and as many later on")
         self.check_ways()
-        # What an agent asks of Gymnasium's spaces: the number n of states and of actions.
+        # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)              # sets t and state; nothing in a maze is random
@@ -109,38 +103,38 @@ class Maze:
         for layout in self.layouts:
             if layout.count("S") != 1:
                 raise ValueError("a maze needs exactly one start S")
-            # From S, and from the cells where the walls may have moved around the agent.
             cells = self.reach(layout, [layout.index("S"), *cells])
-            # All ways can be walked in both directions: so what one reaches from a goal are the
-            # cells that have a way to one.
-            good = set(self.reach(layout, [s for s in cells if layout[s] == "G"]))
+            # `good` are the cells with a way to a goal. We walk from the goals to find them, as
+            # every way can be walked back.
+            good = self.reach(layout, [s for s in cells if layout[s] == "G"])
             for s in cells:
-                # One of the four moves must lead to a good cell. (We do not ask whether s is good
-                # itself: a new wall may stand there, with the agent inside. It can walk out.)
-                if not good & set(self.moves(layout, s)):
+                # If a neighbour is good, s is good too. (Why not ask for s itself? It may be a new
+                # wall with the agent inside, which can walk out, but not back in.)
+                if good.isdisjoint(self.moves(layout, s)):
                     raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
-        width = self.width
-        # To the right of s is s + 1. But s + 1 may be the first cell of the next row: then s is at
-        # the border.
-        right = s + 1 if (s + 1) % width > 0 else s
-        left = s - 1 if s % width > 0 else s
-        moves = [s - width, right, s + width, left]
-        # Numbers below 0 or too large are cells above the first or below the last row: there are
-        # none. There, and where a wall is, the agent stays in s.
-        return [s2 if 0 <= s2 < len(layout) and layout[s2] != "#" else s for s2 in moves]
+        moves = []
+        for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
+            s2 = s + down * self.width + right
+            # s2 is no cell if it lies above the first row, below the last, or beside its own row.
+            inside = 0 <= s2 < len(layout) and 0 <= s % self.width + right < self.width
+            moves.append(s2 if inside and layout[s2] != "#" else s)
+        return moves
 
     def reach(self, layout, cells):
-        """These cells, and all others to which one can walk from them."""
-        found = list(cells)
-        for s in found:                 # this list grows while the loop goes along it
-            found += [s2 for s2 in self.moves(layout, s) if s2 not in found]
+        """The set of these cells, and of all to which one can walk from them."""
+        found = set(cells)
+        to_do = list(cells)
+        while to_do:
+            for s2 in self.moves(layout, to_do.pop()):
+                if s2 not in found:
+                    found.add(s2)
+                    to_do.append(s2)
         return found
 
     def layout_now(self):
-        """The walls move at one exact step, not at the end of an episode."""
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
@@ -151,6 +145,7 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
+        # The walls move at one exact step, also in the middle of an episode.
         layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
@@ -159,6 +154,14 @@ class Maze:
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
+
+def size(space):
+    """How many states or actions a space of Gymnasium has."""
+    # Some spaces number them from another `start` than 0, which our lists cannot.
+    if getattr(space, "start", 0):
+        raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+    return int(space.n)
+
 
 def epsilon_greedy(values, epsilon, rng):
     """With probability epsilon any action, else one with the highest of `values` (a list)."""
@@ -172,9 +175,9 @@ def epsilon_greedy(values, epsilon, rng):
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # Behind a terminal state nothing more can be earned, so its value is 0. Gymnasium also cuts
-    # episodes off, for example after 200 steps, and calls them truncated. They would have gone on:
-    # there the value of S' does count.
+    # After the end nothing more can be earned, so a terminal state has the value 0. But where
+    # Gymnasium only stops watching, say after 200 steps, it calls the episode truncated, not
+    # terminated. It would have gone on: there the value of S' counts.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -196,43 +199,41 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     reward of each real step. With kappa, Q contains the bonus. An agent that never explores
     (epsilon = 0) or is only curious (large kappa) may never end an episode: then give n_steps.
     ValueError for an argument out of range, for states or actions that are not numbered from 0,
-    and for a reward of NaN. Needs epsilon_greedy, update (if you copy it).
+    and for a reward of NaN. Needs size, epsilon_greedy, update (if you copy it).
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # "if not (all is right)" refuses NaN too, as every comparison with NaN is False.
-    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
-            and n_planning >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], kappa, n_planning >= 0")
-    # In Gymnasium, a space is the set of all states, or of all actions. It can number them from
-    # another `start` than 0, which our lists can't.
-    for space in [env.observation_space, env.action_space]:
-        if getattr(space, "start", 0):
-            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-    S = int(env.observation_space.n)
-    A = int(env.action_space.n)
+    # There are two ways to stop. The number that does not count becomes infinite.
+    if n_steps is None:
+        n_steps = math.inf
+    else:
+        n_episodes = math.inf
+    # Not "if alpha <= 0 or ...": every comparison with NaN is False, so NaN would get through.
+    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
+            and min(kappa, n_planning, n_steps, n_episodes) >= 0):
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
+    S = size(env.observation_space)
+    A = size(env.action_space)
 
-    # Separate streams of random numbers for environment, acting, planning and replay: `seed` gives
-    # four whole numbers, a seed for each. With a single stream, more planning would change how the
-    # agent walks in episode 1, and n = 0, 5, 50 could not be compared. (For single numbers,
-    # Python's own random.Random is much faster than NumPy's generator.)
-    seeds = np.random.default_rng(seed).integers(2**31, size=4).tolist()
-    acting_rng, planning_rng, replay_rng = [random.Random(one) for one in seeds[1:]]
+    # Separate streams of random numbers for environment, acting, planning and replay. With one for
+    # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
+    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
+    seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
+    acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
-    # All outcomes (R, S', terminated) of each pair. For example memory[18][1] = [(0.0, 19, False)]
-    memory = [{} for _ in range(S)]
-    known = {}                  # known[s]: the actions in memory[s] as a list, to draw from it
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 19, False)]
+    memory = [[[] for _ in range(A)] for _ in range(S)]
+    known = {}                              # known[s]: the actions that have outcomes in state s
     rewards = []
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
-    # Until n_steps real steps are made; or if n_steps is not given, until n_episodes are over.
-    while (len(steps_per_episode) < n_episodes) if n_steps is None else (len(rewards) < n_steps):
+    while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state. int() makes a copy: some environments return an
         # array of one number, and overwrite it in the next step.
         s = int(s)
@@ -255,31 +256,26 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere, with reward 0:
-            # then only the bonus speaks for trying them. (A buffer has only what happened.) Real
-            # outcomes come behind that, so that [-1] below is a real one as soon as there is one.
-            memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        # (setdefault: the list of outcomes of a, or if there is none yet, a new empty one.)
-        memory[s].setdefault(a, []).append((r, s2, terminated))
-        known[s] = list(memory[s])
+            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere (S' = S) with
+            # reward 0: so it can imagine them too, and only the bonus speaks for them.
+            memory[s] = [[(0.0, s, False)] for _ in range(A)]
+        memory[s][a].append((r, s2, terminated))
+        known[s] = [action for action in range(A) if memory[s][action]]
         tried_at[s][a] = t
 
         # (f) Repeat n times: S <- random previously observed state, then A <- random action known
         # in S. (choices draws all n states at once.) The names are new, because s, a, r, s2 still
         # belong to the real step.
         for state in planning_rng.choices(list(known), k=n_planning):
-            # The plain line is planning_rng.choice(known[state]). This one takes half the time:
-            # random() is in [0, 1), and int() rounds down to 0, 1, 2 or 3 (of 4 known actions).
+            # A plain planning_rng.choice(known[state]) would take twice the time. random() is in
+            # [0, 1), and int() rounds down: to 0, 1, 2 or 3, if there are 4 known actions.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            if replay:
-                # R, S' <- any of its stored transitions. Old ones may no longer be true.
-                reward, next_state, ended = replay_rng.choice(memory[state][action])
-            else:
-                # R, S' <- Model(S,A): the last outcome.
-                reward, next_state, ended = memory[state][action][-1]
+            # R, S' <- Model(S,A), the last outcome. Or in replay: any stored transition of this
+            # S and A. Old ones may no longer be true.
+            outcomes = memory[state][action]
+            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (The root is the book's: the bonus grows, but
-            # ever more slowly.) It is only imagined: no real step pays it.
+            # makes the agent curious to go there. It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -295,14 +291,15 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    A pair is drawn as in dyna_q, but R, S' come from any of its stored transitions, not from the
-    model. Where nothing is random and nothing changes, all transitions of a pair are the same, and
-    so Q is the same as Dyna-Q's. The other arguments (in the same order, or by name), results and
+    S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
+    not from the model. Where nothing is random and nothing changes, these are all the same, and so
+    Q is the same as Dyna-Q's. The other arguments (in the same order, or by name), results and
     errors are those of dyna_q. kappa works too: the pairs in the buffer get the bonus. Needs
-    dyna_q, epsilon_greedy, update.
+    dyna_q, size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
-    >>> bool((Q == dyna_q(Maze(["S..G"]), 5, n_episodes=20, seed=0)[0]).all())
+    >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
+    >>> bool((Q == same_Q).all())
     True
     """
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
@@ -317,10 +314,11 @@ def expected_steps(rows, epsilon):
     layout = maze.layouts[0]
     # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
     cells = [s for s in maze.reach(layout, [maze.state]) if layout[s] != "G"]
-    moves = np.array([maze.moves(layout, s) for s in cells])    # (cells, 4), and so is h[moves]
-    # h[s]: the steps to go from state s; at a goal it stays 0. Value iteration: h[s] is one step,
-    # and then what is to go after the best move, or after a random one. k rounds count the first k
-    # steps of an episode: 20,000 are enough even for random walks, which take about 900.
+    # A row of four states for each cell; h[moves] is the table of their steps to go.
+    moves = np.array([maze.moves(layout, s) for s in cells])
+    # Value iteration. h[s] are the steps to go from s: one step, and then those from where the
+    # best move leads, or a random one. Goals keep 0. Each round looks one step further; 20,000
+    # rounds are enough even for random walks, which take about 900 steps.
     h = np.zeros(len(layout))
     for _ in range(20_000):
         h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
@@ -328,11 +326,6 @@ def expected_steps(rows, epsilon):
 
 
 # %% What the experiments and panels below share
-
-def row(what, measured, compare):
-    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
 
 def draw_band(ax, runs, color, style, label):
     """The mean of runs (n_runs, T), and a band of two standard errors to each side: luck may
@@ -383,29 +376,29 @@ def draw_comparison(ax, steps):
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         # argmax gives the place of the first True.
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
-        row(f"n = {N_PLANNING[i]}: first episode of at most 20 steps", first,
-            "about 25, 5 and 3 in the book's figure")
-    # Three exact lines. The factors put their texts a bit above or below the lines.
-    for epsilon, agent, factor in [(1, "random walk", 1.15), (0, "always the best action", 0.65),
-                                   (0.1, "10 % random actions", 0.38)]:
+        print(f"n = {N_PLANNING[i]:2}: first episode of at most 20 steps      | {first:8} | "
+              "about 25, 5 and 3 in the book's figure")
+    # Three exact lines.
+    for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
+                                  (0, "always the best action", ":")]:
         exact = expected_steps(DYNA_MAZE, epsilon)
-        ax.axhline(exact, color=GREY)
-        ax.text(1, factor * exact, f"{agent}: {exact:.1f}")
+        ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
-    ax.set(xscale="log", yscale="log", ylim=(5, 9000), xlabel="episode", ylabel="real steps",
+    ax.set(xscale="log", yscale="log", xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
-    ax.legend()
+    ax.set_ylim(bottom=3)               # room for the legend
+    ax.legend(ncols=2, fontsize=7, loc="lower left")
 
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
     # We run it again. With the same seed it walks the same way, but now it is stopped earlier.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
-    Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
+    Q = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])[0]
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # A cell knows a way if one action is better than another; else all values are still 0.
-        if Q[s].max() > Q[s].min():
+        # In the beginning all values are 0. A value above 0 has come from the goal.
+        if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
@@ -429,18 +422,18 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes; ours (and 10 imagined updates, as a compromise
-# between time and effect) were found by trying. A tenth of this kappa
-# never finds the shortcut, five times as much makes the agent forget about the goal.
-# alpha = 1 replaces an old value by the new one, which is right where nothing is random. With
-# alpha = 0.1 Dyna-Q+ gets less than Dyna-Q: its values follow the bonus, which changes at every
-# step, too slowly.
+# The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
+# never finds the shortcut; five times as much makes the agent forget about the goal.
+# With alpha = 1 a new value replaces the old one, which is right where nothing is random. With
+# alpha = 0.1, Q would keep most of a bonus that is gone, as the action was tried meanwhile: the
+# agent would go there again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
-    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move."""
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move.
+    layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA,
@@ -455,9 +448,10 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        row(f"{method}, {title}", rewards[:, -1].mean(), compare)
+        # :38 fills up a text to 38 letters, and :8.4g shows 4 digits of a number.
+        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     rows, later_rows, change_at = layouts
-    ax.axvline(change_at, color=GREY)
+    ax.axvline(change_at, color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
     # Above the curves: the maze before and after. [x, y, width, height] are shares of the panel.
     draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
@@ -469,7 +463,7 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
-    print(f"{'what':46} | measured | compare")
+    print("what                                           | measured | compare")
     steps = compare_planning(n_runs, seed)
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
@@ -484,17 +478,19 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
+    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
+    # out the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
+    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
+    # but only save them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -8,11 +8,12 @@ The slides, and where they are in this file
     Challenges of learned models       plan_on_the_table, errors_compound
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 
-The equations (^ marks what a model says, in place of what is true)
+The equations (R^, S'^, p^: the slide's hats, for what a model says)
     model          R^, S'^ = p^(r, s' | s, a): what we expect to follow when a is done in s
-    expectation    make the sum of (S'^ - S')^2 over D small: S'^ comes near the mean E[S' | s, a]
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw. To
-                   make -log p^ of D small is to make probable what happened
+    expectation    make the squared distance of S'^ from S' small, in the mean over D: then S'^
+                   comes near the mean E[S' | s, a]
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw. Make
+                   -log p^ small, in the mean over D: then what happened is probable
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
@@ -20,15 +21,15 @@ What you will see, and why
     The world is a small grid. One action is a leap to the right; a coin decides whether it ends
     one row higher or lower. Before the goal there is a pit.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: it
-    can only put a plane through the data, and the truth is no plane, as the border stops moves.
-    With few data the network is better than the table: it learns from neighbouring cells, too.
+    is a plane over the grid, and the truth is none, as the border stops moves. With few data the
+    network is better than the table: it learns from neighbouring cells, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 
-Try: change one line, run again, and answer
+Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table does not hear that
         episodes end in the pit and at the goal?
@@ -49,7 +50,7 @@ Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et a
 expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
 Ba, Adam (ICLR 2015).
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
+# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -57,7 +58,6 @@ Ba, Adam (ICLR 2015).
 # SPDX-License-Identifier: MIT-0
 
 import argparse
-import math
 import sys
 
 import matplotlib.pyplot as plt
@@ -89,7 +89,7 @@ ARRIVAL[GOAL] = 1
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # At the border one stays inside: column and row from 0 to those of the last cell, (6, 4).
+        # At the border one stays inside: clip keeps column and row between 0 and the last, X[-1].
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
         # +=, because at the border both landings may be the same cell.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
@@ -101,20 +101,22 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 def draw_from_rows(probabilities, rng):
     """One column number for each row (N,), drawn with the probabilities in this row (N, n)."""
-    # With probabilities .2 .5 .3 the cumulative sums are .2 .7 1. A uniform number from .2 to .7
-    # is below the second, but not below the first: it draws column 1, with probability .5.
+    # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
+    # second sum, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # One number for each row (N, 1), up to the row's last sum. So counts can be given, too.
+    # One number for each row (N, 1), up to the row's last sum. (That is 1; but LookupModel gives
+    # counts in place of probabilities.)
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
 
 
-def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
+def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but from all cells alike: then exact_errors below knows what to expect.
+    # Not from episodes, but from all cells alike. (Given the number 35, choice draws from 0 to
+    # 34.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -124,8 +126,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
 
 
 def features(data):
-    """The data of collect for models of features: x, actions, rewards, x_next. (Of episodes that
-    end these models know nothing.)"""
+    """The data of collect as features: x, actions, rewards, x_next. (Models of features do not
+    learn where episodes end.)"""
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -134,10 +136,10 @@ def features(data):
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain, and results would be wrong: if there is one reward for
-    # N states it gives all of them this one, and it takes state -1 for the last one.
+    # Without this NumPy would not complain, and results would be wrong: it would give one reward
+    # to all N states, and take state -1 for the last one.
     array = np.asarray(values, dtype=float)
-    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
+    if array.shape != shape or not array.size or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
                          f"of d features is (1, d)), and no NaN")
     if below is None:
@@ -152,11 +154,11 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             The rows of P leave out the probability that the episode ended, as nothing is
-             earned after that: they may sum to less than 1.
+             Rows of P leave out the probability that the episode ends, so they may sum to
+             less than 1.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
-             Generator or a seed. The reward is the mean of those seen with this s' and end.
+             Generator or a seed. The reward is the mean of those seen with this outcome.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
@@ -190,15 +192,16 @@ class LookupModel:
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing.
+        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (In a
+        # copy, as the next fit goes on counting what was really seen.)
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
-        # P has no place for outcomes that end the episode. That is right for planning: nothing is
-        # earned after an end, and what P leaves out adds nothing to sum_s' p(s'|s,a) V(s').
+        # P leaves out the outcomes that end the episode. That is right for planning: nothing is
+        # earned after an end, so they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
         # For sample: how often to draw each outcome.
         self.sample_counts = counts
@@ -215,8 +218,8 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        rng = np.random.default_rng(rng)
-        outcomes = draw_from_rows(self.sample_counts[states, actions], rng)
+        counts = self.sample_counts[states, actions]
+        outcomes = draw_from_rows(counts, np.random.default_rng(rng))
         places = states, actions, outcomes
         # The mean of the rewards that came with this outcome.
         rewards = self.reward_sums[places] / self.sample_counts[places]
@@ -227,12 +230,11 @@ class LookupModel:
 # %% Algorithm: a linear model, and what all models of features have in common
 
 class FeatureModel:
-    """What the next three models share: from features they predict y (N, 1+d), the reward and the
-    change of the features.
+    """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
+    the change of the features.
 
-    Each of them adds two methods: learn(inputs, actions, y) returns what it has learned, and
-    expected(inputs, actions) the expected y. inputs (N, d+A) are x and actions, side by side.
-    Needs checked.
+    Each adds two methods: learn(inputs, y) returns what it has learned, and expected(inputs) the
+    expected y. inputs (N, d+A) are x, and then a column for each action. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -240,30 +242,30 @@ class FeatureModel:
         self.n_actions = n_actions
 
     def fit(self, x, actions, rewards, x_next, **settings):
-        x, actions, inputs = self.check(x, actions)
+        x, inputs = self.check(x, actions)
         rewards = checked("rewards", rewards, (len(x),))
         x_next = checked("x_next", x_next, x.shape)
         # The change S' - S, not S' itself: S' is mostly close to S, and a network should not have
         # to learn to repeat its input.
         y = np.column_stack([rewards, x_next - x])
-        self.learned = self.learn(inputs, actions, y, **settings)
+        self.learned = self.learn(inputs, y, **settings)
         return self
 
     def predict(self, x, actions):
-        x, actions, inputs = self.check(x, actions)
-        y = self.expected(inputs, actions)
+        x, inputs = self.check(x, actions)
+        y = self.expected(inputs)
         # S' = S + change
         return y[:, 0], x + y[:, 1:]
 
     def check(self, x, actions):
-        """x (N, d), actions (N,) and inputs (N, d+A) as arrays."""
+        """x (N, d) as an array, and inputs (N, d+A)."""
         # N, the number of transitions, is that of the actions; x must have as many rows.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
-        # Each action has a column: 1 where it is taken, else 0. One column with the action's
-        # number would not do: action 2 is not twice action 1.
-        return x, actions, np.hstack([x, np.eye(self.n_actions)[actions]])
+        # The column of the action taken is 1, the others 0: row a of np.eye is that for action a.
+        # One column with the action's number would not do: action 2 is not twice action 1.
+        return x, np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
 class LinearModel(FeatureModel):
@@ -274,10 +276,10 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
 
-    Continuous actions are further features, with n_actions=1. For an angle and a torque, x is
-    (angle, torque) and x_next is (next angle, the same torque); ignore the predicted torque. An
-    action never tried stays put with reward 0. ValueError for no data, other shapes, numbers out
-    of range. Needs FeatureModel, checked.
+    Continuous actions are further features, with n_actions=1: for an angle and a torque, x is
+    (angle, torque) and x_next (next angle, the same torque). An action never tried stays put with
+    reward 0. ValueError for no data, other shapes, numbers out of range. Needs FeatureModel,
+    checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -285,27 +287,26 @@ class LinearModel(FeatureModel):
     [5.] [[21.]]
     """
 
-    def learn(self, inputs, actions, y):
-        # For an action never tried the weights stay 0: reward 0, no change.
-        W = np.zeros((self.n_actions, inputs.shape[1], y.shape[1]))
-        for a in np.unique(actions):
-            mine = actions == a
-            # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2, for each column of y by
-            # itself: reward and transition are separate functions, as on the slide. (The column of
-            # action a is always 1 here, so that its weight is the intercept; those of the others
-            # are 0, and get the weight 0. lstsq gives four things, first the weights. rcond=None
-            # avoids a warning.)
-            # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0,
-            # 0, 1. The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean,
-            # 1/3, and with more data this mean comes near E[R|s,a]. But a plane cannot go through
-            # the means of all pairs. How far it must miss them is called its bias.
-            W[a] = np.linalg.lstsq(inputs[mine], y[mine], rcond=None)[0]
-        return W
+    def products(self, inputs):
+        """(N, A (d+1)): x and a 1 in the columns of the action taken, 0 in those of the others."""
+        x = inputs[:, :self.n_features]
+        taken = inputs[:, self.n_features:]
+        # The 1 is for the intercept.
+        x_and_1 = np.column_stack([x, np.ones(len(x))])
+        return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
-    def expected(self, inputs, actions):
-        # Row by row, inputs (1, d+A) @ weights of the action (d+A, 1+d). Of the result (N, 1, 1+d)
-        # the middle axis goes.
-        return (inputs[:, None] @ self.learned[actions])[:, 0]
+    def learn(self, inputs, y):
+        # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
+        # reward and transition are separate functions, as on the slide. (lstsq gives four things,
+        # first the weights. Those of an action never tried are 0: no reward, no change.)
+        # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0, 0, 1.
+        # The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with
+        # more data this mean comes near E[R|s,a]. But a plane cannot go through the means of all
+        # pairs. How far it must miss them is called its bias.
+        return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
+
+    def expected(self, inputs):
+        return self.products(inputs) @ self.learned
 
 
 # %% Algorithm: a small neural network
@@ -314,9 +315,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0, or 1e-17 by rounding. To divide by that gives NaN,
-    # or noise as large as a signal. So such a column is divided by 1.
-    scale[scale <= 1e-12 * np.abs(mean)] = 1
+    # A column that never changes has scale 0; or by rounding, a tiny part of its mean. To divide
+    # by that would give NaN, or noise as large as a signal. So such a column is divided by 1.
+    scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
 
@@ -325,9 +326,9 @@ class Network:
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     loss(outputs, targets) gets the outputs (B, n_out) and the standardised targets (B, D)
-            of the B rows of a batch. It returns the mean loss, and for each output the derivative
-            of the loss (B, n_out): squared_error is such a function
+    fit     loss is a function, like squared_error below. It gets the outputs (B, n_out) and the
+            standardised targets (B, D) of the B rows of a batch, and returns the mean loss and
+            its derivatives by the outputs (B, n_out)
     Needs mean_and_scale.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
@@ -344,13 +345,13 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # Initial weights are random: units that start alike would get the same gradients, and stay
-        # alike. A sum of n inputs of size 1, times weights of size sqrt(1/n), has size 1 again.
-        # But max(z, 0) makes half of them 0; the 2 makes up for that (He et al., 2015).
-        self.weights = []
+        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them: so
+        # weights of size sqrt(1/n) keep it at size 1. The 2 makes up for max(z, 0), which sets
+        # half of the numbers to 0 (He et al., 2015).
+        self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
-            self.weights.append(rng.normal(0, math.sqrt(2 / n_in), (n_in, n_units)))
-            # The biases.
-            self.weights.append(np.zeros(n_units))
+            W = rng.normal(0, (2 / n_in)**0.5, (n_in, n_units))
+            self.weights += [W, np.zeros(n_units)]
         self.rng = rng
 
     def forward(self, inputs):
@@ -364,34 +365,34 @@ class Network:
         """The derivative of the mean loss by all weights: a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
-        # Backpropagation. A unit's delta says how the loss changes if the sum that goes into this
-        # unit grows a little. For the outputs, the loss itself tells it.
-        _, delta3 = loss(outputs, targets)
-        # One layer down: a unit feeds all units above, so it collects their deltas, times the
-        # weights on the way. max(z, 0) passes this on where z > 0, and blocks it elsewhere.
-        delta2 = (delta3 @ W3.T) * (h2 > 0)
-        delta1 = (delta2 @ W2.T) * (h1 > 0)
-        # A weight's derivative is (value below it) * (delta above it), summed over the batch: for
-        # all weights of a layer this is one product, (units below, B) @ (B, units above).
+        # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
+        # this unit. For the outputs, the loss itself tells it.
+        _, delta3 = loss(outputs, targets)                  # (B, n_out)
+        # Chain rule: a unit acts on all units above it, on each by the weight between them. So its
+        # delta is the sum of their deltas times these weights, and this sum is a matrix product.
+        # max(z, 0) passes it on where z > 0, and blocks it elsewhere.
+        delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
+        delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
+        # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
+        # product h.T @ delta sums this over the batch. What comes into a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        # Adam: gradient descent with two running means, of the gradients g of each weight and of
-        # g^2, one for each of the 6 arrays. (The authors of Adam correct them for their start at
-        # 0. That matters in the first steps only, and we leave it out.)
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2. (They start at 0, too small. Adam's authors correct that; after some steps it makes
+        # no difference.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
-            # A few rows, drawn at random: their gradient is right on average, and cheap.
-            batch = self.rng.integers(len(self.inputs), size=batch_size)
-            gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
-            for i, g in enumerate(gradient):
-                # Each moves a part of the way to the new value, and so is a mean of about the
-                # last 10 gradients, or 100 squares. One gradient is partly luck, such a mean less.
+            # A few rows, drawn at random: their gradient is right on average, and cheap.
+            batch = self.rng.integers(len(self.inputs), size=batch_size)
+            for i, g in enumerate(self.gradient(self.inputs[batch], self.targets[batch], loss)):
+                # A running mean moves a tenth of the way to each new value: so it is a mean of
+                # about the last 10. One gradient is partly luck, such a mean less so.
                 g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
                 g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
                 # The root of the second is the usual size of g. Divided by it, a weight moves by
@@ -425,9 +426,8 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
              learning_rate, as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about the change of a feature (N,): the standard
-             deviation of their answers, in units of that of the changes in the data; the mean
-             over the features
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
+             in units of that of S' - S in the data; of several features, the mean
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -445,25 +445,25 @@ class NeuralModel(FeatureModel):
         self.n_members = n_members
         self.seed = seed
 
-    def learn(self, inputs, actions, y, **settings):
+    def learn(self, inputs, y, **settings):
         # Reward and change are separate functions on the slide. Here they are outputs of one
         # network, which takes half the time. The members learn from the same data. They differ in
         # initial weights and in the batches drawn, and so agree only on what the data tell.
         rng = np.random.default_rng(self.seed)
-        members = [Network(inputs, y, self.hidden, y.shape[1], rng) for _ in range(self.n_members)]
-        return [member.fit(squared_error, **settings) for member in members]
+        return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
+                for _ in range(self.n_members)]
 
-    def expected(self, inputs, actions):
+    def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
 
     def spread(self, x, actions):
-        _, _, inputs = self.check(x, actions)
+        _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # Network.outputs come before the units are put back, so it does not matter whether lengths
-        # are in m or in mm. (Output 0 is the reward: left out.)
+        # outputs are in units of the data's standard deviation: so it does not matter whether
+        # lengths are in m or in mm. (Output 0 is the reward: left out.)
         changes = [member.outputs(inputs)[:, 1:] for member in self.learned]
-        # changes is (members, N, d): over the members the deviation, over the features the mean.
+        # (members, N, d): over the members the standard deviation, over the features the mean.
         return np.std(changes, axis=0).mean(axis=1)
 
 
@@ -486,9 +486,8 @@ def log_terms(log_weights, means, sds, y):
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # Its logarithm. Inside one component the D numbers are independent: their densities multiply,
-    # so the logarithms add up. (As reward and features come from the same component, they still
-    # depend on each other: if there are two landings, each has its own reward.)
-    log_normals = -(z**2) / 2 - np.log(sds) - math.log(2 * math.pi) / 2
+    # so the logarithms add up. (Which component it is, is common to all D numbers.)
+    log_normals = -(z**2) / 2 - np.log(sds) - np.log(2 * np.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
 
@@ -502,7 +501,8 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
-    log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward
+    log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward: how
+              probable an outcome is, for example to compare models
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
     half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs
@@ -522,28 +522,25 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
         # component could have its mean on a value that repeats, and shrink its sd to 0: log p^
-        # would grow without end. For the reward it is larger. Most rewards are exactly 0: a sharp
-        # peak there would raise log p^ so much that the fit would forget about S'. (Both numbers
-        # were found by trying.)
+        # would grow without end. For the reward it is larger: most rewards are exactly 0, and a
+        # sharp peak there would count for more than S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
-    def learn(self, inputs, actions, y, **settings):
+    def learn(self, inputs, y, **settings):
         # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
         # of K components it has 2D + 1 outputs, in this order: D means, D widths and a score.
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would get the same gradient, and stay alike. So each starts
-        # at an outcome of the data. The last layer is W3 (weights[-2]) and b3 (weights[-1]). With
-        # W3 = 0 the outputs are b3 for all inputs, and b3 has these outcomes as the means. (W3
-        # does not stay 0: its gradient is (value below) * (delta above), and the deltas are not
-        # 0.) The sds start small, at about e^-2 = 0.14: a wide one could come to rest between two
-        # landings.
+        # Components that start alike would get the same gradient, and stay alike. So the mean of
+        # each starts at an outcome from the data. The sds start small, at about e^-2 = 0.14: a
+        # wide one could come to rest between two landings. We write these first outputs into b3,
+        # and set W3 to 0, so that they do not depend on the inputs yet.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
-        network.weights[-1] = start.ravel()
-        network.weights[-2] *= 0
+        network.weights[5] = start.ravel()                  # b3
+        network.weights[4] *= 0                             # W3
         return network.fit(self.loss, **settings)
 
     def split(self, outputs):
@@ -562,12 +559,13 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # Which component does y come from? Its share is its part of the sum p^(y). If component 2
-        # alone is near y, its share is about 1, and that of all others about 0.
+        # Which component does y come from? p^(y) is a sum over the components; the share of one is
+        # its part of the sum. If component 2 alone is near y, its share is about 1.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
-        # (The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b), which is a's share.)
-        # (1) A component gets more weight if its share is larger than its weight.
+        # (1) A component gets more weight if its share is larger than its weight. For log p^ is
+        # log(sum of e^(score + log Normal)) - log(sum of e^score), and the derivative of
+        # log(e^a + e^b) by a is e^a / (e^a + e^b): here the share, minus the weight.
         by_score = np.exp(log_weights) - share
         # (2) Its mean is pulled towards y, by its share: -log Normal = z^2/2 + log sd + ..., and
         # the derivative of z^2/2 by the mean is -z / sd.
@@ -586,13 +584,13 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(network.outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
-    def expected(self, inputs, actions):
+    def expected(self, inputs):
         log_weights, means, _ = self.components(inputs)
         # The mean of a mixture is the weighted sum of its components' means.
         return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
 
     def sample(self, x, actions, rng):
-        x, _, inputs = self.check(x, actions)
+        x, inputs = self.check(x, actions)
         log_weights, means, sds = self.components(inputs)
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
@@ -602,11 +600,10 @@ class MixtureModel(FeatureModel):
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        x, _, inputs = self.check(x, actions)
+        x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 of y is the reward: left out. (x_next is the change plus x, which is known: so
-        # both have the same density.)
+        # Number 0 of y is the reward: left out. The others are the change, so we ask for it.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -628,8 +625,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     [1.] [[1.  0.9]]
     """
     P, R = np.asarray(P), np.asarray(R)
-    # "if not (all is right)" refuses NaN too, as every comparison with NaN is False. P must have
-    # the shape (S, A) + (S,).
+    # Not "if gamma < 0 or ...": every comparison with NaN is False, so NaN would get through.
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
@@ -637,15 +633,14 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        # Mind the brackets: gamma * P @ V would give the same, but means (gamma * P) @ V, which
-        # multiplies the whole table by gamma in each sweep, and takes three times as long.
+        # (Without the brackets, gamma would be multiplied with the whole table P, each time anew.)
         Q = R + gamma * (P @ V)
-        change = np.abs(Q.max(axis=1) - V).max()
+        change = abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
-        # V(s') is multiplied by gamma, so the next sweep changes V by at most gamma * change, the
-        # one after it by gamma^2 * change, and so on: together gamma / (1 - gamma) * change. We
-        # stop when that is within the tolerance, or when the change is lost in the rounding of V.
-        if gamma * change <= (1 - gamma) * tolerance or change <= 1e-14 * np.abs(V).max():
+        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
+        # and so on: in sum less than change / (1 - gamma). We stop when that is within the
+        # tolerance, or when no smaller change is possible, as V has only 16 digits.
+        if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
 
@@ -665,12 +660,13 @@ GAMMA = 0.9
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
-SIZES = np.array([100, 400, 1600, 6400, 25600])
+SIZES = 100 * 4**np.arange(5)
 
 
 def distance(guess, truth):
     """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
-    return math.sqrt(((guess - truth) ** 2).sum(axis=1).mean())
+    # norm is the root of the sum of all squares.
+    return np.linalg.norm(guess - truth) / len(truth)**0.5
 
 
 def exact_errors():
@@ -678,18 +674,20 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell.
+    # from one cell, where S A is TRUE_R.size. (With N = 100, n is below 1: there it is no more
+    # than a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
     # With endless data least squares would see the exact means. So the best plane fits these.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
-    _, plane = linear.predict(X, LEAPS)
-    return table, distance(plane, MEANS)
+    return table, distance(linear.predict(X, LEAPS)[1], MEANS)
 
 
 # %% What the experiments and panels below share
 
 # Colours that colour-blind readers can tell apart, and line styles for black and white.
-LOOKS = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", ":")]
+COLORS = ["#0072B2", "#D55E00", "#009E73"]
+STYLES = ["-", "--", ":"]
+MODELS = ["table", "linear", "network"]
 
 
 def repeat(experiment, n_runs, seed):
@@ -700,12 +698,8 @@ def repeat(experiment, n_runs, seed):
 
 # Enough data for a fair model: about nine transitions for each state and action.
 N_FAIR = 1600
-
-
-def small_network(data, seed, n_members=1):
-    """A network for so small a world. (The default settings would take 8 times as long.)"""
-    model = NeuralModel(2, N_ACTIONS, hidden=32, n_members=n_members, seed=seed)
-    return model.fit(*features(data), n_steps=500, batch_size=64)
+# Settings for networks of so small a world. (The default ones would take 5 times as long.)
+FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def errors_compound(seed, n=N_FAIR):
@@ -714,12 +708,13 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    # We ask where the walker is, also after the end: so terminated is left out (it is number 4).
+    # We ask where the walker is, also after the end: so the table does not hear of ends ([:4]).
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
-    network = small_network(data, seed)
-    # Row s is the probability of each cell, for a walker who started in s: at first 1 in s itself.
-    # Multiplied by the table of the leap, it is the probability after one more leap.
+    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
+    # Row s of truth: the probability of each cell for a walker who started in s, at first 1 in s
+    # itself. Multiplied by the table of the leap, the same after one more leap. (guess: what the
+    # table says.)
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -738,18 +733,12 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     """Means of runs (n_runs, curves, len(x)), and bands of two standard errors to each side: luck
     may well move a mean by that much."""
     for i, name in enumerate(names):
-        color, style = LOOKS[i]
         mean = runs[:, i].mean(axis=0)
-        error = 2 * runs[:, i].std(axis=0) / math.sqrt(len(runs))
-        ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
-        ax.plot(x, mean, style, color=color, label=name)
+        error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
+        ax.fill_between(x, mean - error, mean + error, color=COLORS[i], alpha=0.2)
+        ax.plot(x, mean, STYLES[i], color=COLORS[i], label=name)
     ax.legend()
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-
-
-def row(what, measured, compare):
-    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 # %% Slides "How to build a model?" (I), (II): the world that the models shall learn
@@ -757,7 +746,7 @@ def row(what, measured, compare):
 def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
-        ax.annotate(name, X[s], ha="center", va="center")
+        ax.annotate(name, X[s], ha="center")
     # An arrow is an annotation without text.
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->", "shrinkA": 15})
@@ -776,12 +765,14 @@ def draw_convergence(ax, errors):
     exact, plane = exact_errors()
     ax.loglog(SIZES, exact, color="grey")
     ax.axhline(plane, color="grey")
-    draw_curves(ax, SIZES, errors, ["table", "linear", "network"],
+    draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
-                "transitions N in D (grey: exact answers)", "error of E[S' | s, a] (cells)")
-    table, linear, _ = errors.mean(axis=0)[:, -1]
-    row("error of E[S'|s,a], most data: table", table, f"{exact[-1]:.4f}, exact")
-    row("error of E[S'|s,a], most data: linear", linear, f"{plane:.4f}, exact: best plane")
+                "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
+    # :8.4g shows 4 digits of a number.
+    print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
+          f"{exact[-1]:.4f}, in theory")
+    print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
+          f"{plane:.4f}, exact: the best plane")
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
@@ -789,40 +780,36 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
-    # In this experiment one lands near the middle of a cell, not exactly there (sd 0.15): on a
-    # single point, the density of the landings would be infinite.
-    x_next = rng.normal(x_next, 0.15)
-    # What the world does after 400 leaps from the start, and what two models would do.
-    landings = draw_from_rows(LEAP_P[[START] * 400], rng)
-    rows = [rng.normal(X[landings, 1], 0.15)]
+    data = features(collect(5000, rng, actions=[LEAP]))
+    # What the world does in 400 leaps from the start, and what two models would do.
+    starts = [START] * 400
+    landings = draw_from_rows(LEAP_P[starts], rng)
+    rows = [X[landings, 1]]
     for n_components in [1, 5]:
-        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(x, actions, rewards, x_next, n_steps=1000)
-        _, samples = model.sample(X[[START] * 400], [LEAP] * 400, rng)
-        rows.append(samples[:, 1])
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, n_steps=1000)
+        _, x_next = model.sample(X[starts], [LEAP] * 400, rng)
+        rows.append(x_next[:, 1])
     return np.array(rows)
 
 
 def draw_leap(ax, rows):
-    # All runs side by side, (3, 400) each: (3, 400 n_runs). Bins have width 1, around each row.
+    # The samples of all runs one after the other: (3, 400 n_runs).
     rows = np.hstack(rows)
-    ax.hist(rows.T, np.arange(-2.5, N_ROWS + 1), density=True, orientation="horizontal",
-            color=[look[0] for look in LOOKS], label=["the world", "Gaussian", "mixture"])
-    # As in the grid, row 0 is above row 1.
-    ax.invert_yaxis()
-    ax.legend()
-    # For a linear v(x) = w . x the two are equal: E[w . S'] = w . E[S']. Then to know E[S'] is
-    # enough. But V* is no plane: it is high beside the pit, and 0 in it, where all is over.
-    value, value_of_mean = LEAP_P[START] @ OPTIMAL, OPTIMAL[PIT]
+    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. On the left there is
+    # room for the legend.
+    ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
+            label=["the world", "Gaussian", "mixture"])
+    ax.legend(loc="center left")
+    # Is it enough to know E[S']? For a linear v(x) = w . x it is: E[w . S'] = w . E[S']. But V* is
+    # no plane: it is high beside the pit, and 0 in it, where all is over.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
-           xlabel=f"share of the samples. E[S'] is the pit, row {X[PIT, 1]}:\n"
-           f"E[V*(S')] = {value:.2f}, but V*(E[S']) = {value_of_mean:.2f}",
-           ylabel="row of S'")
+           xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
+           f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
+           ylabel="number of samples")
     # How many of the samples are nearer to the pit's row than to any other?
-    in_pit = (np.abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
-    row("leap: share in the pit's row, Gaussian", in_pit[1], "0: nobody lands there")
-    row("leap: share in the pit's row, mixture", in_pit[2], "0, the same")
+    in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
+    print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
+    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0, the same")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
@@ -837,30 +824,30 @@ def plan_on_the_table(seed):
         # they are, others worse; max_a takes those that look better. So the promise is too high.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
-        # The plan is carried out in the world: with only one action in each state, P (S, 1, S),
-        # there is nothing to choose, and value iteration finds what the plan is worth.
-        P, R = PLANNING_P[s, plan], TRUE_R[s, plan]
-        achieved, _ = value_iteration(P[:, None], R[:, None], GAMMA)
+        # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
+        # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R.
+        P = PLANNING_P[s, plan]
+        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
 
 def draw_plan(ax, values):
-    best = OPTIMAL[START]
-    ax.axhline(best, color="grey", label=f"exact: V*(start) = {best:.3f}")
+    ax.axhline(OPTIMAL[START], color="grey", label=f"exact: V*(start) = {OPTIMAL[START]:.3f}")
     ax.set_xscale("log")
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
     # Few data: the second of SIZES.
-    promised, achieved = values.mean(axis=0)[:, 1]
-    row("value of the start, few data: promised", promised, "above what is achieved")
-    row("value of the start, few data: achieved", achieved, f"at most {best:.4f}, exact: V*")
+    print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
+          "above what is achieved")
+    print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
+          f"at most {OPTIMAL[START]:.4f}, exact: V*")
 
 
 def draw_compound(ax, errors):
-    draw_curves(ax, range(1, 21), errors, ["table", "linear", "network"],
-                "errors compound in positions, less in\nprobabilities, which stay in the grid",
+    draw_curves(ax, range(1, 21), errors, MODELS,
+                "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
 
 
@@ -870,7 +857,8 @@ def what_it_knows(seed):
     """Disagreement of five networks, and their true error (2, columns)."""
     # Data only from the columns up to the start's.
     seen = np.flatnonzero(X[:, 0] <= X[START, 0])
-    network = small_network(collect(N_FAIR, seed, seen), seed, n_members=5)
+    data = features(collect(N_FAIR, seed, seen))
+    network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*data, **FAST)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
     # (2, rows, columns): the mean over the rows.
@@ -879,7 +867,7 @@ def what_it_knows(seed):
 
 def draw_known(ax, known):
     draw_curves(ax, range(N_COLUMNS), known,
-                ["disagreement (sds of S' - S)", "true error (cells)"],
+                ["disagreement (spread)", "true error (cells)"],
                 "where five networks saw no data,\nthey disagree, and err",
                 f"column (data: 0 to {X[START, 0]})", "mean over the rows")
 
@@ -888,7 +876,7 @@ def draw_known(ax, known):
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
-    print(f"{'what':46} | measured | compare")
+    print("what                                           | measured | compare")
     draw_world(axes[0, 0])
     draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
     draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
@@ -899,17 +887,19 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
+    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
+    # out the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
+    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
+    # but only save them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:

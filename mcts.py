@@ -3,7 +3,7 @@
 The slides, and where they are in this file
     Simulation-based search      flat_search: rollouts for each action, without a tree
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; its output is Node.best
-    Putting it all together      together: mcts with a learned model (CountModel) and values
+    Putting it all together      together: search in a learned model, with learned values
 
 The equations
     Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
@@ -13,25 +13,27 @@ The equations
              UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The slide says only "according to Q"
 
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure lies beside the start, a big one behind a narrow bridge. Flat search does not
-    cross: its random walks step off it, so the bridge looks bad, however many walks there are.
+    A small treasure lies beside the start, a big one at the end of a narrow bridge, from which it
+    is easy to fall. Flat search does not cross it: however many its random walks are, most fall.
     MCTS repeats first steps that went well, so more and more of its simulations cross. If c is too
-    small, it gives up the bridge after a few falls; if too large, it goes on falling. After a real
-    step, the tree below the state reached can be kept: it saves simulations. An agent that learns
-    a model and values, and searches, learns faster than without the search or the values.
+    small, it gives up the bridge after a few falls; if too large, it goes on falling.
+    After a real step, the tree below the state reached can be kept: it saves simulations.
+    An agent that learns a model and values, and searches, learns faster than without the search or
+    without the values.
 
-Try: three changes of one line (the new line is shown), and the question that each answers
+Try, after reading: change the line so, run again, and answer
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
     self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
     return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
 
-Notation: s, a, r a state, action, reward; G a return; i the number of an action in its node (if
-the actions are [1, 3], action 3 has i = 1). Left out on purpose: a learned policy that guides
-Select (as in AlphaGo). A state that is reached along two ways has two nodes here.
+Notation: s, a, r a state, action, reward; G a return; i the index of an action in the list of its
+node (in the list [1, 3], action 3 has index 1).
+Left out on purpose: a learned policy that guides Select (as in AlphaGo); one node in common for a
+state that two ways lead to.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees.
 Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
+# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -51,8 +53,8 @@ import numpy as np
 # The discount: what is earned one step later counts 0.95 times as much.
 GAMMA = 0.95
 MOVES = ["up", "right", "down", "left"]         # the names of the actions 0, 1, 2, 3
-# Four colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 # %% Environment: treasures, walls and drops
@@ -62,8 +64,7 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
-    slip    probability that chance replaces the action by a random one of those offered (which may
-            be the same one)
+    slip    the probability that a random one of the actions offered is done instead
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
     equally long, other letters, not exactly one S, or a bad slip. Needs pick (if you copy it).
@@ -84,14 +85,12 @@ class GridWorld:
         width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
-        # (Walls and treasures have outcomes, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            for action in range(4):
-                # Row y and column x of the cell above, to the right, below, to the left.
-                y = state // width + [-1, 0, 1, 0][action]
-                x = state % width + [0, 1, 0, -1][action]
+            for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
+                y = state // width + down
+                x = state % width + right
                 if 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#":
                     cell = rows[y][x]
                     offered[action] = (y * width + x, rewards.get(cell, 0.0), cell in "xgG")
@@ -113,20 +112,20 @@ def pick(items, rng):
     n = len(items)
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # rng.random() is uniform in [0, 1). With n = 4, n * rng.random() is in [0, 4), and int() cuts
-    # it down to 0, 1, 2 or 3. (Not rng.choice: that of NumPy would make an array of the items.)
+    # rng.random() is in [0, 1). With n = 4, n * rng.random() is in [0, 4), and int() rounds down,
+    # to 0, 1, 2 or 3. (rng.choice would be slower; NumPy's even makes an array of the items.)
     return items[int(n * rng.random())]
 
 
 def index_of_best(scores, rng):
-    """Index of the largest score. Ties at random: else ties would always favour action 0."""
+    """Index of the largest score, ties at random: else action 0 would win all of them."""
     best = max(scores)
     return pick([i for i in range(len(scores)) if scores[i] == best], rng)
 
 
 def as_generator(rng):
     """Returns rng if it is a generator; else a new one, with rng as its seed (None: any)."""
-    # Generators, of Python or of NumPy, have a method random; seeds have none.
+    # Generators, of Python or of NumPy, have a method random. A seed has none.
     if hasattr(rng, "random"):
         return rng
     # Python's own generator draws single numbers several times faster than NumPy's.
@@ -134,14 +133,13 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. Its action number i has visits N[i], mean return Q[i], children[i].
+    """A state in the tree. Its action with index i has visits N[i], mean return Q[i], children[i].
 
-    (A node is made at the end of the tree's part of a simulation, which is no visit yet.)
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)
-    >>> node.select(1.0, random.Random(0))      # number 1, "right", as the untried come first
+    >>> node.select(1.0, random.Random(0))      # index 1, "right", as the untried come first
     1
     >>> node.best()                             # "right" is untried: its Q of 0 says nothing
     'left'
@@ -155,22 +153,22 @@ class Node:
         # Lists, not arrays: a single number of an array takes several times as long to read.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. Where chance plays a part, one action leads to
-        # several states; each has a node of its own, as the best action may differ there. (Not
-        # [{}] * n, as for N: that would be one and the same dict n times.)
+        # children[i] = {state reached: its node}. By chance, one action may lead to several
+        # states; each has its own node, as another action may be best there. (Not [{}] * n: that
+        # would be the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
-        """Number of the action to simulate; slide: "pick actions according to Q(s,a)"."""
+        """Index of the action to simulate; slide: "pick actions according to Q(s,a)"."""
         # Untried actions come first: with no visits, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of N(s,a) returns is off by about
         # 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term makes up for
-        # that. While others are chosen, ln N(s) grows and N(s,a) does not, so every action gets
-        # its turn again; but a logarithm grows ever more slowly, so a bad one gets it ever more
-        # seldom. A small c trusts Q, a large c tries all alike. If the returns are 100 times as
-        # large, c has to be 100 times as large too.
+        # that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so every action
+        # gets another turn. But a logarithm grows ever more slowly, so the turns of bad actions
+        # become rare (Auer et al. prove how rare they should be). A small c trusts Q, a large c
+        # tries all alike. If all returns are 100 times as large, c has to be so, too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -180,7 +178,7 @@ class Node:
         # One NaN would make Q NaN for ever, and no comparison with NaN is ever true.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # The mean, without a list of all returns. With returns 1, 2, 6 it goes
+        # The mean, without a list of all returns. The returns 1, 2, 6 have the means
         # 1,  1 + (2 - 1)/2 = 1.5,  1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
@@ -202,7 +200,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        # float(): some worlds pay in NumPy's smaller numbers, whose sums have few digits.
+        # (float, as sums of NumPy's float32 have only 7 digits.)
         G += discount * float(reward)
         if terminated:
             break
@@ -216,14 +214,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated) for any state; chance comes only from rng. (A
-                Gymnasium environment is no such model: it steps only from where it is.)
+                Gymnasium environment is no such model: it steps only from where it is.) States
+                are hashable, and equal (==) in the same situation: they are keys of a dict
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                follow counts as 0, or given leaf_value, as leaf_value(state where it is cut)
+                follow counts as 0; or, if leaf_value is given, as its value of the state there
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
-    root        None, or a node of an earlier tree to go on with. After a real step with action
-                number i to next_state, that is root.children[i].get(next_state)
+    root        None, or a node of an earlier tree to go on with. After a real step with the action
+                of index i to next_state, that is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -231,9 +230,6 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     children[i] = {next state: Node}. ValueError: numbers out of range (at least one simulation, of
     one step or more), a root of another state or with other actions, a NaN return, no actions.
     Needs Node, rollout_return, pick, index_of_best, as_generator.
-    States are keys of a dict: hashable, and equal (==) in the same situation, or the tree does not
-    find them again. A board in a NumPy array is not hashable; board.tobytes() is.
-    Two players: let step make your move and the answer of an opponent whom you have a model of.
 
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
@@ -250,22 +246,22 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
-        # From the root down, to a state s that has no node yet (or the end). Each step asks the
-        # model anew, as the same action may lead elsewhere this time.
+        # Each step asks the model anew, as the same action may lead elsewhere this time.
         node = root
         path = []
         while True:
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # The episode is over; or the simulation is long enough; or s has no node yet.
+            # Stop at the end of the episode, or of max_depth; and where s has no node yet: there
+            # the tree ends, so this node is the leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
-        # ---- Expand the search tree by one node, for s ----
-        # Only by one: most states of a rollout are never seen again. (None for a terminal state,
-        # as nothing is chosen there; and none if s has one: then max_depth has stopped us.)
+        # ---- Expand the search tree by one node ----
+        # By one only, for s: most states of a rollout are never seen again. (The end gets none, as
+        # nothing is chosen there.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -276,32 +272,29 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         elif leaf_value is not None:
             G = float(leaf_value(s))
         else:
-            n_steps = max_depth - len(path)                     # with 0 steps left, G is 0
-            G = rollout_return(model, s, n_steps, gamma, rng, rollout)
+            # As many steps as max_depth has left. If it has none, G is 0.
+            G = rollout_return(model, s, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. With
-        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3. (If both
-        # got 3, the second action would get credit for the reward of the first.)
+        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3.
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
 
-    # Arrays for the caller, who will want sums and maxima. (Only here: inside the loop they would
-    # be slow. If this root is used again, it works with arrays, too.)
+    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
-def flat_search(model, state, n_simulations, gamma, rng=None):
+def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search": Q(s,a) = mean of K returns. Needs what mcts needs."""
     rng = as_generator(rng)
-    # This node alone: no others are added below it.
+    # This node alone: none is ever added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # Each action in turn, good or bad; then a random walk. Together at most 100 steps, as in
-        # mcts.
+        # The actions take turns, good or bad. Then a random walk, of at most 100 steps in all.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -315,8 +308,8 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
     actions    a function: actions(state) -> sequence of those offered there
-    step draws one of the outcomes seen (next state, reward and end together, as often as each was
-    seen); a pair never tried stays put with reward 0, and ends. Needs pick.
+    step draws one of the outcomes (next state, reward, end) that were seen, each as often as it
+    was seen; a pair never tried stays put with reward 0, and ends. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -330,14 +323,13 @@ class CountModel:
         self.seen = {}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens.
+        # Every outcome is listed as often as it happens. (setdefault: the list, or a new one.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # A pair never tried ends the episode with reward 0: of the unknown, nothing is expected.
-        # It is tried all the same where nothing known is worth more than 0, as ties are broken at
-        # random. (And a slip may try it.)
+        # Of the unknown, nothing is expected. It is tried all the same where nothing better than 0
+        # is known, as ties are broken at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -352,13 +344,14 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  1 is no search: each simulation is one imagined step, and then the learned value of
                the state reached. (20 steps, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
-    keep_tree  go on with the tree of the step before. (Its returns come from the model of that
-               time. So this is for a model that does not change.)
+    keep_tree  go on with the tree of the step before. Only for a model that does not change: the
+               returns in the tree are those of the model in which it grew.
     Returns the discounted return of each real episode (n_episodes,).
     """
     # Two streams of random numbers: more search must not change the luck in the real world.
-    world_rng = random.Random(2 * seed)
-    search_rng = random.Random(2 * seed + 1)
+    world_rng = random.Random(f"world {seed}")
+    search_rng = random.Random(f"search {seed}")
+    # The agent knows which moves there are, but not where they lead.
     learned = CountModel(world.actions)
     if model is None:
         model = learned
@@ -379,8 +372,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken, not an average of all: the agent takes no others. It
-            # replaces the old V(s), which came from a model that had seen less.
+            # V(s) <- Q of the action taken. It replaces the old V(s), which came from a model that
+            # had seen less. (It is a bit low: some of its simulations tried bad actions later on.)
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -388,8 +381,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # The part of the tree below the state reached, so that its simulations need not be
-            # done again. (None, which starts a new tree, if the search was never there.)
+            # The part of the tree below the state reached; None, a new tree, if there is none.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -401,8 +393,7 @@ def optimal_values(world):
     """V* (S,) of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep number k finds what k steps can earn. Episodes in our worlds take about 15 steps, so
-    # 300 sweeps are plenty.
+    # Sweep k finds what k steps can earn. Our episodes take about 15 steps: 300 sweeps are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -410,15 +401,14 @@ def optimal_values(world):
                 Q = []
                 for s, reward, _ in world.outcomes[state].values():
                     Q.append(reward + GAMMA * V[s])
-                # The agent takes the best move. A slip makes it any of those offered: their mean.
+                # The agent takes the best move. If it slips, it is any move: their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
 
-# A slippery maze: chance chooses 1 action in 10. From S to G it is 11 steps, around corners: a
-# random walk seldom arrives.
+# A slippery maze: chance chooses 1 action in 10. It is 11 steps to G: random walks seldom arrive.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -436,23 +426,20 @@ def play(world, seeds, n_episodes=1, **settings):
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
-def row(what, measured, compare):
-    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
-
 def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
     """Draws and prints the means of lines = {name: runs (n_runs, len(x))}, and the optimum."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
-    x = [str(number) for number in x]
-    for name, color, style in zip(lines, [BLUE, GREEN, GREY, RED], ["o-", "s--", "^-.", "x:"]):
+    x = list(map(str, x))
+    for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
         runs = lines[name]
         mean = runs.mean(axis=0)
         # A band of two standard errors to each side: luck may well move a mean by that much.
-        error = 2 * runs.std(axis=0) / math.sqrt(len(runs))
+        error = 2 * runs.std(axis=0) / len(runs)**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
-        row(f"{name}, {xlabel}: {x[-1]}", mean[-1], f"{optimum:.4g}: exact optimum")
+        # :46 fills up a text to 46 letters, and :8.4g shows 4 digits of a number.
+        what = f"{name}, {xlabel}: {x[-1]}"
+        print(f"{what:46} | {mean[-1]:8.4g} | {optimum:.4g}: exact optimum")
     ax.axhline(optimum, color="black", label=f"optimum: {optimum:.3g}")
     # Above the curves there is room for the legend.
     ax.set(ylim=(0, 1.7 * optimum), xlabel=xlabel, ylabel=ylabel, title=title)
@@ -467,10 +454,13 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 def crossing(search, length, seeds):
     """1 where the search, mcts or flat_search, crosses the bridge: (runs, len(SIMULATIONS))."""
     world = bridge(length)
-    # A row for each seed, a column for each number of simulations: is the best action number 1,
-    # to the right, onto the bridge? (best breaks ties at random, with the seed.)
-    return np.array([[search(world, world.start, n, GAMMA, rng=seed).best(seed) == 1
-                      for n in SIMULATIONS] for seed in seeds])
+    crossed = np.zeros((len(seeds), len(SIMULATIONS)))
+    for run, seed in enumerate(seeds):
+        for k, n in enumerate(SIMULATIONS):
+            root = search(world, world.start, n, GAMMA, rng=seed)
+            # Action 1 is to the right, onto the bridge. (The seed is for ties.)
+            crossed[run, k] = root.best(seed) == 1
+    return crossed
 
 
 def draw_crossing(ax, seeds):
@@ -478,7 +468,7 @@ def draw_crossing(ax, seeds):
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
-                optimum=1)
+                1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
@@ -487,11 +477,11 @@ def draw_bars(ax, node, left, step):
     """A bar for each action of the node, as wide as its visits; the first begins at x = left."""
     for action, n, children in zip(node.actions, node.N, node.children):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
-        # A bar of fewer visits has no room for its name.
+        # Narrower bars have no room for the name of the action.
         if n > 90:
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar those of the next step: the function calls itself for the child. (Nobody
-        # slips here, so each action has at most one.)
+        # Above this bar, those of the next step: the function calls itself. (Nobody slips here, so
+        # an action has at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -500,15 +490,15 @@ def draw_bars(ax, node, left, step):
 def draw_tree(ax, seed):
     world = bridge(3)
     root = mcts(world, world.start, 1000, GAMMA, rng=seed)
-    draw_bars(ax, root, left=0, step=1)
+    draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
     # Q stays below the exact Q*: it is the mean over all simulations, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
-        row(f"bridge of 3, root: {MOVES[action]}, {n} visits, Q", q,
-            f"{reward + GAMMA * V[s]:.4g}: exact Q*")
+        what = f"bridge of 3, root: {MOVES[action]}, {n} visits, Q"
+        print(f"{what:46} | {q:8.4g} | {reward + GAMMA * V[s]:.4g}: exact Q*")
 
 
 def draw_constants(ax, seeds):
@@ -552,10 +542,10 @@ def draw_learning(ax, seeds):
 
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
-    print(f"{'what':46} | measured | compare")
-    # One whole number per run, to seed it with; each method gets the same ones, so the same luck.
-    # Panels in which a run is only one episode need more runs: four times as many. (With --seed 1
-    # the numbers begin at 1000, with 2 at 2000: other numbers, so other luck.)
+    print("what                                           | measured | compare")
+    # One whole number per run, to seed it with; all methods get the same ones, so the same luck.
+    # Where a run is only one episode, luck matters more: there we take four times as many runs.
+    # (Another --seed gives other numbers.)
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -567,17 +557,19 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
+    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
+    # out the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
+    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
+    # but only save them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:

@@ -15,7 +15,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
-Try: change one number in the experiments, at the end of the file
+Try, after reading: change one number in the experiments below
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
     n_iterations=100 in OPEN_LOOP   Does a longer search save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
@@ -26,7 +26,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), and worlds with chance in them.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
+# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -50,10 +50,10 @@ class PointMass:
 
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain force - drag v + strength push),  position' = position + dt v'
-        push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25  (top: |d| = 1)
+        push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step are Gymnasium's. In the example below we push to the right, the hill downwards.
+    reset and step are Gymnasium's. Example: below the hill, we push to the right, it downwards.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -61,7 +61,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to 8 exp(-1/2) = 4.9, we with 3: the best way leads around it.
+    # Where |d| = 1, the hill pushes with 8 exp(-1/2) = 4.9, and we with at most 3: so the best way
+    # leads around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # In place of Gymnasium's spaces. (SimpleNamespace is an object with these attributes.)
@@ -73,7 +74,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, minus v, and push, which theta multiplies: (3, N, 2). (For PhysicalModel.)"""
+        """What gain, drag and strength multiply: our force, -v and push (3, N, 2)."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -111,8 +112,9 @@ class PointMass:
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
-        h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3,  x = (s, a),  y = s' - s
-    y is the CHANGE of state: s' is almost s, and a network should not have to learn to copy.
+        h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
+    x is (s, a). y predicts the CHANGE s' - s: as s' is almost s, the network should not have to
+    learn to copy s.
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. It may be called
     again, with the old data and the new. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of other shapes, and if predict comes before
@@ -129,10 +131,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n inputs of size 1, times weights of size 1 / sqrt(n), has size 1 again (n
-            # variances of 1/n add up to 1). If it were large, tanh would be flat there, with a
-            # slope of 0, and could not learn.
-            # (float32 takes half the time of float64.)
+            # A sum of n random numbers is about sqrt(n) times as large as one of them. Divided by
+            # that, what goes into tanh has size 1. If it were large, tanh would be flat there,
+            # with a slope of 0, and could not learn. (float32 takes half the time of float64.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -147,16 +148,16 @@ class NeuralDynamics:
         """Backpropagation: derivatives of 1/N sum_i |y_i - target_i|^2 by each of the weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
-        # A delta is the derivative of the loss by what goes into a layer's tanh. The last layer
-        # has no tanh, and the derivative of (y - target)^2 is 2 (y - target).
+        # A delta is the derivative of the loss by what goes into a unit (before its tanh). The
+        # outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # A unit of layer 2 changes each output by as much as the weight between them: so its share
-        # is the sum of the outputs' deltas, each times this weight. (N, ds) @ (ds, hidden) makes
-        # these sums for all units. And where tanh gives h, its slope is 1 - h^2.
+        # Chain rule: a unit of layer 2 acts on all outputs, on each by the weight between them. So
+        # its delta is the sum of the outputs' deltas times these weights, and this sum is a matrix
+        # product. It goes through the tanh, whose slope is 1 - h^2 where it gives h.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative: what came in, times the delta that it went to, summed over the
-        # examples. What comes into a bias is always 1.
+        # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
+        # product x.T @ delta sums this over the examples. What comes into a bias is always 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -167,8 +168,8 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit takes new means, but goes on with the weights of the first. With the new
-        # means they are right only roughly, and still a better start than random ones.
+        # A second fit goes on with the weights of the first. They do not quite suit the new means,
+        # but are a better start than random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
@@ -176,12 +177,11 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means, of the gradients g of each weight and of
-        # g^2, one for each of the 6 arrays. They start at 0 and become arrays in the first step.
-        # (So the first means are too small. The authors of Adam correct that; we leave it out, as
-        # after some steps it makes no difference.)
-        g_mean = [0.0] * 6
-        g2_mean = [0.0] * 6
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2. (They start at 0, too small. Adam's authors correct that; after some steps it makes
+        # no difference.)
+        g_mean = [np.zeros_like(W) for W in self.weights]
+        g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
             # 0.005 was found by trying. The steps shrink to 0: with steps of one size, the weights
             # would jump about the minimum for ever.
@@ -191,9 +191,8 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a part of the way to each new value: so it is a mean of
-                    # about the last 10 gradients, or 100 squares. The gradient of a small batch is
-                    # partly luck; that of 10 batches less so.
+                    # A running mean moves a tenth of the way to each new value: so it is a mean of
+                    # about the last 10. The gradient of a batch is partly luck; a mean less so.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. Divided by it, a weight
@@ -229,14 +228,14 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
         # this is linear regression, with a row for each example and direction, and a column for
         # each unknown. lstsq ("least squares") finds the theta for which |A theta - b|^2 is
-        # smallest. (rcond=None only silences a warning of older NumPy.)
+        # smallest. (rcond=None: or older NumPy gives a warning.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
 
     def predict(self, states, actions):
-        # Not self.env: that has the true theta.
+        # A PointMass with the theta that was found. (self.env has the true one.)
         return PointMass(self.theta).dynamics(states, actions)
 
 
@@ -245,7 +244,8 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N walk side by side: H calls of the model in place of N times H.
+    # All N walk side by side: H calls of the model in place of N times H. tile makes N rows, each
+    # of them the state.
     states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
@@ -262,8 +262,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 
 def float_bounds(low, high):
-    """The bounds of an action (da,), as two arrays of floats. One of them may be a number, which
-    then holds for all da; if both are numbers, da is 1."""
+    """The bounds of an action as two arrays (da,) of floats, also if low or high are numbers."""
     # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
@@ -318,21 +317,22 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # Around a mean outside the bounds nearly all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # Each search begins wide, also around a mean that was handed over: it may be wrong by now.
-    # From the middle, each bound is one standard deviation away. So a third of the forces are cut
-    # to a bound, which is where the best ones often are.
+    # Each bound is one standard deviation from the middle, so that many actions are cut to a
+    # bound: the best ones often are there.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
+        # argsort counts from small to large. With the minus, the largest returns come first.
         elites = sequences[np.argsort(-returns)[:n_elites]]
         # The next search is near the elites where they agree (say, on the first action), as their
         # spread is small there, and wide where they differ.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # Why the mean of the elites, and not the best sequence? The best one has random numbers in it,
-    # also where they do harm; the mean of 50 has hardly any noise left. (If all are at a bound,
-    # rounding can put their mean beyond it: so clip.)
+    # Why the mean of the elites, and not the best sequence? The best one has noise in it, also
+    # where it does harm; the mean of 50 has hardly any. (Rounding can put the mean of numbers at a
+    # bound beyond it: so clip.)
     return np.clip(mean, low, high)
 
 
@@ -373,14 +373,16 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)            # two new ones; rng is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment its seed. Each episode begins with another reset,
-    # without a seed: with one, all episodes would have the same luck.
-    env.reset(seed=int(rng.integers(2**31)))
+    # Here the environment gets its seed, any number, once for all episodes. (They begin with
+    # resets without a seed. With the same seed each time, all would have the same luck.)
+    env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
         over = False
         while not over:
-            _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
+            # One action at a time: pi_0 does not plan ahead.
+            actions = [base_rng.uniform(low, high)]
+            _, state, over = execute(env, state, actions, D)
     return D, low, high, planner_rng
 
 
@@ -399,22 +401,22 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem, or what is called as it is; all further settings go there: horizon, ...
+    plan      cem, random_shooting, or a function with the same arguments; settings are for it,
+              for example horizon
     seed      number or Generator, for environment, base policy and planner
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # whoever does nothing gets -130
+    >>> actions.shape, total > -60              # without any action it would be about -130
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions. (The slide says "through pi_0"; what we plan through is the model
-    # of pi_0's data.) Of all plans the planner takes the one that looks best to the model. Such a
-    # plan leaves the data: where the model is wrong, some things look better than they are.
+    # (3) plan to choose actions: of all plans, the one that looks best to the model. Such a plan
+    # leaves the data: where the model is wrong, some things look better than they are.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -484,18 +486,19 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, as most of it is still right.
-            # np.roll moves the rest to the front, and what is done to the end: 1 2 3 4 becomes
-            # 2 3 4 1. The end becomes mid-range, from where no action is far. (0 will not do: with
-            # bounds of 2 and 4 there is no such action.) A plan that is used up is all mid-range.
-            mean = np.roll(actions, -replan_every, axis=0)
-            mean[-replan_every:] = (low + high) / 2
-            # (6) new: go to (3), or every N steps to (2). The slide's N is here one episode.
+            # The next search starts from the rest of this plan, as most of it is still right. What
+            # is missing at its end becomes mid-range, from where no action is far. (Not 0: between
+            # bounds of 2 and 4, there is no such action.)
+            rest = actions[replan_every:]
+            missing = np.tile((low + high) / 2, (len(actions) - len(rest), 1))
+            mean = np.concatenate([rest, missing])
+            # (6) new: go to (3), or (by the outer loop) every N steps to (2). N is one episode.
     return returns, D, plans
 
 
-# %% Exact answers: no formula gives the best return here. In place of it we draw what the recipes
-# get with the true dynamics: PhysicalModel finds theta exactly, as nothing is random.
+# %% Exact answers
+# No formula gives the best return here. So we compare with what the recipes get with the true
+# dynamics (exact=True in play): PhysicalModel finds theta exactly, as nothing is random.
 
 
 # %% What the experiments and panels below share
@@ -512,7 +515,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
-    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel.
+    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. The
+    settings go to the recipe, which hands those of the planner on.
     Gives the returns, (runs,) or (runs, n_rounds), and model and result of the last run."""
     returns = []
     for seed in seeds:
@@ -538,7 +542,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to where it pushes less than we can (with 8 * 2 * exp(-2) = 2.2).
+    # The hill, out to where it pushes less than we can.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("hill", WORLD.hill)
@@ -557,21 +561,17 @@ def draw_band(ax, x, runs, color, style, label):
     ax.plot(x, mean, style, color=color, label=label)
 
 
-def row(what, measured, compare):
-    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
-
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 
 def show_v05(ax, title, seeds, exact):
     """Play v0.5, print its mean return, and draw the last run."""
     returns, model, result = play(planning_v05, seeds, exact, **OPEN_LOOP)
     actions = result[1]
-    # The return that the model promised for this plan, which is N = 1 sequences (1, H, da).
+    # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
-    row(title, returns.mean(), f"{promised:.1f}: what the model of the last run promised")
-    # v0.5 does not return its data, but with the same seed the base policy collects them again.
+    # :46 fills up a text to 46 letters, :8.4g shows 4 digits of a number, :.1f one decimal.
+    print(f"{title:46} | {returns.mean():8.4g} | {promised:.1f}: promised by the last run's model")
+    # v0.5 does not return its data. With the same seed, the base policy collects the same again.
     D, _, _, _ = run_base_policy(WORLD, N_BASE, seeds[-1])
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -588,8 +588,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     reference, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
-    row(f"{name}: the last episode", runs[:, -1].mean(),
-        f"{reference.mean():.1f}: with the true dynamics")
+    print(f"{name}: the last episode                         | {runs[:, -1].mean():8.4g} | "
+          f"{reference.mean():.1f}: with the true dynamics")
     ax.set(title="v1.0 learns; v1.5 learns faster", ylabel="return of the episode",
            xlabel="episodes after those of the base policy")
     ax.legend()
@@ -614,8 +614,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
         columns.append(returns)                             # (runs, 1), as n_rounds is 1
     runs = np.concatenate(columns, axis=1)                  # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
-    row(f"{label}, replan at every step", runs[:, 0].mean(),
-        f"{runs[:, -1].mean():.1f}: at every 8th step")
+    print(f"{label + ', replan at every step':46} | {runs[:, 0].mean():8.4g} | "
+          f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
     ax.margins(y=0.9)                       # room for the legend
@@ -626,9 +626,9 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
-    print(f"{'what':46} | measured | compare")
-    # One whole number per run, to seed it with: all recipes and planners meet the same luck. With
-    # another --seed the numbers are others.
+    print("what                                           | measured | compare")
+    # One whole number per run, to seed it with: all recipes and planners meet the same luck.
+    # (Another --seed gives other numbers.)
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds, exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds, exact=True)
@@ -647,17 +647,19 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
+    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
+    # out the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
+    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
+    # but only save them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:

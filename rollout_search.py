@@ -9,22 +9,21 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a)
+                     V(S)     = sum_a pi(a|S) Q(S,a), the mean over the actions of pi
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step makes its tree about nine times as large. (4 actions with 3 outcomes would be 12
-    times, but some end the episode.) A rollout becomes only one step longer.
+    further step makes its tree about nine times as large; a rollout only becomes one step longer.
     In a learned model the error of the values grows with depth: every further step asks the model
     once more, and it is a bit wrong each time.
     Rollouts are right on average; with 4 times as many, the error is half. An agent that takes the
-    action with the best rollouts does better than the policy that they simulate, but not as well
-    as possible: a random walker falls off the bridge, so its rollouts call the bridge bad, and
-    more of them only say so with less doubt. With too few rollouts the agent does worse than a
-    good policy, as luck decides which action looks best.
+    action with the best rollouts does better than the policy that they simulate. But it does not
+    do as well as possible: a random walker falls off the bridge, so its rollouts call the bridge
+    bad, and more rollouts do not change that. With too few, the agent does worse than a good
+    policy, as luck decides which action looks best.
 
-Try: three changes of one line, each with the question that it answers
+Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     "g": 0.1          With a smaller small treasure, do rollouts of the random policy lead to G?
@@ -34,11 +33,11 @@ Notation
     Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
-Left out on purpose: growing the tree only where it pays (mcts.py); and in the tree, to remember
-the value of a state that was met before (lookahead_values does it).
+Left out on purpose: growing the tree only where it pays (mcts.py); keeping the value of a state
+that the tree has met before.
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
 """
-# For programs: what "uv run" must install, and (SPDX) the licence. "# %%" begins a notebook cell.
+# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -53,13 +52,13 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall, . free. No S or . at the border, as no
-# step may lead out of the map.
+# S start, g small treasure, G big treasure, x drop, # wall, . free. Steps begin at S and . only.
+# None of these is at the border, so no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# The sensible policy: the shortest way to G if nothing slipped. (It could be more careful.)
+# The sensible policy: the shortest way to the big treasure, if nothing slipped.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -67,19 +66,19 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 # One step in five goes sideways: enough to make the edge of a drop a bad place to walk.
 SLIP = 0.2
-# Close to 1, so that G still counts: it is paid in step 6, and R_6 is multiplied by gamma^5, 0.9.
+# Close to 1, so that a treasure 6 steps away still counts.
 GAMMA = 0.98
 # Rollouts are cut after so many steps. Nearly all episodes are over by then.
 HORIZON = 30
 
-# Four colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 # %% Environment: a slippery world with a bridge
 
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel, the class below.
+    """The world of a map as a TabularModel (the class below).
 
     Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip`
     a step goes to one of the two sides instead, for "up" to the left or to the right.
@@ -101,9 +100,10 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. @ sums over s': (S, A, S) @ (S,) = (S, A).
-    R = P @ [TREASURES.get(letter, 0.0) for letter in text]
-    return TabularModel(P, R, [letter in "gGx" for letter in text])
+    # What entering each cell pays (S,), and R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. The
+    # product @ makes these sums: (S, A, S) @ (S,) = (S, A).
+    pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
+    return TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
@@ -111,10 +111,10 @@ def bridge_model(maze, slip):
 def sample_columns(sums, rows, rng):
     """For each row number in `rows` (N,): draw a column, with the probabilities of that row.
 
-    They are given as sums: sums[c][row] is the probability of columns 0 to c together. For
-    example, the probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count
-    the sums that are not above it: u = .5 has passed one sum, the .1, so we take column 1. That is
-    so for all u from .1 to .7, which has the probability .6. A sum of 1 is never passed.
+    sums[c][row] is the probability of the columns 0 to c together. For example, the probabilities
+    .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums that u has
+    passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u from .1 to
+    .7, so with the probability .6. No u passes a sum of 1.
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
@@ -127,16 +127,15 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing (as in the learned tables of
-              expectation_model.py)
-    R         (S, A) expected reward; every step from (s, a) pays exactly this. (Returns are right
-              on average, but vary less than those of a world whose rewards vary.)
+              episode ends with the probability that is missing: tables that are learned from
+              episodes that end look like this
+    R         (S, A) expected reward; every step from (s, a) pays exactly this
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
-    other shapes, NaN, entries of P below 0, or rows of P above 1 (but for rounding). Needs
-    sample_columns (if you copy it). An example with one state, where action 0 pays 1 and ends the
-    episode, and action 1 waits:
+    other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (but for
+    rounding). Needs sample_columns (if you copy it). An example with one state, where action 0
+    pays 1 and ends the episode, and action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -160,20 +159,20 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
 
-        # For sample_columns, a table with one row for each pair: (s, a) has row s * A + a. Nearly
-        # all next states are impossible. To save time, we sort each row and keep its n largest
-        # probabilities, as many as any pair needs. P[s, a] = 0 .8 0 .1 becomes 0 .1 .8 if n = 3:
-        #     sums         0 .1 .9       every u passes the 0, so state 2 is never drawn
-        #     successors   2  3  1  s    u = .95 passes all n sums: the episode ends, in s
+        # For sample_columns we need a table with one row for each pair: (s, a) has row s * A + a.
+        # Nearly all next states are impossible. To save time, we sort each row and keep its n
+        # largest probabilities, as many as any pair needs. With n = 3, P[s, a] = 0 .8 0 .1 becomes
+        #     probabilities  0  .1 .8
+        #     sums           0  .1 .9      every u passes the 0, so state 2 is never drawn
+        #     successors     2  3  1  s    u = .95 passes all n sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        # The sums of each row; .T turns it, as sample_columns goes from column to column. (By
-        # rounding, a last sum may be a bit less than 1: once in 10^15 draws, an end too many.)
+        # .T turns the table, as sample_columns goes from column to column.
         self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
-        # argsort gives the numbers of the states in this order. (stable: equal probabilities are
-        # in the same order on all computers, so the same seed gives the same numbers.)
+        # argsort gives the numbers of the states in the same order. (stable: in this order on all
+        # computers, also if probabilities are equal.)
         likely = table.argsort(kind="stable")[:, -n:]
-        # The last successor is the s of the row itself, row // A.
+        # The last successor is the s of the row itself, which is row // A.
         self.successors = np.column_stack([likely, np.arange(S * A) // A])
 
     def step(self, states, actions, rng):
@@ -187,17 +186,16 @@ class TabularModel:
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]        # one for each of the N pairs
         missing = columns == len(self.sums)                 # u has passed all n sums
-        # R.ravel() is R with its rows one after the other: there, too, (s, a) is at s * A + a.
-        return next_states, self.R.ravel()[rows], self.terminal[next_states] | missing
+        return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
-    Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut:
-    0 by default, and 0 in any case where the episode has ended. The model has tables P, R,
-    terminal as TabularModel does. ValueError for an unknown state, a depth below 1 or not whole,
-    gamma outside [0, 1], or leaf_values of another shape. Needs no helper.
+    Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut,
+    by default 0. (A terminal state is always worth 0.) The model has tables P, R, terminal as
+    TabularModel does. ValueError for an unknown state, a depth below 1 or not whole, gamma outside
+    [0, 1], or leaf_values of another shape.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
@@ -210,8 +208,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions that call each other, until d is 0: Q needs V of next states, and V needs Q.
-    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
+    # Two functions that call each other: Q needs V of the next states, and V, below, needs Q,
+    # until d is 0. Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions
+    # together: (A,)
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
@@ -234,7 +233,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       has step as TabularModel does, and R (S, A), of which only the shape is used
+    model       a TabularModel, or what has such a step, and R (S, A) to tell the shape
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the slide's K, for each action
     horizon     episodes are cut after so many steps
@@ -257,20 +256,20 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
-    # For sample_columns: sums[a][s]. Those of the last action are 1, never passed, and left out:
-    # if rounding made them a bit less, a u could pass them, and there is no further action (in
-    # TabularModel there is: the end).
+    # For sample_columns: sums[a][s]. Those of the last action are 1, and no u passes 1: we leave
+    # them out. (Rounding might make them a bit less than 1, and there is no action behind the
+    # last.)
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
-    # model is then one time step of all of them, and costs little more than that of a single one.
+    # model is then one time step of all, and takes little more time than that of a single one.
     states = np.full(A * n_rollouts, state)
     # The asked action comes first, and pi chooses only afterwards: that makes it Q^pi(S,A).
     # If pi chose here too, every episode would estimate V^pi(S), whatever the action.
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
-    # The numbers of the episodes that are not over. G has an entry for each episode, but `states`
-    # and `actions` only for these.
+    # The numbers of the episodes that are not over. G has an entry for each episode; `states` and
+    # `actions` only for the running ones.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -289,8 +288,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). ddof=1 divides by K - 1, not by
-    # K: few returns look closer together than they are, and this corrects it.
+    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1 divides by K - 1, not
+    # by K. It corrects for measuring the spread around the mean of the same K returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -308,8 +307,8 @@ def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming.
 
     They are the values of forward_search. But here, each V_d is computed once for each state and
-    kept; the tree computes it again wherever the state turns up. Given a policy: its values. Given
-    another P, one that is learned: what this model says. (The rewards are taken as known.)
+    kept; the tree computes it again wherever the state turns up. With a policy: the values of that
+    policy. With another P: the values in that model. (The rewards are the true ones.)
     """
     # V stays 0 in walls and terminal states, because P and R are 0 there.
     V = np.zeros((HORIZON + 1, len(P)))
@@ -322,7 +321,7 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# V_d has stopped growing long before, so this is what the best policy earns.
+# V_d stops growing long before d is HORIZON, so this is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 
@@ -338,11 +337,6 @@ def count_nodes():
 
 
 # %% What the experiments and panels below share
-
-def row(what, measured, compare):
-    """One printed line: a text 46 letters wide, a number of 4 digits, what to compare it with."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
-
 
 def draw_band(ax, x, runs, i, label):
     """Curve number i: the mean of runs (n_runs, len(x)), and a band of two standard errors to each
@@ -369,11 +363,12 @@ TREE_DEPTH = 6
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    row(f"value at S, search tree of depth {TREE_DEPTH}", values[-1],
-        f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
+    # :8.4g shows 4 digits of a number.
+    print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
+          f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
-    ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
+    ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
     # Below the curves there is room for the map, above them for the legend.
     ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
             family="monospace", ha="right")
@@ -386,7 +381,8 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # Each node is one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps.
+    # Each node is one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps at
+    # most.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -401,13 +397,14 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_1, V_2, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON))
     for run in range(n_runs):
-        # A stream of random numbers for each run: run 3 is the same however many runs there are.
+        # A generator for each run, so that run 3 is the same however many runs there are. (A list
+        # of two numbers is a seed, too.)
         rng = np.random.default_rng([seed, run])
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair, multinomial draws how often n tries led to each
             # s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p(s'|s,a).
-            # (Where P is 0, in walls and after the end, multinomial puts all n into the last cell.
-            # That is a wall, where nothing is ever paid.)
+            # (In walls and after the end, P has no next state. There, multinomial puts all n into
+            # the last cell: a wall, where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
             error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
@@ -417,9 +414,10 @@ def errors_of_learned_models(n_runs, seed):
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    # Place 0 has the error of V_1, which is 0; place 1 that of V_2.
-    row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", errors[:, 0, -1].mean(),
-        f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
+    # Of 3 samples, the errors of V_1 (which is 0), V_2, ..., V_30.
+    means = errors[:, 0].mean(axis=0)
+    print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
+          f"{means[-1]:8.4g} | more than {means[1]:.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
     ax.set_ylim(0, 0.5 * OPTIMUM)
@@ -430,55 +428,55 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# Searches in each cell, in each run, to see how often each action looks best: see below.
+# Searches in each cell, in each run: enough to see how often each action looks best there.
 N_SEARCHES = 12
 
 UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
 POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
 for s in CELLS:
-    # The action that the arrow shows has probability 1, the others 0 (True and False as numbers).
-    POLICIES["sensible"][s] = [arrow == "".join(SENSIBLE)[s] for arrow in "^>v<"]
+    for a, arrow in enumerate("^>v<"):
+        # The action of the arrow has probability 1, the others 0. (True and False are 1 and 0.)
+        POLICIES["sensible"][s, a] = "".join(SENSIBLE)[s] == arrow
 
 
 def search_everywhere(policy, n_runs, seed):
-    """For each K, two arrays (n_runs, len(K_ROLLOUTS)): how far Q of K rollouts at S is from the
-    exact one (RMS error, the root of the mean square); and what an agent earns from S on that
-    always takes the action with the largest Q of K rollouts."""
-    # Q^pi exactly: one step of lookahead, and in its leaves what pi earns in HORIZON - 1 more, as
-    # rollouts of HORIZON steps do.
+    """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q of K rollouts at
+    S (RMS, the root of the mean square). The second is the value at S of an agent that searches
+    with K rollouts in each step, and takes the action with the largest Q."""
+    # Q^pi exactly: one step of lookahead, and in the leaves what pi earns in HORIZON - 1 steps.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
-        for k, K in enumerate(K_ROLLOUTS):
-            # The agent searches anew in every step, and each time another action may look best. So
-            # its policy is: acting[s, a] = in which share of the searches in s action a was best.
+        for i, K in enumerate(K_ROLLOUTS):
+            # Each search may find another action best. So the agent's policy is random:
+            # acting[s, a] is the share of the searches in s that find a best.
             acting = np.zeros_like(policy)
-            for s in np.repeat(CELLS, N_SEARCHES):              # each cell so many times
-                Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                # Ties are shared: True True False False becomes .5 .5 0 0. With K = 1 often all
-                # returns are 0, and argmax would always take the first action, "up".
-                best = Q == Q.max()
-                acting[s] += best / best.sum() / N_SEARCHES
-                # At S, also the first of the two results: the error of Q.
-                if s == START:
-                    squares[run, k] += ((Q - Q_pi)**2).mean() / N_SEARCHES
-            values[run, k] = lookahead_values(acting)[HORIZON, START]
+            for s in CELLS:
+                for _ in range(N_SEARCHES):
+                    Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
+                    # Ties are shared: True True False False becomes .5 .5 0 0. (With K = 1, often
+                    # all returns are 0, and argmax would always take the first action, "up".)
+                    best = Q == Q.max()
+                    acting[s] += best / best.sum() / N_SEARCHES
+                    if s == START:
+                        squares[run, i] += ((Q - Q_pi)**2).mean() / N_SEARCHES
+            values[run, i] = lookahead_values(acting)[HORIZON, START]
     return np.sqrt(squares), values
 
 
-def show_rollouts(axes, i, name, n_runs, seed):
-    errors_ax = axes[1, 0]
-    values_ax = axes[1, 1 + i]
+def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
+    """The panels of both arrays, as curve number i, for the policy of that name."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). With 10,000 rollouts we know the spread well: it is
-    # their standard error times sqrt(10,000). (The mean is over the four actions, as in `errors`.)
-    _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, rng=0)
+    # Theory: the error is spread / sqrt(K). The spread of the returns is their standard error
+    # times sqrt(K), which 10,000 rollouts tell well. (As in `errors`, a mean over the four
+    # actions.)
+    _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
-    row(f"{K_ROLLOUTS[-1]} rollouts of the {name} policy: RMS error", errors[:, -1].mean(),
-        f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
+    print(f"{name + ' policy, 256 rollouts: RMS error of Q':46} | {errors[:, -1].mean():8.4g} | "
+          f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
     finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
@@ -486,11 +484,11 @@ def show_rollouts(axes, i, name, n_runs, seed):
 
     # Acting on the rollouts, against the policy that they simulate, and the best one.
     itself = lookahead_values(policy)[HORIZON, START]
-    row("    value at S of acting on them", values[:, -1].mean(),
-        f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
+    print(f"    value at S of acting on them               | {values[:, -1].mean():8.4g} | "
+          f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
-    values_ax.axhline(itself, color=GREY, linestyle="-.", label=f"the policy itself: {itself:.3f}")
-    values_ax.axhline(OPTIMUM, color=GREY, linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
+    values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
+    values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
     values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))
     finish(values_ax, f"enough rollouts improve\nthe {name} policy", "K rollouts per action",
            "value at S")
@@ -500,26 +498,28 @@ def show_rollouts(axes, i, name, n_runs, seed):
 
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
-    print(f"{'what':46} | measured | compare")
+    print("what                                           | measured | compare")
     show_depth(axes[0, 0])
     show_nodes(axes[0, 1])
     show_learned(axes[0, 2], n_runs, seed)
-    show_rollouts(axes, 0, "random", n_runs, seed)
-    show_rollouts(axes, 1, "sensible", n_runs, seed)
+    show_rollouts(axes[1, 0], axes[1, 1], 0, "random", n_runs, seed)
+    show_rollouts(axes[1, 0], axes[1, 2], 1, "sensible", n_runs, seed)
 
 
 def main():
-    # For a wrong option argparse prints all options and a sentence. SUPPRESS: only the sentence.
+    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
+    # out the list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook the options are those of its own program, a kernel_launcher: ignore them.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else None)
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib uses "agg", which can only write files: so we write one.
+    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
+    # but only save them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:

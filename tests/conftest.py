@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"                    # no window may open, here or in a subprocess
@@ -46,6 +47,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "beside(work): waits for work(script), which is begun with the first test")
     if config.getoption("scripts"):
         config.option.tbstyle = "short"
 
@@ -141,6 +143,27 @@ def ours(pytestconfig):
     if pytestconfig.getoption("scripts"):
         pytest.skip("only for this repository's own scripts")
     return REPOSITORY
+
+
+def beside_the_others(work):
+    """Marks a test that waits for work(script): other processes, begun with the first test, on a second core."""
+    return pytest.mark.beside.with_args(work)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun(request):
+    pool, begun = ThreadPoolExecutor(1), {}
+    for item in request.session.items:
+        mark = item.get_closest_marker("beside")
+        if mark and not request.config.getoption("scripts"):
+            begun[item.nodeid] = pool.submit(*mark.args, item.callspec.params["script"])
+    yield begun
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def beside(begun, request):
+    return begun[request.node.nodeid]
 
 
 def pytest_unconfigure(config):

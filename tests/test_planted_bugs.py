@@ -2,7 +2,7 @@
 import pytest
 
 import planted_bugs
-from conftest import SCRIPTS
+from conftest import SCRIPTS, beside_the_others
 
 pytestmark = pytest.mark.usefixtures("ours")
 
@@ -19,7 +19,13 @@ def test_every_bug_can_be_planted(script):
         planted_bugs.plant(script, "no such text", "")
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_bug_is_caught(script):
+def catch_the_first(script):
     name, *change = planted_bugs.bugs(script)[0]
-    assert planted_bugs.caught_by(script, planted_bugs.plant(script, *change)), f"{name}: not caught"
+    return name, planted_bugs.caught_by(script, planted_bugs.plant(script, *change))
+
+
+@beside_the_others(catch_the_first)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_bug_is_caught(script, beside):
+    name, caught = beside.result()
+    assert caught, f"{name}: not caught"

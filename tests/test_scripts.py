@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import types
+from pathlib import Path
 
 import pytest
 
-from conftest import CONTRACT, REPOSITORY, SCRIPTS
+from conftest import CONTRACT, REPOSITORY, SCRIPTS, beside_the_others
 
 pytestmark = pytest.mark.usefixtures("ours")
 each_script = pytest.mark.parametrize("script", SCRIPTS)
@@ -103,8 +105,8 @@ def run_elsewhere(command, folder):
     """On a machine without a display, with a console that is not UTF-8."""
     unwanted = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {key: value for key, value in os.environ.items() if key not in unwanted}
-    return subprocess.Popen(command, cwd=folder, env=environment | {"PYTHONIOENCODING": "cp1252"},
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="cp1252")
+    return subprocess.run(command, cwd=folder, env=environment | {"PYTHONIOENCODING": "cp1252"}, timeout=120,
+                          capture_output=True, encoding="cp1252")
 
 
 WITH_GLOBAL_STATE = """
@@ -119,28 +121,33 @@ assert state() == before, "the global random generators were used"
 """
 
 
+def run_twice(script):
+    """A copy in an otherwise empty folder, called from two others: what it prints and draws there."""
+    with tempfile.TemporaryDirectory() as name:
+        home, one, two = [Path(name, part) for part in ("home", "one", "two")]
+        for folder in (home, one, two):
+            folder.mkdir()
+        copy = home / f"{script}.py"
+        copy.write_bytes((REPOSITORY / f"{script}.py").read_bytes())
+        arguments = [str(copy), "--runs", "1", "--seed", "3"]
+        # Every warning is an error, but for what old libraries find deprecated in each other.
+        strict = ["-Werror", "-Wignore::DeprecationWarning", "-Werror::DeprecationWarning:__main__"]
+        runs = [run_elsewhere([sys.executable, *strict, *arguments], one),
+                run_elsewhere([sys.executable, "-c", WITH_GLOBAL_STATE, *arguments], two)]
+        assert [run.returncode for run in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+        return runs, [(folder / f"{script}.png").read_bytes() for folder in (one, two)]
+
+
+@beside_the_others(run_twice)
 @each_script
-def test_script_runs_alone_anywhere(script, tmp_path):
-    """A copy in an otherwise empty folder, called from another, warnings as errors: it writes its picture
-    there and prints its lines. A second run gives the same, byte for byte, and leaves the global random
-    generators as they were."""
-    home, one, two = [tmp_path / name for name in ("home", "one", "two")]
-    for folder in (home, one, two):
-        folder.mkdir()
-    copy = home / f"{script}.py"
-    copy.write_bytes((REPOSITORY / f"{script}.py").read_bytes())
-    arguments = [str(copy), "--runs", "1", "--seed", "3"]
-    # Every warning is an error, but for what old libraries find deprecated in each other.
-    strict = ["-Werror", "-Wignore::DeprecationWarning", "-Werror::DeprecationWarning:__main__"]
-    runs = [run_elsewhere([sys.executable, *strict, *arguments], one),
-            run_elsewhere([sys.executable, "-c", WITH_GLOBAL_STATE, *arguments], two)]
-    outputs = [run.communicate(timeout=120) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0] and outputs[0][1] == ""
-    assert outputs[0][0] == outputs[1][0] and outputs[0][0].isascii()
-    header, *rows, last = outputs[0][0].splitlines()
+def test_script_runs_alone_anywhere(script, beside):
+    """It writes its picture where it is called and prints its lines. A second run gives the same, byte for
+    byte, and leaves the global random generators as they were."""
+    runs, pictures = beside.result()
+    assert runs[0].stderr == "" and runs[0].stdout == runs[1].stdout and runs[0].stdout.isascii()
+    header, *rows, last = runs[0].stdout.splitlines()
     assert [cell.strip() for cell in header.split("|")] == ["what", "measured", "compare"]
     assert 6 <= len(rows) <= 15 and all(row.count(" | ") == 2 for row in rows) and f"{script}.png" in last
-    pictures = [(folder / f"{script}.png").read_bytes() for folder in (one, two)]
     assert pictures[0].startswith(b"\x89PNG") and pictures[0] == pictures[1]
 
 

@@ -14,8 +14,8 @@ BUGS = [
      "values.index(best)", "def epsilon_greedy("),
     ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
     ("tau instead of its square root", "math.sqrt(t - tried_at[state][action])", "(t - tried_at[state][action])", DYNA),
-    ("Dyna-Q+ plans only what was tried", "for action in range(A)}", "for action in [a]}", DYNA),
+    ("Dyna-Q+ plans only what was tried", "[[(0.0, s, False)] for _ in range(A)]", "[[] for _ in range(A)]", DYNA),
     ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
-    ("replay draws the newest transition", "replay_rng.choice(memory[state][action])", "memory[state][action][-1]", DYNA),
-    ("the right border leads to the next row", "s + 1 if (s + 1) % width > 0 else s", "s + 1", MAZE),
+    ("replay draws the newest transition", "replay_rng.choice(outcomes)", "outcomes[-1]", DYNA),
+    ("the right border leads to the next row", " and 0 <= s % self.width + right < self.width", "", MAZE),
 ]

@@ -9,7 +9,7 @@ BUGS = [
      "path.append((node, i, 0.0 if terminated else float(reward)))", MCTS),
     ("an empty table of values counts as none", "elif leaf_value is not None:", "elif leaf_value:", MCTS),
     ("max_depth ignored in the tree", "len(path) == max_depth or ", "", MCTS),
-    ("max_depth counts the rollout only", "n_steps = max_depth - len(path)", "n_steps = max_depth", MCTS),
+    ("max_depth counts the rollout only", "s, max_depth - len(path), gamma", "s, max_depth, gamma", MCTS),
     ("rollout starts from the node above", "rollout_return(model, s,", "rollout_return(model, node.state,", MCTS),
     ("a root with other actions is accepted", " or root.actions != list(model.actions(state))", "", MCTS),
     ("root= is thrown away", "    if root is None:\n", "    if True:\n", MCTS),
