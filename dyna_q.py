@@ -28,15 +28,13 @@ Try, after reading: change one line, run again, and answer
     In epsilon_greedy, the last line becomes "return values.index(best)", the first of the best.
         Why must ties be broken at random? (Stop it with Ctrl-C: episode 1 hardly ever ends.)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
-    ALPHA = 0.1.  Why does Dyna-Q+ need large learning steps?
+    ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 
 Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
-of an imagined one. Q[s][a] is the value of action a in state s. In shapes, S and A are the numbers
-of states and actions.
+of an imagined one. In the shape of an array, (S, A) are the numbers of states and of actions.
 
 Left out on purpose: worlds with chance (see expectation_model.py), networks in place of the table.
-Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3: the
-algorithms, the mazes, and alpha, gamma, epsilon of the comparison.
+Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
@@ -54,24 +52,20 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-# Three colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
-
-
 # %% Environment: the textbook's mazes
 
 class Maze:
     """A grid with Gymnasium's interface: a step into the goal pays 1 and ends the episode.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout that holds after the first `change_at` real steps. They are counted
-                through all episodes, so walls can also move in the middle of one.
+    later_rows  the rows that hold after the first `change_at` real steps of all episodes together:
+                the walls can move in the middle of an episode
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows are not equally long, if there is not exactly one S, or if there is a
-    cell where the agent may be, now or later, from which no way leads to a goal.
-    Slide "Dyna-Q: set-up"; Sutton & Barto, examples 8.1 to 8.3.
+    ValueError if the rows (now and later) are not equally long and equally many, if there is not
+    exactly one S, or if there is a cell where the agent may be, now or later, from which no way
+    leads to a goal. Needs check_ways, reach. Slide "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
 
     >>> maze = Maze(["S.G"])
     >>> maze.reset()
@@ -91,48 +85,23 @@ class Maze:
                 raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        self.check_ways()
+        check_ways(self)
         # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
+        # (SimpleNamespace makes an object with this attribute.)
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)              # sets t and state; nothing in a maze is random
 
-    def check_ways(self):
-        """Without a way to a goal an episode would never end."""
-        cells = []                      # where the agent may be when a layout begins to hold
-        for layout in self.layouts:
-            if layout.count("S") != 1:
-                raise ValueError("a maze needs exactly one start S")
-            cells = self.reach(layout, [layout.index("S"), *cells])
-            # `good` are the cells with a way to a goal. We walk from the goals to find them, as
-            # every way can be walked back.
-            good = self.reach(layout, [s for s in cells if layout[s] == "G"])
-            for s in cells:
-                # If a neighbour is good, s is good too. (Why not ask for s itself? It may be a new
-                # wall with the agent inside, which can walk out, but not back in.)
-                if good.isdisjoint(self.moves(layout, s)):
-                    raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
-
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
-        moves = []
+        next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right
-            # s2 is no cell if it lies above the first row, below the last, or beside its own row.
+            # s2 is no such cell if it is above the first row, below the last, or in another column
+            # than that to the right or left (from the end of a row to the beginning of the next).
             inside = 0 <= s2 < len(layout) and 0 <= s % self.width + right < self.width
-            moves.append(s2 if inside and layout[s2] != "#" else s)
-        return moves
-
-    def reach(self, layout, cells):
-        """The set of these cells, and of all to which one can walk from them."""
-        found = set(cells)
-        to_do = list(cells)
-        while to_do:
-            for s2 in self.moves(layout, to_do.pop()):
-                if s2 not in found:
-                    found.add(s2)
-                    to_do.append(s2)
-        return found
+            next_states.append(s2 if inside and layout[s2] != "#" else s)
+        return next_states
 
     def layout_now(self):
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
@@ -145,7 +114,7 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
-        # The walls move at one exact step, also in the middle of an episode.
+        # The layout of this step: before it is counted.
         layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
@@ -157,7 +126,7 @@ class Maze:
 
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Some spaces number them from another `start` than 0, which our lists cannot.
+    # Some spaces number them from another `start` than 0. Our lists begin with 0.
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -175,9 +144,9 @@ def epsilon_greedy(values, epsilon, rng):
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned, so a terminal state has the value 0. But where
-    # Gymnasium only stops watching, say after 200 steps, it calls the episode truncated, not
-    # terminated. It would have gone on: there the value of S' counts.
+    # After the end nothing more can be earned, so a terminal state has the value 0. But an episode
+    # that is only cut off, say after 200 steps ("truncated"), would have gone on: there the value
+    # of S' counts.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -219,7 +188,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Separate streams of random numbers for environment, acting, planning and replay. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
+    # be compared. So we draw a seed for each of the four. (random.Random draws single numbers much
+    # faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
     acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
 
@@ -228,14 +198,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 19, False)]
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    known = {}                              # known[s]: the actions that have outcomes in state s
+    known = {}                              # known[s]: the actions with an outcome, to draw from
     rewards = []
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int() makes a copy: some environments return an
-        # array of one number, and overwrite it in the next step.
+        # (a) S <- current (nonterminal) state. int(), as some environments return an array with
+        # one number, and overwrite it in the next step.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -256,8 +226,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # In a new state, Dyna-Q+ assumes of all actions that they lead nowhere (S' = S) with
-            # reward 0: so it can imagine them too, and only the bonus speaks for them.
+            # In a new state, Dyna-Q+ first assumes of each action that it leads nowhere (S' = S)
+            # with reward 0. So it can imagine actions never tried; only the bonus speaks for them.
+            # Real outcomes come behind this one, so it is no longer the last. (A buffer holds only
+            # what happened.)
             memory[s] = [[(0.0, s, False)] for _ in range(A)]
         memory[s][a].append((r, s2, terminated))
         known[s] = [action for action in range(A) if memory[s][action]]
@@ -275,7 +247,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. It is only imagined: no real step pays it.
+            # makes the agent curious to go there; by the root, it grows ever more slowly. It is
+            # only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -293,7 +266,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. Where nothing is random and nothing changes, these are all the same, and so
-    Q is the same as Dyna-Q's. The other arguments (in the same order, or by name), results and
+    Q is the same as Dyna-Q's. (Many programs draw from all stored transitions alike; here only one
+    thing differs from Dyna-Q.) The other arguments (in the same order, or by name), results and
     errors are those of dyna_q. kappa works too: the pairs in the buffer get the bonus. Needs
     dyna_q, size, epsilon_greedy, update.
 
@@ -305,15 +279,43 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
 
 
-# %% Exact answers: how many steps should an episode take?
+# %% Exact answers: where does a way lead to the goal, and how many steps does it take?
+
+def reach(maze, layout, cells):
+    """The set of these cells, and of all to which one can walk from them."""
+    found = set(cells)
+    to_do = list(cells)
+    while to_do:
+        for s2 in maze.moves(layout, to_do.pop()):
+            if s2 not in found:
+                found.add(s2)
+                to_do.append(s2)
+    return found
+
+
+def check_ways(maze):
+    """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
+    may_be = []                     # where the agent may be when a layout begins to hold
+    for layout in maze.layouts:
+        if layout.count("S") != 1:
+            raise ValueError("a maze needs exactly one start S")
+        may_be = reach(maze, layout, [layout.index("S"), *may_be])
+        # `good`: all cells to which a way leads from a goal. Walked back, it leads to the goal.
+        good = reach(maze, layout, [s for s in may_be if layout[s] == "G"])
+        for s in may_be:
+            # One of the four moves must lead to a good cell. (A new wall is not good itself, as no
+            # way leads into it. But an agent that stood there when it came can walk out.)
+            if good.isdisjoint(maze.moves(layout, s)):
+                raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
+
 
 def expected_steps(rows, epsilon):
-    """The least mean number of steps from S to G, if an action is random with probability epsilon.
-    With epsilon = 0 this is the shortest path, with 1 the random walk."""
+    """The mean number of steps from S to G of the best agent whose actions are random with
+    probability epsilon. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
     # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
-    cells = [s for s in maze.reach(layout, [maze.state]) if layout[s] != "G"]
+    cells = [s for s in reach(maze, layout, [maze.state]) if layout[s] != "G"]
     # A row of four states for each cell; h[moves] is the table of their steps to go.
     moves = np.array([maze.moves(layout, s) for s in cells])
     # Value iteration. h[s] are the steps to go from s: one step, and then those from where the
@@ -326,6 +328,10 @@ def expected_steps(rows, epsilon):
 
 
 # %% What the experiments and panels below share
+
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+
 
 def draw_band(ax, runs, color, style, label):
     """The mean of runs (n_runs, T), and a band of two standard errors to each side: luck may
@@ -374,10 +380,10 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # argmax gives the place of the first True.
+        # argmax gives the place of the first True (and 0 if there is none).
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         print(f"n = {N_PLANNING[i]:2}: first episode of at most 20 steps      | {first:8} | "
-              "about 25, 5 and 3 in the book's figure")
+              f"about {[25, 5, 3][i]} in the book's figure")
     # Three exact lines.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
@@ -392,7 +398,8 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # We run it again. With the same seed it walks the same way, but now it is stopped earlier.
+    # We run it again. With the same seed it walks the same way, but now it is stopped earlier:
+    # after all steps of its episode 1, and half of those of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])[0]
     draw_maze(ax, DYNA_MAZE)
@@ -425,8 +432,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 # The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
 # never finds the shortcut; five times as much makes the agent forget about the goal.
 # With alpha = 1 a new value replaces the old one, which is right where nothing is random. With
-# alpha = 0.1, Q would keep most of a bonus that is gone, as the action was tried meanwhile: the
-# agent would go there again and again.
+# alpha = 0.1, Q is slow. An action that was just tried has no bonus any more, but Q still contains
+# it for a long time: the agent would try the same again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -436,6 +443,7 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
+        # 10 imagined updates after each step: a compromise between time and effect.
         _, _, rewards[run] = dyna_q(Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA,
                                     kappa=KAPPA if method == "Dyna-Q+" else 0.0,
                                     seed=[seed, run], replay=method == "replay")
@@ -478,19 +486,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
-    # out the list.
+    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
-    # but only save them.
+    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
+    # them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -9,20 +9,20 @@ The slides, and where they are in this file
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 
 The equations (R^, S'^, p^: the slide's hats, for what a model says)
-    model          R^, S'^ = p^(r, s' | s, a): what we expect to follow when a is done in s
-    expectation    make the squared distance of S'^ from S' small, in the mean over D: then S'^
-                   comes near the mean E[S' | s, a]
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw. Make
-                   -log p^ small, in the mean over D: then what happened is probable
+    model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
+    expectation    only the mean E[S' | s, a]: make the squared distance of S'^ from S' small, in
+                   the mean over D
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw: make
+                   the probability of what happened large (-log p^ small, in the mean over D)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
 What you will see, and why
     The world is a small grid. One action is a leap to the right; a coin decides whether it ends
     one row higher or lower. Before the goal there is a pit.
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: it
-    is a plane over the grid, and the truth is none, as the border stops moves. With few data the
-    network is better than the table: it learns from neighbouring cells, too.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: its
+    answers form a plane over the grid, and the true ones do not, as the border stops moves. With
+    few data the network is better than the table: it learns from neighbouring cells, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
@@ -71,7 +71,8 @@ N_STATES = N_COLUMNS * N_ROWS
 # In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up, right, down, left. Action 4 is a leap: by a coin, it ends one row higher or lower.
+# steps up, right, down, left. Action 4 is a leap of two columns: a coin decides whether it ends
+# one row higher or one row lower.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
          (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
 N_ACTIONS, LEAP = 5, 4
@@ -115,8 +116,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but from all cells alike. (Given the number 35, choice draws from 0 to
-    # 34.)
+    # Not from episodes, but from all cells alike: so all models know all cells. (choice(35) draws
+    # from 0 to 34.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -126,8 +127,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
 
 
 def features(data):
-    """The data of collect as features: x, actions, rewards, x_next. (Models of features do not
-    learn where episodes end.)"""
+    """The data of collect as features: x, actions, rewards, x_next. (To keep it simple, models of
+    features do not learn where episodes end.)"""
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -136,8 +137,8 @@ def features(data):
 
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain, and results would be wrong: it would give one reward
-    # to all N states, and take state -1 for the last one.
+    # Without this NumPy would not complain, and results would be wrong: a single reward would
+    # count for all N states, and state -1 for the last one.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -154,11 +155,12 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             Rows of P leave out the probability that the episode ends, so they may sum to
-             less than 1.
+             Rows of P leave out the probability that the episode ends, as nothing is earned
+             after that: they may sum to less than 1.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
-             Generator or a seed. The reward is the mean of those seen with this outcome.
+             Generator or a seed. The reward is the mean of those seen with the same s' and
+             terminated.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
@@ -192,8 +194,8 @@ class LookupModel:
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (In a
-        # copy, as the next fit goes on counting what was really seen.)
+        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (We
+        # count it in a copy: in self.counts, the next fit would take it for seen.)
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
@@ -277,9 +279,9 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
 
     Continuous actions are further features, with n_actions=1: for an angle and a torque, x is
-    (angle, torque) and x_next (next angle, the same torque). An action never tried stays put with
-    reward 0. ValueError for no data, other shapes, numbers out of range. Needs FeatureModel,
-    checked.
+    (angle, torque) and x_next, of the same shape, (next angle, the same torque). An action never
+    tried stays put with reward 0. ValueError for no data, other shapes, numbers out of range.
+    Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -288,17 +290,19 @@ class LinearModel(FeatureModel):
     """
 
     def products(self, inputs):
-        """(N, A (d+1)): x and a 1 in the columns of the action taken, 0 in those of the others."""
+        """(N, A (d+1)): x and a 1 in the columns of the action taken, 0 in those of the others.
+        With two actions, of which action 1 was taken, and x = 7: 0 0 7 1."""
         x = inputs[:, :self.n_features]
-        taken = inputs[:, self.n_features:]
-        # The 1 is for the intercept.
+        taken = inputs[:, self.n_features:]                 # a column for each action, see check
+        # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([x, np.ones(len(x))])
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
         # reward and transition are separate functions, as on the slide. (lstsq gives four things,
-        # first the weights. Those of an action never tried are 0: no reward, no change.)
+        # first the weights: of all that fit best, the smallest. So those of an action never tried
+        # are 0: no reward, no change. rcond=None: or older NumPy gives a warning.)
         # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0, 0, 1.
         # The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with
         # more data this mean comes near E[R|s,a]. But a plane cannot go through the means of all
@@ -315,14 +319,15 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0; or by rounding, a tiny part of its mean. To divide
-    # by that would give NaN, or noise as large as a signal. So such a column is divided by 1.
+    # A column that never changes has scale 0 (by rounding, perhaps 1e-17 times its mean). To
+    # divide by that would give NaN, or noise as large as a signal. So such a column is divided by
+    # 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
 
 class Network:
-    """A network with two hidden layers of max(z, 0), trained by Adam on any loss.
+    """A network with two hidden layers of max(z, 0) (ReLU), trained by Adam on any loss.
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
@@ -381,8 +386,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, too small. Adam's authors correct that; after some steps it makes
-        # no difference.)
+        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that;
+        # after 100 steps or so, the start is forgotten anyway.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -391,8 +396,8 @@ class Network:
             # A few rows, drawn at random: their gradient is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             for i, g in enumerate(self.gradient(self.inputs[batch], self.targets[batch], loss)):
-                # A running mean moves a tenth of the way to each new value: so it is a mean of
-                # about the last 10. One gradient is partly luck, such a mean less so.
+                # A running mean moves a part of the way to each new value: so it is a mean of
+                # about the last 10 (or 100). One gradient is partly luck, such a mean less so.
                 g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
                 g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
                 # The root of the second is the usual size of g. Divided by it, a weight moves by
@@ -426,8 +431,8 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
              learning_rate, as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             in units of that of S' - S in the data; of several features, the mean
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers.
+             Its unit is the standard deviation of S' - S in the data. Of d features, the mean
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -470,7 +475,7 @@ class NeuralModel(FeatureModel):
 # %% Algorithm: the same network with another loss becomes a stochastic model
 
 def log_sum_exp(terms):
-    """log(sum of e^term) over the last axis, which stays with length 1.
+    """log(sum of e^term) over the last axis (..., K): (..., 1).
 
     >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()       # -1000 + log 2
     [[-999.31]]
@@ -486,7 +491,7 @@ def log_terms(log_weights, means, sds, y):
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # Its logarithm. Inside one component the D numbers are independent: their densities multiply,
-    # so the logarithms add up. (Which component it is, is common to all D numbers.)
+    # so the logarithms add up. (But all D numbers come from the same component.)
     log_normals = -(z**2) / 2 - np.log(sds) - np.log(2 * np.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
@@ -505,8 +510,8 @@ class MixtureModel(FeatureModel):
               probable an outcome is, for example to compare models
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards. Continuous actions and errors are as in LinearModel. Needs
-    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
+    half of that of all rewards, see __init__. Continuous actions and errors are as in LinearModel.
+    Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
 
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
@@ -520,22 +525,23 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The least sd of reward and features, when the data's own sd counts as 1. Without it, a
-        # component could have its mean on a value that repeats, and shrink its sd to 0: log p^
-        # would grow without end. For the reward it is larger: most rewards are exactly 0, and a
-        # sharp peak there would count for more than S'. (Both numbers were found by trying.)
+        # The least sd of reward and features, in standardised units. Without it, a component could
+        # have its mean on a value that repeats, and shrink its sd to 0: log p^ would grow without
+        # end. For the reward it is larger: most rewards are exactly 0, and log p^ would gain more
+        # by a sharp peak there than by finding S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
         # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
-        # of K components it has 2D + 1 outputs, in this order: D means, D widths and a score.
+        # of K components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor +
+        # e^width) and a score (weight ~ e^score), see split.
         K, D = self.n_components, y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So the mean of
-        # each starts at an outcome from the data. The sds start small, at about e^-2 = 0.14: a
-        # wide one could come to rest between two landings. We write these first outputs into b3,
-        # and set W3 to 0, so that they do not depend on the inputs yet.
+        # each starts at an outcome from the data. The sds start small, with e^-2 = 0.14: a wide
+        # one could come to rest between two landings. We write these first outputs into b3, and
+        # set W3 to 0, so that they do not depend on the inputs yet. (The gradient of W3 is not 0.)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -559,13 +565,13 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # Which component does y come from? p^(y) is a sum over the components; the share of one is
-        # its part of the sum. If component 2 alone is near y, its share is about 1.
+        # p^(y) is a sum over the components. A component's share is its part of this sum: how
+        # probably y comes from it. If component 2 alone is near y, its share is about 1.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
-        # (1) A component gets more weight if its share is larger than its weight. For log p^ is
-        # log(sum of e^(score + log Normal)) - log(sum of e^score), and the derivative of
-        # log(e^a + e^b) by a is e^a / (e^a + e^b): here the share, minus the weight.
+        # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the part of a in the sum.
+        # (1) log p^ = log(sum of e^(score + log Normal)) - log(sum of e^score). So its derivative
+        # by a score is share - weight: the weight grows if the share is larger.
         by_score = np.exp(log_weights) - share
         # (2) Its mean is pulled towards y, by its share: -log Normal = z^2/2 + log sd + ..., and
         # the derivative of z^2/2 by the mean is -z / sd.
@@ -575,6 +581,7 @@ class MixtureModel(FeatureModel):
         by_sd = share[:, :, None] * (1 - z**2) / sds
         # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
+        # In the order of the outputs, as split cuts them.
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -603,7 +610,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 of y is the reward: left out. The others are the change, so we ask for it.
+        # Number 0 of y is the reward. In each component it is independent of the others, and so
+        # can be left out. The others are the change: so we ask for that.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -639,7 +647,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         V = Q.max(axis=1)
         # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
         # and so on: in sum less than change / (1 - gamma). We stop when that is within the
-        # tolerance, or when no smaller change is possible, as V has only 16 digits.
+        # tolerance, or when the change is no more than rounding (V has 16 digits).
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
@@ -656,7 +664,8 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. In the pit and at the goal all is over: 0.
+# V*, the values of the best plan. In the pit and at the goal all is over, so V is 0 there. (TRUE_P
+# does not know that, so we say it: by the line above for arrivals, and below for V.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
@@ -677,7 +686,7 @@ def exact_errors():
     # from one cell, where S A is TRUE_R.size. (With N = 100, n is below 1: there it is no more
     # than a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
-    # With endless data least squares would see the exact means. So the best plane fits these.
+    # With endless data, the linear model would be the plane that fits the exact means best.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
     return table, distance(linear.predict(X, LEAPS)[1], MEANS)
 
@@ -698,7 +707,7 @@ def repeat(experiment, n_runs, seed):
 
 # Enough data for a fair model: about nine transitions for each state and action.
 N_FAIR = 1600
-# Settings for networks of so small a world. (The default ones would take 5 times as long.)
+# Settings for networks of so small a world. (The default ones would take far longer.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -708,13 +717,13 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    # We ask where the walker is, also after the end: so the table does not hear of ends ([:4]).
+    # We ask where the walker is, also after the end: so we do not tell the table about ends
+    # (data[:4] is without terminated).
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # Row s of truth: the probability of each cell for a walker who started in s, at first 1 in s
-    # itself. Multiplied by the table of the leap, the same after one more leap. (guess: what the
-    # table says.)
+    # Row s of truth is for a walker who started in s: the probability of each cell, at first 1 for
+    # s itself. `truth @ LEAP_P` is that after one more leap. guess is the same for the table.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -768,7 +777,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # :8.4g shows 4 digits of a number.
+    # :8.4g shows 4 digits of a number. errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{exact[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -793,15 +802,15 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    # The samples of all runs one after the other: (3, 400 n_runs).
+    # (n_runs, 3, 400) becomes (3, 400 n_runs): the samples of all runs side by side.
     rows = np.hstack(rows)
     # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. On the left there is
     # room for the legend.
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # Is it enough to know E[S']? For a linear v(x) = w . x it is: E[w . S'] = w . E[S']. But V* is
-    # no plane: it is high beside the pit, and 0 in it, where all is over.
+    # Is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S']. But V* is not
+    # linear: it is high beside the pit, and 0 in it, where all is over.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -825,7 +834,8 @@ def plan_on_the_table(seed):
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
-        # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R.
+        # and        # R (S,) of the actions of the plan. That is (1 - gamma P) V = R (eye is the
+        # matrix 1).
         P = PLANNING_P[s, plan]
         achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
@@ -887,19 +897,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
-    # out the list.
+    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
-    # but only save them.
+    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
+    # them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:

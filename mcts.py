@@ -15,11 +15,11 @@ The equations
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure lies beside the start, a big one at the end of a narrow bridge, from which it
     is easy to fall. Flat search does not cross it: however many its random walks are, most fall.
-    MCTS repeats first steps that went well, so more and more of its simulations cross. If c is too
-    small, it gives up the bridge after a few falls; if too large, it goes on falling.
-    After a real step, the tree below the state reached can be kept: it saves simulations.
-    An agent that learns a model and values, and searches, learns faster than without the search or
-    without the values.
+    MCTS repeats what went well, so more and more of its simulations cross. If c is too small, it
+    gives up the bridge after a few falls; if too large, it goes on falling. After a real step, the
+    tree below the state reached can be kept: it saves simulations.
+    An agent that learns a model and values V(s), and searches, learns faster than without search
+    or without values.
 
 Try, after reading: change the line so, run again, and answer
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
@@ -28,8 +28,7 @@ Try, after reading: change the line so, run again, and answer
 
 Notation: s, a, r a state, action, reward; G a return; i the index of an action in the list of its
 node (in the list [1, 3], action 3 has index 1).
-Left out on purpose: a learned policy that guides Select (as in AlphaGo); one node in common for a
-state that two ways lead to.
+Left out on purpose: a learned policy that guides Select, as in AlphaGo.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees.
 Silver et al., Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -64,14 +63,16 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
             'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
-    slip    the probability that a random one of the actions offered is done instead
+    slip    the probability that chance chooses the action instead (perhaps the same one)
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
-    equally long, other letters, not exactly one S, or a bad slip. Needs pick (if you copy it).
+    equally long, other letters, not exactly one S, or a bad slip. Needs pick.
 
     >>> world = GridWorld(["gS.G"])
-    >>> world.actions(1), world.step(1, 3, random.Random(0))
-    ([1, 3], (0, 0.4, True))
+    >>> world.actions(1)                            # state 1 is S: right, left
+    [1, 3]
+    >>> world.step(1, 3, random.Random(0))          # next state, reward, terminated
+    (0, 0.4, True)
     """
 
     def __init__(self, rows, slip=0.0):
@@ -88,6 +89,7 @@ class GridWorld:
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
+            # Where actions 0 to 3 lead: rows down and columns to the right.
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -167,15 +169,15 @@ class Node:
         # 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term makes up for
         # that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so every action
         # gets another turn. But a logarithm grows ever more slowly, so the turns of bad actions
-        # become rare (Auer et al. prove how rare they should be). A small c trusts Q, a large c
-        # tries all alike. If all returns are 100 times as large, c has to be so, too.
+        # become rare. (That it should be a logarithm is a theorem, see Auer et al.) A small c
+        # trusts Q, a large c tries all alike; for returns 100 times as large, take 100 c.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # One NaN would make Q NaN for ever, and no comparison with NaN is ever true.
+        # One NaN would make Q NaN for ever, and then no action would be the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns. The returns 1, 2, 6 have the means
@@ -200,7 +202,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        # (float, as sums of NumPy's float32 have only 7 digits.)
+        # (float(), as a model may pay in NumPy's float32, which has only 7 digits.)
         G += discount * float(reward)
         if terminated:
             break
@@ -215,10 +217,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated) for any state; chance comes only from rng. (A
                 Gymnasium environment is no such model: it steps only from where it is.) States
-                are hashable, and equal (==) in the same situation: they are keys of a dict
+                are keys of a dict: so they are hashable, and equal (==) if they are the same
     gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                follow counts as 0; or, if leaf_value is given, as its value of the state there
+                follow then counts as leaf_value(state), or without leaf_value as 0
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with the action
@@ -260,8 +262,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # By one only, for s: most states of a rollout are never seen again. (The end gets none, as
-        # nothing is chosen there.)
+        # By one only, for s: most states of a rollout are never seen again. (No node for the end,
+        # as nothing is chosen there; and none if s has one, as after a stop by max_depth.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -282,7 +284,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow.)
+    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow. If
+    # this root is used again, it works with arrays, too.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -308,8 +311,8 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
     actions    a function: actions(state) -> sequence of those offered there
-    step draws one of the outcomes (next state, reward, end) that were seen, each as often as it
-    was seen; a pair never tried stays put with reward 0, and ends. Needs pick.
+    step draws one of the outcomes (next state, reward, terminated) seen so far, each with the
+    share it had. A pair never tried ends the episode with reward 0. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -328,8 +331,8 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # Of the unknown, nothing is expected. It is tried all the same where nothing better than 0
-        # is known, as ties are broken at random.
+        # Of the unknown, nothing is expected. It is still tried where the best known value is 0,
+        # too, because ties are broken at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -341,14 +344,15 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: it is learned. Or a known one, for example the world itself
-    max_depth  1 is no search: each simulation is one imagined step, and then the learned value of
-               the state reached. (20 steps, and c = 1, were found by trying.)
+    max_depth  with 1 there is no search: each simulation is one imagined step, and then the
+               learned value of the state reached. (20, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before. Only for a model that does not change: the
                returns in the tree are those of the model in which it grew.
     Returns the discounted return of each real episode (n_episodes,).
     """
-    # Two streams of random numbers: more search must not change the luck in the real world.
+    # Two streams of random numbers (a text can be a seed, too): more search must not change the
+    # luck in the real world.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -372,10 +376,11 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken. It replaces the old V(s), which came from a model that
-            # had seen less. (It is a bit low: some of its simulations tried bad actions later on.)
+            # V(s) <- Q of the action taken, what the search says that s is worth. It replaces the
+            # old V(s), which came from a model that had seen less.
             V[state] = root.Q[i]
-            # One real step. The model learns from it, and the next search is a little wiser.
+            # One real step. The model learns from it, and the next search is a little wiser. (If a
+            # known model was given, nobody asks the learned one.)
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -458,7 +463,7 @@ def crossing(search, length, seeds):
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # Action 1 is to the right, onto the bridge. (The seed is for ties.)
+            # Action 1 leads to the right, onto the bridge. (The seed is for ties.)
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -505,8 +510,8 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
     # From hardly any exploration to hardly anything else.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model. A run is only one episode: there is no time to learn values,
-    # and each play returns a column (runs, 1).
+    # The world itself is the model. A run is only one episode, as there is nothing to learn. Each
+    # play returns a column (runs, 1), and hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
@@ -557,19 +562,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
-    # out the list.
+    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
-    # but only save them.
+    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
+    # them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:

@@ -15,7 +15,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
-Try, after reading: change one number in the experiments below
+Try, after reading: change one number in the experiments at the end
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
     n_iterations=100 in OPEN_LOOP   Does a longer search save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
@@ -23,7 +23,7 @@ Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-Left out on purpose: learning the reward (it is known here), and worlds with chance in them.
+Left out on purpose: learning the reward (it is known here), and worlds with chance.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
@@ -40,7 +40,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-# %% Settings: colours that colour-blind readers can tell apart. (The rest is at the experiments.)
+# %% Settings: colours that colour-blind readers can tell apart
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 
 # %% Environment: a point mass, and a hill between start and goal
@@ -61,11 +61,10 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Where |d| = 1, the hill pushes with 8 exp(-1/2) = 4.9, and we with at most 3: so the best way
-    # leads around it.
+    # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # In place of Gymnasium's spaces. (SimpleNamespace is an object with these attributes.)
+    # What programs ask of a Gymnasium environment. (SimpleNamespace: an object with attributes.)
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -114,7 +113,7 @@ class NeuralDynamics:
 
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
     x is (s, a). y predicts the CHANGE s' - s: as s' is almost s, the network should not have to
-    learn to copy s.
+    learn to copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. It may be called
     again, with the old data and the new. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of other shapes, and if predict comes before
@@ -132,8 +131,9 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. Divided by
-            # that, what goes into tanh has size 1. If it were large, tanh would be flat there,
-            # with a slope of 0, and could not learn. (float32 takes half the time of float64.)
+            # that, what goes into tanh has size 1, as the inputs have. If it were large, tanh
+            # would be flat there, with a slope of 0, and could not learn. (float32 takes half the
+            # time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -168,8 +168,8 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit goes on with the weights of the first. They do not quite suit the new means,
-        # but are a better start than random ones.
+        # A second fit computes these means anew, but goes on with the old weights. They do not
+        # quite suit the new means, but are a better start than random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
@@ -178,16 +178,16 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, too small. Adam's authors correct that; after some steps it makes
-        # no difference.)
+        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that;
+        # after 100 steps or so, the start is forgotten anyway.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
             # 0.005 was found by trying. The steps shrink to 0: with steps of one size, the weights
             # would jump about the minimum for ever.
             step_size = 0.005 * (1 - epoch / n_epochs)
-            # One epoch: all the data once, in a new order, in batches of batch_size or a bit less.
-            # (Whole batches, and one more: so there is at least one.)
+            # One epoch: all the data once, in a new order, in batches of batch_size or a bit less:
+            # 300 rows make 300 // 128 + 1 = 3 batches of 100.
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
@@ -195,8 +195,9 @@ class NeuralDynamics:
                     # about the last 10. The gradient of a batch is partly luck; a mean less so.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of the mean square is the usual size of g. Divided by it, a weight
-                    # moves by about step_size, however small its gradients are. (1e-8: not by 0.)
+                    # The root of the mean square is the usual size of g. We divide by it: so a
+                    # weight moves by about step_size, even if its gradients are small. (1e-8: in
+                    # case that they are 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -251,10 +252,10 @@ def imagined_returns(predict, reward, state, sequences):
     for t in range(horizon):
         actions = sequences[:, t]
         next_states = predict(states, actions)
-        returns += reward(states, actions, next_states)
+        returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # A model may diverge, to infinity or NaN. Such a sequence must lose. If NaN stayed, argmax
-    # would take it for the largest number; if it became 0, it would beat all negative returns.
+    # A model may diverge, to infinity or NaN. Such a sequence must lose. But argmax takes NaN for
+    # the largest number. (And 0 in its place would beat all negative returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -263,7 +264,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high are numbers."""
-    # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
+    # Floats, because some environments have bounds in int8, where low + high may overflow.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
@@ -286,7 +287,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
     array([[1.]])
     """
-    # Makes a Generator of a seed, and hands a Generator back as it is.
+    # A Generator stays as it is; a seed becomes one.
     rng = np.random.default_rng(rng)
     low, high = float_bounds(low, high)
     sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
@@ -314,11 +315,11 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # Around a mean outside the bounds nearly all candidates would be cut to the same bound.
+    # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Each search begins wide, also around a mean that was handed over: it may be wrong by now.
-    # Each bound is one standard deviation from the middle, so that many actions are cut to a
-    # bound: the best ones often are there.
+    # Each search begins wide: also a mean that was handed over may be wrong by now. Many actions
+    # are cut to a bound, as it is only one standard deviation from the middle: the best are often
+    # there.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -330,9 +331,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # spread is small there, and wide where they differ.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # Why the mean of the elites, and not the best sequence? The best one has noise in it, also
-    # where it does harm; the mean of 50 has hardly any. (Rounding can put the mean of numbers at a
-    # bound beyond it: so clip.)
+    # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
+    # among the good ones; in the mean of 50, they cancel. (Rounding can put the mean of numbers at
+    # a bound beyond it: so clip.)
     return np.clip(mean, low, high)
 
 
@@ -348,8 +349,8 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # Copies of what goes in and comes out. Some environments change the action that they get,
-        # or return the same array each time: D would then hold the last state, many times over.
+        # Copies of the action, as some environments change it, and of the state, as some return
+        # the same array each time: D would then hold the last state, many times over.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, so is the sum.
@@ -368,13 +369,13 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Environment, base policy and planner each draw from a Generator of their own. With one for
-    # all, a planner that draws more numbers would also change the luck of the rest.
+    # all, another planner would also change the luck of the environment.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # two new ones; rng is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # Here the environment gets its seed, any number, once for all episodes. (They begin with
-    # resets without a seed. With the same seed each time, all would have the same luck.)
+    # The environment gets a seed (any number) only once. With this seed at each reset, all
+    # episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -464,8 +465,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
+    # With replan_every = 0, nothing would ever be executed; without a round, there are no plans.
     if replan_every < 1 or n_rounds < 1:
-        raise ValueError("need replan_every >= 1 (or nothing is ever executed) and n_rounds >= 1")
+        raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
     D, low, high, rng = run_base_policy(env, n_base, seed)
@@ -486,9 +488,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, as most of it is still right. What
-            # is missing at its end becomes mid-range, from where no action is far. (Not 0: between
-            # bounds of 2 and 4, there is no such action.)
+            # The next search starts from the rest of this plan, as most of it is still right. With
+            # H = 8 and replan_every = 1, 7 actions are left, and 1 is missing at the end: it
+            # becomes mid-range, from where no action is far. (0 may be out of bounds.)
             rest = actions[replan_every:]
             missing = np.tile((low + high) / 2, (len(actions) - len(rest), 1))
             mean = np.concatenate([rest, missing])
@@ -515,8 +517,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
-    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. The
-    settings go to the recipe, which hands those of the planner on.
+    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. All
+    settings go to the recipe, and from there to the planner.
     Gives the returns, (runs,) or (runs, n_rounds), and model and result of the last run."""
     returns = []
     for seed in seeds:
@@ -598,11 +600,11 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 
-# Why is it a loss to plan seldom, even with the exact model? No plan of a short search is perfect.
-# With replanning only its first actions count, and the next search improves the rest.
-# Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same
-# search comes nearer to the best one. (And in a learned model, fewer errors add up.) But plans of
-# 1 or 2 steps do not see that the detour pays.
+# Why do we lose if we plan seldom, even with the exact model? No plan of a short search is
+# perfect. With replanning only its first actions count, and the next search improves the rest. Why
+# is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same search
+# comes nearer to the best one. (And in a learned model, fewer errors add up.) But plans of 1 or 2
+# steps do not see that the detour pays.
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
@@ -647,19 +649,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
-    # out the list.
+    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
-    # but only save them.
+    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
+    # them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:

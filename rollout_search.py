@@ -14,28 +14,28 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step makes its tree about nine times as large; a rollout only becomes one step longer.
+    further step multiplies its tree; a rollout only becomes one step longer.
     In a learned model the error of the values grows with depth: every further step asks the model
     once more, and it is a bit wrong each time.
-    Rollouts are right on average; with 4 times as many, the error is half. An agent that takes the
-    action with the best rollouts does better than the policy that they simulate. But it does not
-    do as well as possible: a random walker falls off the bridge, so its rollouts call the bridge
-    bad, and more rollouts do not change that. With too few, the agent does worse than a good
-    policy, as luck decides which action looks best.
+    Rollouts tell what the simulated policy will earn; with 4 times as many, the error is half. An
+    agent that takes the action with the best rollouts does better than that policy. But it does
+    not do as well as possible: a random walker falls off the bridge, so its rollouts call the
+    bridge bad, however many they are. With too few rollouts, luck decides which action looks best:
+    then the agent does worse than a good policy.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
-    "g": 0.1          With a smaller small treasure, do rollouts of the random policy lead to G?
+        "g": 0.1          Do rollouts of the random policy now lead to the big treasure?
 
 Notation
-    s, a, s2 are the slides' S, A, S', as whole numbers. S, A in shapes: how many there are.
+    s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A) are the
+    numbers of states and of actions.
     Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
     G is the return of an episode, K the number of episodes (rollouts) for each action.
 
-Left out on purpose: growing the tree only where it pays (mcts.py); keeping the value of a state
-that the tree has met before.
-References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996) on rollouts.
+Left out on purpose: growing the tree only where it pays (see mcts.py).
+References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
@@ -52,13 +52,13 @@ import numpy as np
 
 # %% Settings
 
-# S start, g small treasure, G big treasure, x drop, # wall, . free. Steps begin at S and . only.
-# None of these is at the border, so no step leads out of the map.
+# S start, g small treasure, G big treasure, x drop, # wall, . free. S and . are never at the
+# border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# The sensible policy: the shortest way to the big treasure, if nothing slipped.
+# A policy that makes sense: the shortest way to the big treasure, if nothing slipped.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -100,8 +100,8 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # What entering each cell pays (S,), and R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. The
-    # product @ makes these sums: (S, A, S) @ (S,) = (S, A).
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. The product @ makes these sums for all
+    # pairs: (S, A, S) @ (S,) = (S, A).
     pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
     return TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
 
@@ -129,7 +129,7 @@ class TabularModel:
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
               episode ends with the probability that is missing: tables that are learned from
               episodes that end look like this
-    R         (S, A) expected reward; every step from (s, a) pays exactly this
+    R         (S, A) expected reward; every step from (s, a) pays exactly this mean
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
@@ -161,7 +161,8 @@ class TabularModel:
 
         # For sample_columns we need a table with one row for each pair: (s, a) has row s * A + a.
         # Nearly all next states are impossible. To save time, we sort each row and keep its n
-        # largest probabilities, as many as any pair needs. With n = 3, P[s, a] = 0 .8 0 .1 becomes
+        # largest probabilities, as many as the pair with most next states has. If n is 3,
+        # P[s, a] = 0 .8 0 .1 becomes
         #     probabilities  0  .1 .8
         #     sums           0  .1 .9      every u passes the 0, so state 2 is never drawn
         #     successors     2  3  1  s    u = .95 passes all n sums: the episode ends, in s
@@ -193,7 +194,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
     Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut,
-    by default 0. (A terminal state is always worth 0.) The model has tables P, R, terminal as
+    by default 0. (Terminal states are always worth 0.) The model has tables P, R, terminal as
     TabularModel does. ValueError for an unknown state, a depth below 1 or not whole, gamma outside
     [0, 1], or leaf_values of another shape.
 
@@ -233,7 +234,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       a TabularModel, or what has such a step, and R (S, A) to tell the shape
+    model       a TabularModel. (Only its step is asked, and the shape of its R.)
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the slide's K, for each action
     horizon     episodes are cut after so many steps
@@ -264,8 +265,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
     # model is then one time step of all, and takes little more time than that of a single one.
     states = np.full(A * n_rollouts, state)
-    # The asked action comes first, and pi chooses only afterwards: that makes it Q^pi(S,A).
-    # If pi chose here too, every episode would estimate V^pi(S), whatever the action.
+    # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
+    # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
     # The numbers of the episodes that are not over. G has an entry for each episode; `states` and
@@ -381,7 +382,7 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # Each node is one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps at
+    # A node costs one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps at
     # most.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
@@ -401,8 +402,9 @@ def errors_of_learned_models(n_runs, seed):
         # of two numbers is a seed, too.)
         rng = np.random.default_rng([seed, run])
         for i, n in enumerate(N_SAMPLES):
-            # Learn by counting. For each pair, multinomial draws how often n tries led to each
-            # s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p(s'|s,a).
+            # Learn by counting. For each pair (s, a), all at once, multinomial draws how often n
+            # tries led to each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the
+            # learned p(s'|s,a).
             # (In walls and after the end, P has no next state. There, multinomial puts all n into
             # the last cell: a wall, where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
@@ -440,9 +442,9 @@ for s in CELLS:
 
 
 def search_everywhere(policy, n_runs, seed):
-    """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q of K rollouts at
-    S (RMS, the root of the mean square). The second is the value at S of an agent that searches
-    with K rollouts in each step, and takes the action with the largest Q."""
+    """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
+    S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
+    K rollouts in each step, and takes the action with the largest Q."""
     # Q^pi exactly: one step of lookahead, and in the leaves what pi earns in HORIZON - 1 steps.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
@@ -450,8 +452,9 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # Each search may find another action best. So the agent's policy is random:
-            # acting[s, a] is the share of the searches in s that find a best.
+            # By luck, each search may find another action best. So the agent has a random policy:
+            # acting[s, a] is the share of searches in s that find a best. With this table, its
+            # value can be computed, and we need not play episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -489,7 +492,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))
+    values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))            # room for the legend
     finish(values_ax, f"enough rollouts improve\nthe {name} policy", "K rollouts per action",
            "value at S")
 
@@ -507,19 +510,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # After a wrong option argparse lists all options, and then says what is wrong. SUPPRESS leaves
-    # out the list.
+    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher. They are not for us.
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with its program "agg", which cannot show pictures
-    # but only save them.
+    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
+    # them.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:

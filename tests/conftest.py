@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,6 +36,35 @@ def require(condition, sentence):
         pytest.fail(sentence, pytrace=False)
 
 
+def attempt(what, function, *arguments, **settings):
+    """What the script's function gives for right arguments; if it raises, a sentence with the script's last line."""
+    try:
+        return function(*arguments, **settings)
+    except Exception as raised:
+        error = raised
+    lines = [f", at line {frame.lineno}: {frame.line}" for frame in traceback.extract_tb(error.__traceback__)
+             if Path(frame.filename).stem in SCRIPTS]
+    wrote = "; it writes into an array that it was handed" if "read-only" in str(error) else ""
+    require(False, f"{what} was refused: {error!r}{''.join(lines[-1:])}{wrote}")
+
+
+def require_refused(what, function, *arguments, **settings):
+    """A ValueError with a sentence; no other error, and no answer."""
+    try:
+        outcome = f"the answer was {function(*arguments, **settings)!r}"[:99]
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error):
+            return
+        outcome = f"it raised {error!r}"
+    require(False, f"{what}: this must be a ValueError that says what is wrong, but {outcome}")
+
+
+def fails(check, *arguments, **settings):
+    """Negative control: a check that a wrong result passes as well shows nothing."""
+    with pytest.raises(pytest.fail.Exception):
+        check(*arguments, **settings)
+
+
 def require_names(script):
     """The first test of each file: one failure for all names of the contract that are missing."""
     missing = script._missing()
@@ -47,7 +77,6 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "beside(work): waits for work(script), which is begun with the first test")
     if config.getoption("scripts"):
         config.option.tbstyle = "short"
 
@@ -145,29 +174,24 @@ def ours(pytestconfig):
     return REPOSITORY
 
 
-def beside_the_others(work):
-    """Marks a test that waits for work(script): other processes, begun with the first test, on a second core."""
-    return pytest.mark.beside.with_args(work)
+BEGUN, SECOND_CORE = {}, ThreadPoolExecutor(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def begun(request):
-    pool, begun = ThreadPoolExecutor(1), {}
-    for item in request.session.items:
-        mark = item.get_closest_marker("beside")
-        if mark and not request.config.getoption("scripts"):
-            begun[item.nodeid] = pool.submit(*mark.args, item.callspec.params["script"])
-    yield begun
-    pool.shutdown(cancel_futures=True)
+def pytest_collection_finish(session):
+    """What needs processes of its own begins before the first test; its tests, in the end, wait for it."""
+    for item in session.items:
+        if "begun" in item.fixturenames and not session.config.getoption("scripts"):
+            BEGUN[item.nodeid] = SECOND_CORE.submit(item.function.work, item.callspec.params["script"])
 
 
 @pytest.fixture
-def beside(begun, request):
-    return begun[request.node.nodeid]
+def begun(request):
+    return BEGUN[request.node.nodeid].result()
 
 
 def pytest_unconfigure(config):
     """The last lines of a graded run: how much of the contract was there to be tested."""
+    SECOND_CORE.shutdown(cancel_futures=True)
     if config.getoption("scripts"):
         for name, script in LOADED.items():
             if script._module is None:

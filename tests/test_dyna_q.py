@@ -7,13 +7,12 @@ import csv
 import functools
 import math
 import random
-import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import require, require_names
+from conftest import attempt, fails, require, require_names, require_refused
 
 EXPECTED = Path(__file__).parent / "expected"
 DYNA_MAZE = [".......#G", "..#....#.", "S.#....#.", "..#......", ".....#...", "........."]
@@ -22,7 +21,6 @@ GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 MAZES = {"blocking": ((GAP_RIGHT, GAP_LEFT, 1000), 3000), "shortcut": ((GAP_LEFT, GAP_BOTH, 3000), 6000)}
 both = pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
-failure = pytest.fail.Exception
 
 
 class Discrete:
@@ -76,15 +74,8 @@ def maze_world(maze):
 
 
 def run(script, name, *arguments, **settings):
-    """What the script's function gives for right arguments; an error becomes one sentence, with the script's lines."""
-    try:
-        return getattr(script, name)(*arguments, **settings)
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(script._path)]
-        said = ", ".join([repr(x) for x in arguments] + [f"{key}={x!r}" for key, x in settings.items()])
-        sentence = f"{name}({said}) is right, but was refused: {error!r} (lines {lines} of {script._path.name})"
-    require(False, sentence)
+    said = ", ".join([repr(x) for x in arguments] + [f"{key}={x!r}" for key, x in settings.items()])
+    return attempt(f"{name}({said}), which is right,", getattr(script, name), *arguments, **settings)
 
 
 # State 0 is the start and also where the last step ends, so that its value is not zero there.
@@ -481,15 +472,6 @@ def require_dyna_maze_curve(steps, n):
                     f"{mean[block].mean():.1f} in 2,000 runs of another program ({z:.0f} standard errors apart)")
 
 
-def control(sentence, check, *arguments):
-    """The negative control of a check: for these arguments it must fail."""
-    try:
-        check(*arguments)
-    except failure:
-        return
-    require(False, sentence)
-
-
 @pytest.mark.parametrize("n, n_runs, n_episodes", [(0, 30, 50), (5, 30, 50), (50, 24, 20)])
 def test_learning_curve_of_the_dyna_maze(dyna_q, base_seed, n, n_runs, n_episodes):
     """Controls: the other n; an agent that does not learn."""
@@ -497,9 +479,9 @@ def test_learning_curve_of_the_dyna_maze(dyna_q, base_seed, n, n_runs, n_episode
                           seed=base_seed * 1000 + i)[1] for i in range(n_runs)])
     require_dyna_maze_curve(steps, n)
     for wrong in {0, 5, 50} - {n}:
-        control(f"the curve of n = {n} is also one of n = {wrong}", require_dyna_maze_curve, steps, wrong)
+        fails(require_dyna_maze_curve, steps, wrong)
     walk = np.array([np.roll(steps[:, 0], episode) for episode in range(50)]).T
-    control("episode 1, a random walk, is as short as the others", require_dyna_maze_curve, walk, n)
+    fails(require_dyna_maze_curve, walk, n)
 
 
 @pytest.fixture(scope="module")
@@ -530,8 +512,7 @@ def require_changing_curve(rewards, maze, method):
 def test_changing_mazes(changing, maze, method, other):
     """36 points of the four curves. Control: the other method's curve."""
     require_changing_curve(changing(maze, method), maze, method)
-    sentence = f"{maze} maze: the curve of {other} is also one of {method}"
-    control(sentence, require_changing_curve, changing(maze, other), maze, method)
+    fails(require_changing_curve, changing(maze, other), maze, method)
 
 
 def test_replay_falls_behind_when_the_walls_move(changing):
@@ -541,22 +522,10 @@ def test_replay_falls_behind_when_the_walls_move(changing):
         require(lost > 0.5, f"replay has lost {lost:.1f} rewards to Dyna-Q in the end, not about 26")
     dyna, replay = changing("blocking", "dyna-q"), changing("blocking", "replay")
     check(replay, dyna)
-    control("Dyna-Q is behind itself", check, dyna, dyna)
+    fails(check, dyna, dyna)
 
 
 # ---------------------------------------------------------------- bad input
-def refused(call, what):
-    """A ValueError, not another error and no result."""
-    try:
-        call()
-        end = "was accepted"
-    except ValueError:
-        return
-    except Exception as error:
-        end = f"ended in {error!r}"
-    require(False, f"{what} must be a ValueError, but {end}")
-
-
 def test_bad_mazes_are_refused(dyna_q):
     for what, *layouts in [
             ("without S", ["..G"]), ("with two S", ["S.S", "..G"]), ("of unequal rows", ["S.", "..G"]),
@@ -569,7 +538,7 @@ def test_bad_mazes_are_refused(dyna_q):
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
              ["S..G", "####", "...."])]:
         arguments = (*layouts, 5) if len(layouts) == 2 else layouts
-        refused(lambda: dyna_q.Maze(*arguments), f"a maze {what}, Maze{tuple(arguments)},")
+        require_refused(f"a maze {what}, Maze{tuple(arguments)}", dyna_q.Maze, *arguments)
 
 
 @both
@@ -586,7 +555,7 @@ def test_bad_arguments_are_refused(dyna_q, name):
         cases.append((f"numbers that start at 1, not 0, in the {space},", world(), {}))
         setattr(cases[-1][1], space, Discrete(2, start=1))
     for what, env, arguments in cases:
-        refused(lambda: getattr(dyna_q, name)(env, **{"n_steps": 20, **arguments}), f"{name}: {what}")
+        require_refused(f"{name}: {what}", getattr(dyna_q, name), env, **{"n_steps": 20, **arguments})
 
 
 # ---------------------------------------------------------------- our own experiments and figure
@@ -642,7 +611,7 @@ def test_own_maze_is_drawn(ours, dyna_q, monkeypatch):
     figure, axes = dyna_q.plt.subplots(1, 2)
     dyna_q.draw_policy(axes[0], dyna_q.compare_planning(1, 0, n_episodes=2), 2, 0)
     require_drawn(axes[0], own)
-    control("the drawing is also one of another maze", require_drawn, axes[0], own[::-1])
+    fails(require_drawn, axes[0], own[::-1])
     change = own, [row.replace("#", ".") for row in own], 50
     dyna_q.draw_change(axes[1], "title", "Dyna-Q+", change, 200, 2, 0, "")
     for inset, rows in zip(axes[1].child_axes, change[:2], strict=True):

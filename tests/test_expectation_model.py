@@ -10,7 +10,7 @@ import random
 import numpy as np
 import pytest
 
-from conftest import require, require_names
+from conftest import attempt, fails, require, require_names, require_refused
 
 QUESTIONS = {"LookupModel": ["predict", "sample"], "LinearModel": ["predict"], "NeuralModel": ["predict", "spread"],
              "MixtureModel": ["predict", "sample", "log_prob"]}
@@ -21,12 +21,8 @@ TABLE = [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 0, 0], [1.0, 2.0, 6.0, 7.0, 5.0, -1.0],
 
 def ask(what, call, *inputs, **settings):
     """The arrays that call(*inputs) gives: right inputs are accepted and left as they were, the shapes are right."""
-    before, problem = copy.deepcopy(inputs), None
-    try:
-        result = call(*inputs, **settings)
-    except Exception as error:
-        problem = error
-    require(problem is None, f"{what} was refused: {problem!r}")
+    before = copy.deepcopy(inputs)
+    result = attempt(what, call, *inputs, **settings)
     for i, (old, new) in enumerate(zip(before, inputs)):
         if isinstance(new, (list, np.ndarray)):
             require(np.array_equal(old, new), f"{what} changes its argument {i + 1}, an array of the caller, in place")
@@ -84,17 +80,6 @@ def require_learned(what, data, predicted, least, hint=""):
         hint = f"Column {worst} of (reward, changes) follows column {follows.index(True)}: what is its target?"
     require(scores.min() > least, f"{what}: R2 of the reward is {scores[0]:.3f}, of the changes of the features "
             f"{scores[1:].round(3)}, not above {least}. {hint}")
-
-
-def require_refused(what, call, *arguments):
-    outcome = "was accepted"
-    try:
-        call(*arguments)
-    except ValueError:
-        return
-    except Exception as error:
-        outcome = f"gave {error!r}"
-    require(False, f"{what} {outcome}; it must be a ValueError that says what is wrong")
 
 
 def table(expectation_model, S, A, *data):
@@ -556,8 +541,7 @@ def test_gymnasium_pendulum_with_default_arguments(expectation_model, base_seed)
         require_learned("Pendulum-v1 with default arguments", new, (rewards, after[:, :3]), 0.98)
     check()
     x[:4500, 3] = x_next[:4500, 3] = rng.permutation(x[:4500, 3])
-    with pytest.raises(pytest.fail.Exception):
-        check(n_steps=300)
+    fails(check, n_steps=300)
 
 
 # ---------------------------------------------------------------- bad input

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from conftest import require, require_names
+from conftest import fails, require, require_names, require_refused
 
 UCB1 = "Q(s,a) + c sqrt(ln N(s) / N(s,a)), where N(s) is the sum of this node's own N"
 
@@ -111,12 +111,6 @@ def rounded(numbers):
 def near(what, found, exact, bound):
     require(np.all(abs(np.subtract(found, exact)) <= bound),
             f"{what}: {rounded(found)}; {rounded(exact)} expected, +- {rounded(bound)}")
-
-
-def fails(check, *arguments):
-    """Negative control: a check that a wrong result passes as well shows nothing."""
-    with pytest.raises(pytest.fail.Exception):
-        check(*arguments)
 
 
 def test_the_names_of_the_contract_are_there(mcts):
@@ -499,17 +493,6 @@ def test_search_converges_to_the_value_of_the_best_policy(mcts, base_seed):
 
 
 # ---------------------------------------------------------------- bad input: a ValueError, one sentence
-def refused(what, call, *arguments, **settings):
-    try:
-        call(*arguments, **settings)
-        outcome = "it was accepted"
-    except Exception as error:
-        outcome = repr(error)
-        if isinstance(error, ValueError) and str(error):
-            return
-    pytest.fail(f"{what}: should be refused by a ValueError with a sentence; {outcome}", pytrace=False)
-
-
 def test_mcts_refuses_what_makes_no_sense(mcts):
     def offering(actions, at=0):
         model = chain([1, 1, 1])
@@ -518,22 +501,22 @@ def test_mcts_refuses_what_makes_no_sense(mcts):
     fine, root, nan, inf = chain([1, 1, 1]), mcts.mcts(chain([1, 1, 1]), 0, 5), math.nan, math.inf
     for bad in (dict(n_simulations=-1), dict(c=-1.0), dict(max_depth=0), dict(gamma=1.1), dict(gamma=-0.1),
                 dict(gamma=nan), dict(c=nan)):
-        refused(f"mcts with {bad}", mcts.mcts, fine, 0, **{"n_simulations": 5, **bad})
-    refused("a leaf value of NaN", mcts.mcts, fine, 0, 1, leaf_value=lambda state: nan)
+        require_refused(f"mcts with {bad}", mcts.mcts, fine, 0, **{"n_simulations": 5, **bad})
+    require_refused("a leaf value of NaN", mcts.mcts, fine, 0, 1, leaf_value=lambda state: nan)
     for rewards in ([1, nan, 1], [nan, 1], [inf, -inf], [1, inf, -inf]):
-        refused(f"rewards {rewards}, so a return of NaN, 1 simulation", mcts.mcts, chain(rewards), 0, 1)
+        require_refused(f"rewards {rewards}, so a return of NaN, 1 simulation", mcts.mcts, chain(rewards), 0, 1)
     for at, settings in ((0, {}), (1, {}), (2, {}), (1, {"leaf_value": lambda state: 0.0})):
-        refused(f"state {at} of 0, 1, 2 has no actions, 1 simulation{' with leaf values' * len(settings)}", mcts.mcts,
-                offering([], at), 0, 1, **settings)
-    refused("a root of state 0 handed over for state 1", mcts.mcts, fine, 1, 5, root=root)
+        require_refused(f"state {at} of 0, 1, 2 has no actions, 1 simulation{' with leaf values' * len(settings)}",
+                        mcts.mcts, offering([], at), 0, 1, **settings)
+    require_refused("a root of state 0 handed over for state 1", mcts.mcts, fine, 1, 5, root=root)
     for other in (["off"], ["on", "off"], []):
-        refused(f"a root that offers ['on'], but the model {other}", mcts.mcts, offering(other), 0, 5, root=root)
+        require_refused(f"a root offers ['on'], the model {other}", mcts.mcts, offering(other), 0, 5, root=root)
 
 
 def test_gridworld_refuses_malformed_rows(mcts):
     for rows, slip in ((["S.", "."], 0), (["S.", "..."], 0), (["S..", ".", "..."], 0), (["..G"], 0), (["S.S"], 0),
                        (["S?G"], 0), (["S.G"], 1.5), (["S.G"], -0.1), (["S.G"], math.nan)):
-        refused(f"GridWorld({rows}, slip={slip})", mcts.GridWorld, rows, slip)
+        require_refused(f"GridWorld({rows}, slip={slip})", mcts.GridWorld, rows, slip)
 
 
 # ---------------------------------------------------------------- what only our own script has

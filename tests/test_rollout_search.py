@@ -6,21 +6,17 @@ skewed ones as stated beside them) fail a right program in fewer than 1 of 5,000
 import itertools
 import math
 import random
-import traceback
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import require, require_names
-
-failure = pytest.fail.Exception
+from conftest import attempt, fails, require, require_names, require_refused
 
 
 # ---------------------------------------------------------------- worlds, and exact answers
 def read_only(array):
-    """Whoever writes into what he was handed raises an error, and `call` says so."""
+    """Whoever writes into what he was handed raises an error, and `attempt` says so."""
     return np.broadcast_to(array, np.shape(array))
 
 
@@ -123,16 +119,7 @@ def close(a, b, tolerance=1e-9):
     return np.shape(a) == np.shape(b) and np.allclose(np.asarray(a, float), b, rtol=0, atol=tolerance)
 
 
-def call(what, function, *arguments, **more):
-    """The answer of the script's function to right input. If it raises, that is a failure of one sentence."""
-    try:
-        return function(*arguments, **more)
-    except Exception as e:
-        error = e
-    frames = traceback.extract_tb(error.__traceback__)
-    line = [f", in line {f.lineno}" for f in frames if Path(f.filename).name == "rollout_search.py"][-1:]
-    wrote = "; it writes into an array that it was handed" if "read-only" in str(error) else ""
-    require(False, f"{what} was refused{''.join(line)}: {error!r}{wrote}")
+
 
 
 def require_values(Q, exact, case, hint, telling={}):
@@ -150,8 +137,8 @@ def test_the_names_of_the_contract_are_there(rollout_search):
 def test_step_worked_by_hand(rollout_search):
     """Three pairs of CHAIN at once, rewards (R - 5) / 10. Order: next_states, rewards, terminated."""
     _, P, R, terminal = CHAIN
-    model = call("TabularModel(P, R, terminal) of a chain", rollout_search.TabularModel, P, (R - 5) / 10, terminal)
-    s2, r, end = call("a step from three pairs", model.step, read_only([0, 2, 1]), read_only([1, 0, 0]), 0)
+    model = attempt("TabularModel(P, R, terminal) of a chain", rollout_search.TabularModel, P, (R - 5) / 10, terminal)
+    s2, r, end = attempt("a step from three pairs", model.step, read_only([0, 2, 1]), read_only([1, 0, 0]), 0)
     require(close(s2, [1, 3, 2]), "step from pairs (0, 1), (2, 0), (1, 0) of a chain: next_states, the first of three, "
             f"should be [1, 3, 2], drawn from the rows P[s, a, :]; it is {s2}")
     require(close(r, [0.6, -0.1, -0.3]), "rewards, the second of three, should be R of the pairs that are left, in "
@@ -165,7 +152,7 @@ def test_draws_and_missing_mass_worked_by_hand(rollout_search):
     """400 draws with p = .5: 200 +- 10, and as many changes between neighbours; with p = .4 160 +- 10; asked are 6
     standard deviations. 20,000 draws with p = .001: 20; none 2e-9, 60 or more 1e-12."""
     P = [[[0, 0.5, 0.5]] * 2, [[0, 0, 0]] * 2, [[0, 0.6, 0], [0.998, 0.001, 0]]]
-    model = call("TabularModel with rows P[s, a, :] that sum to 1, 0, .6 and .999 (missing mass ends the episode)",
+    model = attempt("TabularModel with rows P[s, a, :] that sum to 1, 0, .6 and .999 (missing mass ends the episode)",
                  rollout_search.TabularModel, P, np.full((3, 2), 3.0))
 
     def draw(n, s, *actions):
@@ -233,9 +220,9 @@ def test_forward_search_worked_by_hand(rollout_search):
             ("right at first, but after other calls with this model (is an earlier answer remembered?) ",
              lambda text, *more: shared[text], LOOKAHEADS[::-1])):
         for world, s, depth, gamma, leaf, exact, hint, telling in cases:
-            kept.append(call(f"TabularModel [{world[0]}]", make, *world))
+            kept.append(attempt(f"TabularModel [{world[0]}]", make, *world))
             case = f"{where}from state {s}, depth {depth}, gamma {gamma}, leaf values {leaf}"
-            Q = call(f"forward_search, {case}", rollout_search.forward_search, kept[-1], s, depth, gamma, leaf)
+            Q = attempt(f"forward_search, {case}", rollout_search.forward_search, kept[-1], s, depth, gamma, leaf)
             require_values(Q, exact, f"{case} [{world[0]}]", hint, telling)
 
 
@@ -244,7 +231,7 @@ def test_rollouts_step_by_step(rollout_search):
     policy = read_only(np.eye(2)[[1, 0, 1, 0]])
     for rng in (7, np.random.default_rng(7)):
         model = OwnModel(*RING[1:])
-        answer = call("a model that has R and step", rollout_search.rollout_search, model, 1, policy, 3, 2, 0.5, rng)
+        answer = attempt("a model that has R and step", rollout_search.rollout_search, model, 1, policy, 3, 2, 0.5, rng)
         require(len(model.log) == 2, f"horizon 2: the model was asked {len(model.log)} times, not 2: a call is a step "
                 "of all episodes, and `horizon` counts the first step too")
         (first, asked, handed, luck), (second, chosen, *again) = model.log
@@ -276,7 +263,7 @@ def test_rollouts_worked_by_hand(rollout_search):
     """Nothing is left to chance. CHAIN, gamma 1/2, action 0 below: 1 + 2/2 + 14/4 = 5.5, 10 more for action 1."""
     for (text, *tables), s, actions, horizon, gamma, exact, hint, telling in RETURNS:
         case = f"from {s}, pi takes {actions[:4]} in states 0, 1, ..., horizon {horizon}, gamma {gamma} [{text}]"
-        Q, _ = call(f"rollout_search, {case}", rollout_search.rollout_search, OwnModel(*tables), s,
+        Q, _ = attempt(f"rollout_search, {case}", rollout_search.rollout_search, OwnModel(*tables), s,
                     np.eye(len(exact))[actions], 3, horizon, gamma, 0)
         require_values(Q, exact, case, hint, telling)
 
@@ -305,9 +292,9 @@ def test_right_input_is_accepted(rollout_search):
     """PAY_OR_WAIT, the docstrings' example, in whole numbers and in NumPy's; sums that are 1 but for rounding."""
     for kind, one in ((int, 1), (np.int64, 1), (int, float(np.nextafter(1, 0))), (int, float(np.nextafter(1, 2)))):
         case = f"PAY_OR_WAIT in numbers of type {kind.__name__}, a row of P and one of the policy sum to {one}:"
-        model = call(f"{case} TabularModel", rollout_search.TabularModel, [[[kind(0)], [one]]], [[kind(1), kind(0)]])
-        Q = call(f"{case} forward_search", rollout_search.forward_search, model, kind(0), kind(3), 0.5)
-        mean, _ = call(f"{case} rollout_search", rollout_search.rollout_search, model, kind(0), [[one, 0]], kind(4),
+        model = attempt(f"{case} TabularModel", rollout_search.TabularModel, [[[kind(0)], [one]]], [[kind(1), kind(0)]])
+        Q = attempt(f"{case} forward_search", rollout_search.forward_search, model, kind(0), kind(3), 0.5)
+        mean, _ = attempt(f"{case} rollout_search", rollout_search.rollout_search, model, kind(0), [[one, 0]], kind(4),
                        kind(9), 0.5, 0)
         require_values([*Q, *mean], [1, 0.5, 1, 0.5], f"{case} forward_search, then rollout_search", "are they float?")
 
@@ -376,8 +363,7 @@ def test_step_draws_the_next_state_from_P(rollout_search, base_seed):
             require((abs(share - p) <= 5.5 * np.sqrt(abs(p * (1 - p)) / 5000) + 1e-6).all(), f"P[{i // 2}, {i % 2}] "
                     f"and the missing mass are {numbers(p)}; of 5,000 draws the shares were {numbers(share)}")
     check(P)
-    with pytest.raises(failure):
-        check(P[::-1])
+    fails(check, P[::-1])
 
 
 @pytest.mark.parametrize("k", range(3))
@@ -408,8 +394,7 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
                     f"{numbers(error)}, sqrt(Var(G) / K) is {numbers(standard)}: is each draw of pi independent?")
     check(exact)
     for other in (returns_of(*tables, policy[:, ::-1], gamma, 100)[0], lookahead(*tables, gamma, 200)):
-        with pytest.raises(failure):
-            check(other)
+        fails(check, other)
 
 
 @pytest.mark.parametrize("name, K, low, high", [("careless", 10_000, 0.44, 0.5398), ("random", 4000, 0.34, 0.36)])
@@ -427,8 +412,7 @@ def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, bas
         value = float(policy[START] @ returns_of(*bridge(), policy, GAMMA, 1000)[0][START])
         require(low < value < high, f"acting on rollouts of the {name} policy earns {value:.4f}, not {low} to {high}")
     check(acting)
-    with pytest.raises(failure):
-        check(policy)
+    fails(check, policy)
 
 
 # ---------------------------------------------------------------- bad input: a ValueError, one sentence
@@ -453,14 +437,7 @@ def test_bad_input_is_refused(rollout_search, name):
     if name != "TabularModel":
         right = right | {"model": rollout_search.TabularModel(**BAD["TabularModel"][0])}
     for argument, value in [(argument, value) for argument, values in wrong.items() for value in values]:
-        try:
-            answer = function(**right | {argument: value})
-            problem = "it was accepted" if name == "TabularModel" else f"the answer was {answer}"
-        except ValueError as error:
-            problem = "" if str(error) else "it has no message"
-        except Exception as error:
-            problem = f"it raised {error!r}"
-        require(not problem, f"{name} (2 states, 3 actions): a ValueError is right for {argument} = {value}: {problem}")
+        require_refused(f"{name} (2 states, 3 actions), {argument} = {value}", function, **right | {argument: value})
 
 
 # ---------------------------------------------------------------- what only our own script has
@@ -494,8 +471,7 @@ def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
             require(abs(e[29] - late) < 5 * sd_late / math.sqrt(200), f"{case}: that of V_30 should be {late}")
     check(errors)
     for wrong in (errors[:, :, ::-1], errors[:, ::-1]):
-        with pytest.raises(failure):
-            check(wrong)
+        fails(check, wrong)
     one = rollout_search.errors_of_learned_models(1, base_seed)
     require((one == errors[:1]).all() and (errors[0] != errors[1]).any(), "run 0 of 1 is not run 0 of 200, or alike")
 
@@ -518,8 +494,7 @@ def test_search_everywhere(ours, rollout_search, base_seed, name, first, last):
     check(errors, values)
     require((errors[0] != errors[1]).any(), f"{name}: two runs are the same")
     for wrong in ((errors[:, ::-1], values), (errors, 0 * values + policy[START] @ itself)):
-        with pytest.raises(failure):
-            check(*wrong)
+        fails(check, *wrong)
 
 
 def test_own_world_is_drawn_and_printed(ours, capsys):
