@@ -58,8 +58,9 @@ class Maze:
     """A grid with Gymnasium's interface: a step into the goal pays 1 and ends the episode.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the rows that hold after the first `change_at` real steps of all episodes together:
-                the walls can move in the middle of an episode
+    later_rows  the rows that hold after the first `change_at` real steps of all episodes together,
+                with an S and a G of their own. Walls can move in the middle of an episode: an
+                agent inside a new wall can walk out
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
@@ -156,19 +157,22 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
     env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
-    n_planning  imagined updates after each real step; 0 is Q-learning
+    n_planning  imagined updates after each real step, each with a random state in which it has
+                acted, and a random action known there; 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
                 never tried are imagined too: as if they led nowhere (S' = S), with reward 0
-    seed        an int, a list of ints, or a NumPy Generator
+    seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed drawn
+                from it; acting, planning and replay have streams of their own
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
     reward of each real step. With kappa, Q contains the bonus. An agent that never explores
     (epsilon = 0) or is only curious (large kappa) may never end an episode: then give n_steps.
-    ValueError for an argument out of range, for states or actions that are not numbered from 0,
-    and for a reward of NaN. Needs size, epsilon_greedy, update (if you copy it).
+    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, states
+    or actions that are not numbered from 0, and a reward of NaN. Needs size, epsilon_greedy,
+    update (if you copy it).
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape

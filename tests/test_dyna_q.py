@@ -189,6 +189,8 @@ def test_updates_by_hand(dyna_q, name):
             hint = "no number of updates gives that: imagined ones use the full alpha, newest R, and whether it ended"
         if abs(made - round(made)) < 1e-6:
             hint = f"{made:.0f} updates give that, not {updates}: n = {n} imagined ones follow each real one"
+        if end and abs(1 - Q - (1 - gamma) ** updates) < 1e-9:
+            hint = f"that is what alpha = {gamma} gives, your gamma: are the two handed on in the right order?"
         if Q == 0:
             hint = "is R lost? Only max Q(S') is multiplied by gamma"
         require_value(Q, 1 - 0.9 ** updates, f"{name}, one action, reward 1, alpha 0.1, gamma {gamma}, {steps} real "
@@ -264,6 +266,11 @@ def test_epsilon_greedy(dyna_q, base_seed):
     for a, p in enumerate([0.1, 0.3, 0.3, 0.3]):
         require(abs(shares[a] - p) < 5.5 * math.sqrt(p * (1 - p) / 8000) + 50 / 8000, f"actions 1, 2, 3 are best alike "
                 f"(ties at random), epsilon = 0.4 (any of 4): the shares are {shares.round(3)}, not 0.1, 0.3, 0.3, 0.3")
+    world = World(1, 3, lambda s, a: ([1e-9, 3e-9, 2e-9][a], 0, True, False))
+    run(dyna_q, "dyna_q", world, 0, n_steps=1000, alpha=1.0, epsilon=0.1, seed=base_seed)
+    share = np.mean([a == 1 for _, a, *_ in world.log])
+    require(share > 0.8, f"Q of the actions is 1e-9, 3e-9, 2e-9, epsilon = 0.1: action 1 is taken in {share:.2f} of the "
+            "steps, not 0.93: it is the best, however small the difference")
 
 
 @both
@@ -317,6 +324,26 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
     correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
     require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly taken "
             f"and imagined together, correlation {correlation:.2f} over 100 runs. Do both streams begin with one seed?")
+
+
+@both
+def test_what_is_imagined_does_not_tell_what_is_done_next(dyna_q, base_seed, name):
+    """Reward 1, gamma = 0, alpha = 0.5, n = 1. Where steps 1 and 2 take different actions and step 2 imagines that of
+    step 1, this one alone is best, so step 3 takes it with 1 - epsilon / 2 = 0.75: at 5 standard errors of 0.43."""
+    again = []
+    for i in range(2000):
+        logs = []
+        for T in [2, 3]:
+            world = World(1, 2, lambda s, a: (1.0, 0, False, False))
+            Q = run(dyna_q, name, world, 1, n_steps=T, alpha=0.5, gamma=0.0, epsilon=0.5, seed=base_seed * 10_000 + i)[0]
+            logs.append([step[1] for step in world.log])
+            if T == 2 and (logs[0][0] == logs[0][1] or Q[0, logs[0][0]] != 0.875):
+                break
+        else:
+            again.append(logs[1][2] == logs[1][0])
+    share, off = np.mean(again), 5 * 0.433 / math.sqrt(len(again))
+    require(abs(share - 0.75) < off, f"epsilon = 0.5: after action a was imagined, the agent takes it, the best of two, "
+            f"in {share:.2f} of {len(again)} runs, not 0.75 +- {off:.2f}: do acting and planning draw the same numbers?")
 
 
 @pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
@@ -547,7 +574,7 @@ def test_bad_arguments_are_refused(dyna_q, name):
         return World(2, 2, lambda s, a: (reward, 1 - s, s == 1, False))
     cases = [(f"{key} = {value}", world(), {key: value}) for key, values in [
         ("alpha", (-0.1, 1.5, math.nan)), ("gamma", (-0.1, 1.1, math.nan)), ("epsilon", (-0.1, 1.1, math.nan)),
-        ("kappa", (-1e-3, math.nan)),
+        ("kappa", (-1e-3, math.nan)), ("n_steps", (-1,)),
         ({"dyna_q": "n_planning", "replay_q": "n_replay"}[name], (-1,))] for value in values]
     cases += [("a reward of NaN", world(math.nan), {}),
               ("a reward of NaN in the only step", world(math.nan), {"n_steps": 1, **{cases[-1][0].split()[0]: 0}})]

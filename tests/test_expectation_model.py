@@ -226,6 +226,9 @@ def test_linear_model_by_hand(expectation_model):
     check("x = 0, 1, 2, S' = 2x + 1, R = 3x + 1", model, [10], [0], [31], [21], exact, [
         ([11], "x is not added: S' = x + change."), ([31], "x is added twice: S' = x + change."),
         ([26], "Is there an intercept?"), ([22], "Is x centred in fit, but not in predict?")])
+    for n in [1, 2]:
+        last = expectation_model.LinearModel(1, n).fit(x[:3], np.full(3, n - 1), x[:3, 0], 2 * x[:3])
+        check(f"n_actions = {n}, data of the last action only", last, [10], [n - 1], [10], [20], "Is it left out?")
     bent = fit(x[:3], actions[:3], [0.0] * 3, x[:3] + x[:3] ** 2)
     check("S' = x + x^2 at x = 0, 1, 2, the best line is 3x - 1/3", bent, [0, 2], [0, 0], [0, 0], [-1 / 3, 17 / 3], "")
     r, x_next = np.where(actions, 3 * x[:, 0], 5), np.where(actions[:, None], 7, 2 * x + 1)
