@@ -13,27 +13,28 @@ The equations
                  model for R, S', and do the same update with them
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
                  real steps since A was last tried in S (if never: all steps so far); kappa = 0.001
-    replay       Dyna-Q with R, S' from a stored transition in place of the model
+    replay       Dyna-Q with R, S' from any stored transition of S, A in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0) it takes about 30 episodes to come down to 20
     steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
     When the path is blocked, the model knows no other way. Only random actions can find one, and
-    in half of the runs they do not. When a shortcut opens, they hardly ever find it.
+    in half of the runs nothing is found. A shortcut that opens is hardly ever found.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
     both. Replay learns the same as Dyna-Q, until the walls move: it goes on replaying old steps.
 
 Try, after reading: change one line, run again, and answer
-    In epsilon_greedy, the last line becomes "return values.index(best)", the first of the best.
+    In epsilon_greedy, make the last line "return values.index(best)": the first of the best.
         Why must ties be broken at random? (Stop it with Ctrl-C: episode 1 hardly ever ends.)
     KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 
 Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
 of an imagined one. In the shape of an array, (S, A) are the numbers of states and of actions.
+"Needs f, g" in a docstring: if you copy this function, copy f and g too.
 
-Left out on purpose: worlds with chance (see expectation_model.py), networks in place of the table.
+Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
@@ -58,8 +59,8 @@ class Maze:
     """A grid with Gymnasium's interface: a step into the goal pays 1 and ends the episode.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the rows that hold after the first `change_at` real steps of all episodes together,
-                with an S and a G of their own. Walls can move in the middle of an episode: an
+    later_rows  the layout after the first `change_at` real steps, with an S and a G of its own.
+                The steps of all episodes are counted, so walls can move in the middle of one. An
                 agent inside a new wall can walk out
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
@@ -91,15 +92,15 @@ class Maze:
         # (SimpleNamespace makes an object with this attribute.)
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        self.reset(seed=0)              # sets t and state; nothing in a maze is random
+        self.reset(seed=0)              # sets the counter t and the state
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
         next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right
-            # s2 is no such cell if it is above the first row, below the last, or in another column
-            # than that to the right or left (from the end of a row to the beginning of the next).
+            # Is there such a cell? Not above the first row or below the last. And to the right or
+            # left only in the same row: after its last cell, s + 1 is the first of the next row.
             inside = 0 <= s2 < len(layout) and 0 <= s % self.width + right < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
         return next_states
@@ -108,14 +109,15 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        """Back to the start. A seed begins a new run: real steps are counted from 0 again."""
+        """Back to the start. With a seed (any number, as nothing is random here), real steps are
+        counted from 0 again."""
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        # The layout of this step: before it is counted.
+        # Which walls hold for this step? We ask before we count it.
         layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
@@ -127,7 +129,7 @@ class Maze:
 
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Some spaces number them from another `start` than 0. Our lists begin with 0.
+    # Gymnasium's spaces may have another `start` than 0. Our lists begin with 0.
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -157,14 +159,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
     env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
-    n_planning  imagined updates after each real step, each with a random state in which it has
-                acted, and a random action known there; 0 is Q-learning
+    n_planning  imagined updates after each real step: of a random state where the agent has acted
+                before, and a random action known there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
                 never tried are imagined too: as if they led nowhere (S' = S), with reward 0
-    seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed drawn
-                from it; acting, planning and replay have streams of their own
+    seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed of
+                its own, and so do acting, planning and replay
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
@@ -192,8 +194,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Separate streams of random numbers for environment, acting, planning and replay. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. So we draw a seed for each of the four. (random.Random draws single numbers much
-    # faster than NumPy's generator.)
+    # be compared. So we draw four seeds; the first is for env.reset below. (random.Random draws
+    # single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
     acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
 
@@ -208,8 +210,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int(), as some environments return an array with
-        # one number, and overwrite it in the next step.
+        # (a) S <- current (nonterminal) state. int() makes a copy: an environment may return an
+        # array with one number, and write the next state into the same array.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -230,10 +232,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
         # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # In a new state, Dyna-Q+ first assumes of each action that it leads nowhere (S' = S)
-            # with reward 0. So it can imagine actions never tried; only the bonus speaks for them.
-            # Real outcomes come behind this one, so it is no longer the last. (A buffer holds only
-            # what happened.)
+            # In a new state, Dyna-Q+ (but not replay, which holds only what happened) first
+            # assumes of each action that it leads nowhere (S' = S) with reward 0. So it can
+            # imagine actions never tried, and only the bonus speaks for them. Real outcomes come
+            # behind this one.
             memory[s] = [[(0.0, s, False)] for _ in range(A)]
         memory[s][a].append((r, s2, terminated))
         known[s] = [action for action in range(A) if memory[s][action]]
@@ -251,8 +253,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there; by the root, it grows ever more slowly. It is
-            # only imagined: no real step pays it.
+            # makes the agent curious to go there. (Because of the square root it grows ever more
+            # slowly.) It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -269,11 +271,11 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. Where nothing is random and nothing changes, these are all the same, and so
-    Q is the same as Dyna-Q's. (Many programs draw from all stored transitions alike; here only one
-    thing differs from Dyna-Q.) The other arguments (in the same order, or by name), results and
-    errors are those of dyna_q. kappa works too: the pairs in the buffer get the bonus. Needs
-    dyna_q, size, epsilon_greedy, update.
+    not from the model. So only one thing differs from Dyna-Q. (Most programs draw S and A from the
+    stored transitions, too.) Where nothing is random and nothing changes, all stored transitions
+    of S and A are the same, and so Q is the same as Dyna-Q's. With kappa, only pairs in the buffer
+    get the bonus. The other arguments (in the same order, or by name), results and errors are
+    those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -304,11 +306,13 @@ def check_ways(maze):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         may_be = reach(maze, layout, [layout.index("S"), *may_be])
-        # `good`: all cells to which a way leads from a goal. Walked back, it leads to the goal.
+        # `good`: all cells that can be reached from a goal. Every step can be walked back, so from
+        # all these cells a goal can be reached.
         good = reach(maze, layout, [s for s in may_be if layout[s] == "G"])
         for s in may_be:
-            # One of the four moves must lead to a good cell. (A new wall is not good itself, as no
-            # way leads into it. But an agent that stood there when it came can walk out.)
+            # One of the four moves must lead to a good cell. (Why not ask if s is good? Perhaps a
+            # new wall was built where the agent stood. From there it can walk out, but not back
+            # in.)
             if good.isdisjoint(maze.moves(layout, s)):
                 raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
 
@@ -320,10 +324,11 @@ def expected_steps(rows, epsilon):
     layout = maze.layouts[0]
     # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
     cells = [s for s in reach(maze, layout, [maze.state]) if layout[s] != "G"]
-    # A row of four states for each cell; h[moves] is the table of their steps to go.
+    # A row of four states for each cell; then h[moves] is a table of the same shape, with h of
+    # each.
     moves = np.array([maze.moves(layout, s) for s in cells])
-    # Value iteration. h[s] are the steps to go from s: one step, and then those from where the
-    # best move leads, or a random one. Goals keep 0. Each round looks one step further; 20,000
+    # Value iteration: h[s], the steps to go from s, is 1 + (1 - epsilon) * (h after the best move)
+    # + epsilon * (mean h after any move). Goals keep 0. Each round looks one step further; 20,000
     # rounds are enough even for random walks, which take about 900 steps.
     h = np.zeros(len(layout))
     for _ in range(20_000):
@@ -338,8 +343,8 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors to each side: luck may
-    well move a mean by that much."""
+    """The mean of runs (n_runs, T), and a band of two standard errors to each side: the mean of
+    very many runs is in it with a probability of 95 %."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
     error = 2 * runs.std(axis=0) / len(runs)**0.5
@@ -375,8 +380,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # All agents get the same seeds, and so meet the same luck. A list of two numbers is a
-            # seed, too, another one for each run.
+            # All agents get the same seed, and so meet the same luck. (NumPy also takes a list of
+            # numbers as one seed. With `run` in it, each run has another one.)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
@@ -436,8 +441,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 # The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
 # never finds the shortcut; five times as much makes the agent forget about the goal.
 # With alpha = 1 a new value replaces the old one, which is right where nothing is random. With
-# alpha = 0.1, Q is slow. An action that was just tried has no bonus any more, but Q still contains
-# it for a long time: the agent would try the same again and again.
+# alpha = 0.1 it takes many updates until Q forgets an old bonus. So an action that was just tried,
+# and has no bonus any more, still looks good: the agent tries it again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -448,15 +453,15 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         # 10 imagined updates after each step: a compromise between time and effect.
-        _, _, rewards[run] = dyna_q(Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA,
-                                    kappa=KAPPA if method == "Dyna-Q+" else 0.0,
-                                    seed=[seed, run], replay=method == "replay")
+        learner = replay_q if method == "replay" else dyna_q
+        _, _, rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA,
+                                     kappa=KAPPA if method == "Dyna-Q+" else 0.0, seed=[seed, run])
     return rewards.cumsum(axis=1)
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Dyna-Q and one `other` method while the walls move: the panel, and a printed line for each.
-    `compare` is what to compare both lines with."""
+    """The panel, and the printed lines, of Dyna-Q and of one `other` method while the walls move.
+    compare: the text at the end of both lines."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
@@ -490,7 +495,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
+    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
+    # list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

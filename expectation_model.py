@@ -21,8 +21,8 @@ What you will see, and why
     The world is a small grid. One action is a leap to the right; a coin decides whether it ends
     one row higher or lower. Before the goal there is a pit.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: its
-    answers form a plane over the grid, and the true ones do not, as the border stops moves. With
-    few data the network is better than the table: it learns from neighbouring cells, too.
+    answers form a plane over the grid, but at the border, where a leap ends early, the true ones
+    do not. With few data the network is better than the table: it learns from neighbours, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
@@ -66,7 +66,8 @@ import numpy as np
 # %% Settings
 
 # The states are the cells of a grid, numbered row by row from the top left.
-N_COLUMNS, N_ROWS = 7, 5
+N_COLUMNS = 7
+N_ROWS = 5
 N_STATES = N_COLUMNS * N_ROWS
 # In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
@@ -75,7 +76,8 @@ START, PIT, GOAL = 16, 18, 20
 # one row higher or one row lower.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
          (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
-N_ACTIONS, LEAP = 5, 4
+N_ACTIONS = 5
+LEAP = 4
 
 
 # %% Environment: a grid in which one can leap
@@ -105,8 +107,8 @@ def draw_from_rows(probabilities, rng):
     # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
     # second sum, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # One number for each row (N, 1), up to the row's last sum. (That is 1; but LookupModel gives
-    # counts in place of probabilities.)
+    # One number for each row (N, 1), up to the row's last sum. (Of probabilities, that is 1. But
+    # counts can be given, too, without dividing them by their sum.)
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
@@ -159,8 +161,8 @@ class LookupModel:
              after that: they may sum to less than 1.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
-             Generator or a seed. The reward is the mean of those seen with the same s' and
-             terminated.
+             Generator or a seed. The reward is the mean of all rewards seen with the same s'
+             and terminated.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
@@ -194,8 +196,8 @@ class LookupModel:
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (We
-        # count it in a copy: in self.counts, the next fit would take it for seen.)
+        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (This
+        # goes into a copy, so that self.counts has only what was seen.)
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
@@ -261,7 +263,7 @@ class FeatureModel:
 
     def check(self, x, actions):
         """x (N, d) as an array, and inputs (N, d+A)."""
-        # N, the number of transitions, is that of the actions; x must have as many rows.
+        # There are N actions, and so x must have N rows.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
@@ -301,8 +303,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
         # reward and transition are separate functions, as on the slide. (lstsq gives four things,
-        # first the weights: of all that fit best, the smallest. So those of an action never tried
-        # are 0: no reward, no change. rcond=None: or older NumPy gives a warning.)
+        # first the weights. A weight of which the data say nothing becomes 0: so an action never
+        # tried means no reward and no change. rcond=None: or older NumPy gives a warning.)
         # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0, 0, 1.
         # The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with
         # more data this mean comes near E[R|s,a]. But a plane cannot go through the means of all
@@ -319,9 +321,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (by rounding, perhaps 1e-17 times its mean). To
-    # divide by that would give NaN, or noise as large as a signal. So such a column is divided by
-    # 1.
+    # A column that never changes has scale 0. (Or, by rounding, a number far below its mean.) To
+    # divide by that would give NaN, or noise as large as a signal. So it is divided by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
@@ -432,7 +433,8 @@ class NeuralModel(FeatureModel):
              learning_rate, as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers.
-             Its unit is the standard deviation of S' - S in the data. Of d features, the mean
+             Its unit is the standard deviation of S' - S in the data. If there are several
+             features, it is the mean of their spreads
 
     Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -535,13 +537,15 @@ class MixtureModel(FeatureModel):
         # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
         # of K components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor +
         # e^width) and a score (weight ~ e^score), see split.
-        K, D = self.n_components, y.shape[1]
+        K = self.n_components
+        D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would get the same gradient, and stay alike. So the mean of
         # each starts at an outcome from the data. The sds start small, with e^-2 = 0.14: a wide
-        # one could come to rest between two landings. We write these first outputs into b3, and
-        # set W3 to 0, so that they do not depend on the inputs yet. (The gradient of W3 is not 0.)
+        # component would cover two landings, and stay between them. We write these first outputs
+        # into b3, and set W3 to 0, so that they do not depend on the inputs yet. (W3 will learn:
+        # its gradient is h2.T @ delta3, which is not 0.)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -569,15 +573,16 @@ class MixtureModel(FeatureModel):
         # probably y comes from it. If component 2 alone is near y, its share is about 1.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
-        # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the part of a in the sum.
+        # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
         # (1) log p^ = log(sum of e^(score + log Normal)) - log(sum of e^score). So its derivative
         # by a score is share - weight: the weight grows if the share is larger.
         by_score = np.exp(log_weights) - share
-        # (2) Its mean is pulled towards y, by its share: -log Normal = z^2/2 + log sd + ..., and
-        # the derivative of z^2/2 by the mean is -z / sd.
+        # (2) A component's mean is pulled towards y. By the chain rule, the derivative is its
+        # share times that of -log Normal = z^2/2 + log sd + ..., and that of z^2/2 by the mean is
+        # -z/sd.
         by_mean = -share[:, :, None] * z / sds
-        # (3) Its sd grows if y is more than one sd away (z^2 > 1), else it shrinks, by its share:
-        # the derivative of z^2/2 + log sd by the sd is -z^2/sd + 1/sd.
+        # (3) Its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: again its
+        # share, times the derivative of z^2/2 + log sd by the sd, which is -z^2/sd + 1/sd.
         by_sd = share[:, :, None] * (1 - z**2) / sds
         # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -632,7 +637,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     >>> print(V.round(3), Q.round(3))
     [1.] [[1.  0.9]]
     """
-    P, R = np.asarray(P), np.asarray(R)
+    P = np.asarray(P)
+    R = np.asarray(R)
     # Not "if gamma < 0 or ...": every comparison with NaN is False, so NaN would get through.
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
@@ -701,7 +707,7 @@ MODELS = ["table", "linear", "network"]
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # NumPy takes several numbers as one seed: here the run's number makes the difference.
+    # NumPy takes a list of numbers as one seed. With `run` in it, each run has another one.
     return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
@@ -766,7 +772,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of one leap."""
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of the first leap."""
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
@@ -802,7 +808,7 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    # (n_runs, 3, 400) becomes (3, 400 n_runs): the samples of all runs side by side.
+    # The samples of all runs one behind the other: (n_runs, 3, 400) becomes (3, 400 n_runs).
     rows = np.hstack(rows)
     # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. On the left there is
     # room for the legend.
@@ -834,8 +840,7 @@ def plan_on_the_table(seed):
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
-        # and        # R (S,) of the actions of the plan. That is (1 - gamma P) V = R (eye is the
-        # matrix 1).
+        # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
         P = PLANNING_P[s, plan]
         achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
@@ -897,7 +902,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
+    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
+    # list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -9,28 +9,27 @@ The equations
     Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u:
              G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   untried actions first (in random order), then the largest UCB1, see Node.select:
-             UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). The slide says only "according to Q"
+    Select   untried actions first (in random order), then the one with the largest UCB1 (upper
+             confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). See Node.select for why
 
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure lies beside the start, a big one at the end of a narrow bridge, from which it
-    is easy to fall. Flat search does not cross it: however many its random walks are, most fall.
-    MCTS repeats what went well, so more and more of its simulations cross. If c is too small, it
-    gives up the bridge after a few falls; if too large, it goes on falling. After a real step, the
-    tree below the state reached can be kept: it saves simulations.
-    An agent that learns a model and values V(s), and searches, learns faster than without search
-    or without values.
+    A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
+    not cross it: however many random walks it makes, most fall. MCTS repeats what went well, so
+    more and more of its simulations cross. If c is too small, it gives up the bridge after a few
+    falls; if too large, it goes on falling. The part of the tree below the state that a real step
+    reached can be kept: it saves simulations.
+    With a learned model, an agent learns fastest if it has both search and learned values V(s).
 
 Try, after reading: change the line so, run again, and answer
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
     self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
     return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
 
-Notation: s, a, r a state, action, reward; G a return; i the index of an action in the list of its
-node (in the list [1, 3], action 3 has index 1).
-Left out on purpose: a learned policy that guides Select, as in AlphaGo.
-References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees.
-Silver et al., Mastering the game of Go (2016): learned values at the leaves.
+Notation: s, a, r a state, action, reward; G a return. i is an index: if the actions of a state are
+[1, 3], action 3 has i = 1. "Needs f, g": if you copy this function, copy f and g too. Left out
+on purpose: a learned policy that guides Select, as in AlphaGo.
+References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
+Mastering the game of Go (2016): learned values at the leaves.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
 # /// script
@@ -61,8 +60,8 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 class GridWorld:
     """A small world, and at the same time a model of it: step(state, ...) works for any state.
 
-    rows    equally long texts of '.' free, '#' wall, 'S' the start, and what ends the episode:
-            'x' a drop (reward 0), 'g' a small treasure (0.4), 'G' a big one (1)
+    rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
+            the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
     slip    the probability that chance chooses the action instead (perhaps the same one)
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
@@ -140,10 +139,10 @@ class Node:
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
     >>> node = Node("start", ["left", "right"])
-    >>> node.update(0, -1.0)
+    >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(1.0, random.Random(0))      # index 1, "right", as the untried come first
     1
-    >>> node.best()                             # "right" is untried: its Q of 0 says nothing
+    >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
     'left'
     """
 
@@ -165,12 +164,13 @@ class Node:
         # Untried actions come first: with no visits, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). A mean of N(s,a) returns is off by about
-        # 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term makes up for
-        # that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so every action
-        # gets another turn. But a logarithm grows ever more slowly, so the turns of bad actions
-        # become rare. (That it should be a logarithm is a theorem, see Auer et al.) A small c
-        # trusts Q, a large c tries all alike; for returns 100 times as large, take 100 c.
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Like any mean of N(s,a) random numbers, Q is
+        # off by about 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term
+        # makes up for that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so
+        # every action gets another turn. But the logarithm grows ever more slowly: the turns of
+        # bad actions become rare. (Auer et al. prove that a logarithm is the right compromise.) A
+        # small c trusts Q, a large c tries all alike. If returns are 100 times as large, c should
+        # be too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -202,7 +202,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        # (float(), as a model may pay in NumPy's float32, which has only 7 digits.)
+        # (float(), as a model may pay in numbers of fewer digits, like NumPy's float32.)
         G += discount * float(reward)
         if terminated:
             break
@@ -215,12 +215,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated) for any state; chance comes only from rng. (A
-                Gymnasium environment is no such model: it steps only from where it is.) States
-                are keys of a dict: so they are hashable, and equal (==) if they are the same
-    gamma, c    discount in [0, 1]; UCB1's constant >= 0: sqrt(2) suits returns between 0 and 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                follow then counts as leaf_value(state), or without leaf_value as 0
+                (next_state, reward, terminated). It steps from any state, which a Gymnasium
+                environment cannot, and has no other randomness than rng. States must be hashable
+                (they are keys of a dict), and equal (==) if they are the same
+    gamma       discount, in [0, 1]
+    c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. Then 0 more
+                is earned; or with leaf_value, leaf_value(state where it is cut)
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with the action
@@ -255,15 +256,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # Stop at the end of the episode, or of max_depth; and where s has no node yet: there
-            # the tree ends, so this node is the leaf.
+            # If s has no node yet, this node is the leaf: here the tree ends. (Two other reasons
+            # to stop: the episode ends, or the simulation is long enough.)
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # By one only, for s: most states of a rollout are never seen again. (No node for the end,
-        # as nothing is chosen there; and none if s has one, as after a stop by max_depth.)
+        # By one only, for s: most states of a rollout are never seen again. (The end needs no
+        # node, as nothing is chosen there. And if max_depth has stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -312,7 +313,7 @@ class CountModel:
 
     actions    a function: actions(state) -> sequence of those offered there
     step draws one of the outcomes (next state, reward, terminated) seen so far, each with the
-    share it had. A pair never tried ends the episode with reward 0. Needs pick.
+    share it had. A pair never tried stays put with reward 0, and ends the episode. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -331,8 +332,9 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # Of the unknown, nothing is expected. It is still tried where the best known value is 0,
-        # too, because ties are broken at random.
+        # Of the unknown, nothing is expected. Where no action has a value above 0 yet, it is tried
+        # all the same, because ties are broken at random. (After an end, the state does not
+        # matter.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -345,7 +347,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: it is learned. Or a known one, for example the world itself
     max_depth  with 1 there is no search: each simulation is one imagined step, and then the
-               learned value of the state reached. (20, and c = 1, were found by trying.)
+               learned value of the state reached. (This 20, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before. Only for a model that does not change: the
                returns in the tree are those of the model in which it grew.
@@ -376,8 +378,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken, what the search says that s is worth. It replaces the
-            # old V(s), which came from a model that had seen less.
+            # V(s) <- Q of the action taken: what this search says that s is worth. No mean with
+            # the old V(s): that came from a model that had seen less.
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser. (If a
             # known model was given, nobody asks the learned one.)
@@ -395,7 +397,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 # %% Exact answers
 
 def optimal_values(world):
-    """V* (S,) of a GridWorld with our GAMMA, by value iteration."""
+    """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
     # Sweep k finds what k steps can earn. Our episodes take about 15 steps: 300 sweeps are plenty.
@@ -406,7 +408,7 @@ def optimal_values(world):
                 Q = []
                 for s, reward, _ in world.outcomes[state].values():
                     Q.append(reward + GAMMA * V[s])
-                # The agent takes the best move. If it slips, it is any move: their mean.
+                # The agent takes the best move. If it slips, that is any move: the mean of all.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -438,7 +440,8 @@ def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
     for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
         runs = lines[name]
         mean = runs.mean(axis=0)
-        # A band of two standard errors to each side: luck may well move a mean by that much.
+        # A band of two standard errors to each side: the mean of very many runs is in it with a
+        # probability of 95 %.
         error = 2 * runs.std(axis=0) / len(runs)**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -463,7 +466,8 @@ def crossing(search, length, seeds):
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # Action 1 leads to the right, onto the bridge. (The seed is for ties.)
+            # 1 (True) if the best action is 1, to the right, onto the bridge. (The seed is for
+            # ties.)
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -471,9 +475,9 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
+    # The optimum is 1: all runs cross.
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
-                "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
-                1)
+                "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
@@ -562,7 +566,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
+    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
+    # list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -46,14 +46,14 @@ BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
 # %% Environment: a point mass, and a hill between start and goal
 
 class PointMass:
-    """A mass in the plane, to be pushed from (-2, 0) to (2, 0). A hill at (0, 0.4) resists.
+    """A mass to be pushed from (-2, 0) to (2, 0). A bell-shaped hill at (0, 0.4) is in the way.
 
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
-        v' = v + dt (gain force - drag v + strength push),  position' = position + dt v'
+        v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step are Gymnasium's. Example: below the hill, we push to the right, it downwards.
+    reset and step are Gymnasium's. Example: below the hill we push right, the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -73,7 +73,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """What gain, drag and strength multiply: our force, -v and push (3, N, 2)."""
+        """Our force, -v and push (3, N, 2). Times gain, drag and strength, they make up v' - v."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -178,8 +178,8 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that;
-        # after 100 steps or so, the start is forgotten anyway.)
+        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that; a
+        # fit has thousands of steps, and after some hundreds the start is forgotten anyway.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -191,8 +191,8 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for batch in np.array_split(order, len(data) // batch_size + 1):
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a tenth of the way to each new value: so it is a mean of
-                    # about the last 10. The gradient of a batch is partly luck; a mean less so.
+                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
+                    # it is a mean of about the last 10 (or 100). One batch is partly luck.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. We divide by it: so a
@@ -245,8 +245,8 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N walk side by side: H calls of the model in place of N times H. tile makes N rows, each
-    # of them the state.
+    # All N plans are imagined side by side, so that the model is called only H times. tile makes N
+    # rows, each of them the state.
     states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
@@ -263,8 +263,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 
 def float_bounds(low, high):
-    """The bounds of an action as two arrays (da,) of floats, also if low or high are numbers."""
-    # Floats, because some environments have bounds in int8, where low + high may overflow.
+    """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
+    # Floats, because some environments have bounds in int8: the sum in cem might overflow.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
@@ -317,9 +317,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Each search begins wide: also a mean that was handed over may be wrong by now. Many actions
-    # are cut to a bound, as it is only one standard deviation from the middle: the best are often
-    # there.
+    # Each search begins wide, as the mean that was handed over may be wrong by now. A bound is
+    # only one standard deviation from the middle: so many actions are cut to a bound, and there
+    # the best ones often are.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -332,8 +332,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
-    # among the good ones; in the mean of 50, they cancel. (Rounding can put the mean of numbers at
-    # a bound beyond it: so clip.)
+    # among the good ones; in the mean of 50, they cancel. (clip, because by rounding, the mean of
+    # elites that are all at a bound can be a bit beyond it.)
     return np.clip(mean, low, high)
 
 
@@ -374,8 +374,8 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)            # two new ones; rng is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # The environment gets a seed (any number) only once. With this seed at each reset, all
-    # episodes would have the same luck.
+    # This reset only hands over a seed (any number); each episode begins with another reset,
+    # without a seed. With the same seed each time, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -396,7 +396,7 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). If it is shorter than the episode, the rest is not played.
+    episode, and the plan (H, da). If H is less than an episode, its rest is not played.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
@@ -416,8 +416,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions: of all plans, the one that looks best to the model. Such a plan
-    # leaves the data: where the model is wrong, some things look better than they are.
+    # (3) plan through pi_0 to choose actions: that is, through the model of pi_0's data. Of all
+    # plans we get the one that looks best to the model. Such a plan leaves the data: where the
+    # model is wrong, some things look better than they are.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -494,7 +495,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             rest = actions[replan_every:]
             missing = np.tile((low + high) / 2, (len(actions) - len(rest), 1))
             mean = np.concatenate([rest, missing])
-            # (6) new: go to (3), or (by the outer loop) every N steps to (2). N is one episode.
+            # (6) new: go to (3), or (by the outer loop) every N steps to (2). Here after each
+            # episode.
     return returns, D, plans
 
 
@@ -544,7 +546,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to where it pushes less than we can.
+    # The hill, out to |d| = 2, where it pushes with 8 * 2 * exp(-2) = 2.2, less than we can.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("hill", WORLD.hill)
@@ -585,8 +587,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one round is enough. Even so, no plan is
-    # perfect. v1.5 does better than v1.0 because its next plan mends the last one.
+    # With the true dynamics there is nothing to learn: one round is enough. v1.5 does better than
+    # v1.0 even so: no search finds the perfect plan, but each new plan improves the last one.
     reference, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
@@ -649,7 +651,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
+    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
+    # list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

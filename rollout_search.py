@@ -510,7 +510,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # A wrong option gets one sentence. (SUPPRESS: without the list of all options before it.)
+    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
+    # list.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
