@@ -73,7 +73,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, -v and push (3, N, 2). Times gain, drag and strength, they make up v' - v."""
+        """Our force, -v, push (3, N, 2). Times gain, drag, strength, they sum to (v' - v) / dt."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -102,7 +102,7 @@ class PointMass:
         reward = self.reward(self.states, actions, next_states)[0]
         self.states = next_states
         self.t += 1
-        # Gymnasium's five: observation, reward, terminated, truncated, info.
+            # Gymnasium's five: observation, reward, terminated (never), truncated, info.
         return next_states[0].copy(), reward, False, self.t >= self.n_steps, {}
 
 
@@ -429,8 +429,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
     """Slide "Planning v1.0": v0.5, again and again, with what was executed as further data.
 
-    Arguments and errors as planning_v05's. Gives the returns (n_rounds,) and D. Needs cem,
-    imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
+    Arguments and errors as planning_v05's; n_rounds: how often. Gives the returns (n_rounds,) and
+    D. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
     >>> returns.shape, len(D)                                   # (2 + 3) episodes of 5 steps
@@ -477,7 +477,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
         fit_to(D, model)
         state = first_state(env)
         plans = []
-        mean = None
+        mean = None                     # no plan yet to go on with
         over = False
         while not over:
             # (3) plan to choose actions; new: from the state really reached, again and again. (At
@@ -535,7 +535,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]
+    executed = states[-WORLD.n_steps:]              # the last episode in D
     ax.plot(states[:, 0], states[:, 1], ".", color=GREY, markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
