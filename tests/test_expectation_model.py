@@ -363,6 +363,19 @@ def test_networks_learn(expectation_model, base_seed, kind):
     require_learned(f"{kind}, second fit, in other units, actions exchanged", *fit(two, far), 0.8, scale)
 
 
+def test_few_units_learn_a_product(expectation_model, base_seed):
+    """R = x0 x1, four units a layer: 6 in 10 right networks leave less than 3.5 % of its variance, but only 1 in 15
+    whose first layer has the slope of the second. Of 20, at least 3 (right networks fail that once in 90,000 times)."""
+    good, a = 0, np.zeros(1000, int)
+    for seed in range(20):
+        x = np.random.default_rng([base_seed, 7, seed]).uniform(-2, 2, (1000, 2))
+        model = expectation_model.NeuralModel(2, 1, hidden=4, seed=base_seed * 1000 + seed)
+        rewards, _ = model.fit(x, a, x[:, 0] * x[:, 1], x, n_steps=1000).predict(x, a)
+        good += np.var(rewards - x[:, 0] * x[:, 1]) < 0.035 * np.var(x[:, 0] * x[:, 1])
+    require(good >= 3, f"NeuralModel(2, 1, hidden=4), R = x0 x1: {good} of 20 networks predict R up to 3.5 % of its "
+            "variance, not 3 or more: does each layer's delta have the slope of its own units (1 where z > 0)?")
+
+
 def test_an_ensemble_is_its_members(expectation_model, base_seed):
     """8 members against 8 single networks. In 30 seeds of two programs the spread is 0.90 to 1.12 of their disagreement
     (1.3 with bootstrap samples), the prediction 0.49 to 0.67 of it off their mean. The reward is only noise."""

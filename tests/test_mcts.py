@@ -122,8 +122,7 @@ def test_q_is_the_mean_of_all_returns(mcts):
     """One action pays 1, then 6, then 2: their mean is 3. Two pay 8. One pays 0.5: no whole number."""
     hints = {6: "that is the largest return", 2: "that is the last one", 9: "that is the sum", 4.5: "that is the sum / "
              "(N - 1)", 2.25: "that is the sum / (N + 1)", 0: "is the last reward lost, or is Q of whole numbers?"}
-    for pays, n, exact, what in (
-            ([lambda k: (1.0, 6.0, 2.0)[k - 1]], 3, 3, "an action that pays 1, then 6, then 2"),
+    for pays, n, exact, what in (([lambda k: (1.0, 6.0, 2.0)[k - 1]], 3, 3, "an action that pays 1, then 6, then 2"),
             ([8.0, 8.0], 2, 8, "two actions that pay 8 (the untried first: no division by N = 0; each has its own N)"),
             ([0.5], 300, 0.5, "an action that pays 0.5 (does N hold more than the 127 of 8 bits?)")):
         for q in map(float, search(mcts, bandit(*pays), "room", n, what).Q):
@@ -272,8 +271,7 @@ def test_count_model_worked_by_hand(mcts):
     learned, untried = [(0, "go", 0.5, 7, False), (7, "go", 5.0, 0, True)], "a pair never tried stays put, ends, pays 0"
     for outcome in learned:
         accepted(f"CountModel.learn{outcome}", model.learn, *outcome)
-    for more, s, a, exact, hint in (
-            ([], 0, "go", (7, 0.5, False), "the reward as a float, in the order of step"),
+    for more, s, a, exact, hint in (([], 0, "go", (7, 0.5, False), "the reward as a float, in the order of step"),
             ([], 7, "go", (0, 5.0, True), "with its end"),
             ([], 0, "wait", (0, 0.0, True), untried), ([], 9, "go", (9, 0.0, True), untried),
             ([(9, "go", 1.5, 3, False)], 9, "go", (3, 1.5, False), "what was imagined before is not learned")):

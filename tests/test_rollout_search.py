@@ -213,8 +213,7 @@ def test_forward_search_worked_by_hand(rollout_search):
     def tables(P, R, terminal=False):
         return types.SimpleNamespace(P=P, R=R, terminal=np.broadcast_to(terminal, len(R)))
     kept, shared = [], {world: tables(*more) for (world, *more), *_ in LOOKAHEADS}
-    for where, make, cases in (
-            ("", lambda text, *more: tables(*more), LOOKAHEADS),
+    for where, make, cases in (("", lambda text, *more: tables(*more), LOOKAHEADS),
             ("right for an own model with these tables, but in a TabularModel (does it keep them as given?), ",
              lambda text, *more: rollout_search.TabularModel(*more), LOOKAHEADS),
             ("right at first, but after other calls with this model (is an earlier answer remembered?) ",
@@ -304,8 +303,7 @@ def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
     thirds, R = np.full((3, 2, 3), 1 / 3), np.arange(6.0).reshape(3, 2)
     model, zeros = rollout_search.TabularModel(thirds, R), np.zeros(200, int)
     search, all_0, half = rollout_search.rollout_search, np.eye(2)[[0, 0, 0]], np.full((1, 2), 0.5)
-    calls = {"step": lambda rng: model.step(zeros, zeros, rng)[0],
-             "rollout_search (only the model is random)":
+    calls = {"step": lambda rng: model.step(zeros, zeros, rng)[0], "rollout_search (only the model is random)":
              lambda rng: search(OwnModel(thirds, R), 0, all_0, 200, 9, 0.9, rng),
              "rollout_search (only pi is random)":
              lambda rng: search(OwnModel(np.ones((1, 2, 1)), R[:1]), 0, half, 200, 9, 0.9, rng)}
