@@ -342,7 +342,7 @@ def test_what_is_imagined_does_not_tell_what_is_done_next(dyna_q, base_seed, nam
         else:
             again.append(logs[1][2] == logs[1][0])
     share, off = np.mean(again), 5 * 0.433 / math.sqrt(len(again))
-    require(abs(share - 0.75) < off, f"epsilon = 0.5: after an action was imagined, the agent takes it, the better one, "
+    require(abs(share - 0.75) < off, f"epsilon = 0.5: after an action was imagined, the agent takes it, the better, "
             f"in {share:.2f} of {len(again)} runs, not 0.75 +- {off:.2f}: do acting and planning share random numbers?")
 
 
