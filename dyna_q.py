@@ -66,8 +66,8 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
     ValueError if the rows (now and later) are not equally long and equally many, if there is not
-    exactly one S, or if there is a cell where the agent may be, now or later, from which no way
-    leads to a goal. Needs check_ways, reach. Slide "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
+    exactly one S, or if the agent can walk to a cell, now or later, from which no way leads to a
+    goal. Needs check_ways, reach. Slide "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
 
     >>> maze = Maze(["S.G"])
     >>> maze.reset()
@@ -163,8 +163,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 before, and a random action known there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined too: as if they led nowhere (S' = S), with reward 0
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and (but not
+                in replay) actions never tried are imagined too: as if they led nowhere (S' = S),
+                with reward 0. Just after a real step, its own pair has tau = 0
     seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed of
                 its own, and so do acting, planning and replay
     replay      imagine from stored transitions instead of the model; see replay_q
@@ -288,15 +289,18 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: where does a way lead to the goal, and how many steps does it take?
 
 def reach(maze, layout, cells):
-    """The set of these cells, and of all to which one can walk from them."""
-    found = set(cells)
+    """Where one can walk from these cells: the set of cells before a goal, and a list of goals."""
+    before = set(cells)
+    goals = []
     to_do = list(cells)
     while to_do:
         for s2 in maze.moves(layout, to_do.pop()):
-            if s2 not in found:
-                found.add(s2)
+            if layout[s2] == "G":
+                goals.append(s2)        # the end: nobody walks on from here
+            elif s2 not in before:
+                before.add(s2)
                 to_do.append(s2)
-    return found
+    return before, goals
 
 
 def check_ways(maze):
@@ -305,14 +309,13 @@ def check_ways(maze):
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
-        may_be = reach(maze, layout, [layout.index("S"), *may_be])
-        # `good`: all cells that can be reached from a goal. Every step can be walked back, so from
-        # all these cells a goal can be reached.
-        good = reach(maze, layout, [s for s in may_be if layout[s] == "G"])
+        may_be, goals = reach(maze, layout, [layout.index("S"), *may_be])
+        # `good`: these goals, and all cells that can be reached from them. Every step can be
+        # walked back, so from all these cells a goal can be reached.
+        good, _ = reach(maze, layout, goals)
         for s in may_be:
             # One of the four moves must lead to a good cell. (Why not ask if s is good? Perhaps a
-            # new wall was built where the agent stood. From there it can walk out, but not back
-            # in.)
+            # new wall was built where the agent stood. It can walk out, but not back in.)
             if good.isdisjoint(maze.moves(layout, s)):
                 raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
 
@@ -323,7 +326,7 @@ def expected_steps(rows, epsilon):
     maze = Maze(rows)
     layout = maze.layouts[0]
     # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
-    cells = [s for s in reach(maze, layout, [maze.state]) if layout[s] != "G"]
+    cells = list(reach(maze, layout, [maze.state])[0])
     # A row of four states for each cell; then h[moves] is a table of the same shape, with h of
     # each.
     moves = np.array([maze.moves(layout, s) for s in cells])
@@ -382,7 +385,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seed, and so meet the same luck. (NumPy also takes a list of
             # numbers as one seed. With `run` in it, each run has another one.)
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
 
@@ -454,8 +457,8 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     for run in range(n_runs):
         # 10 imagined updates after each step: a compromise between time and effect.
         learner = replay_q if method == "replay" else dyna_q
-        _, _, rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA,
-                                     kappa=KAPPA if method == "Dyna-Q+" else 0.0, seed=[seed, run])
+        rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
+                               kappa=KAPPA if method == "Dyna-Q+" else 0.0)[2]
     return rewards.cumsum(axis=1)
 
 

@@ -144,6 +144,7 @@ def test_walls_that_move_by_hand(dyna_q):
 
 def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
     for arguments in [(["S.G", "###", "..."],), (["S.G#G"],), (["G#S.G"],), (["S.G"], ["#SG"], 5),
+                      (["SG..."], ["SG###"], 2), (["S..G"], ["SG##"], 2),
                       (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
         run(dyna_q, "Maze", *arguments)
 
@@ -205,14 +206,17 @@ def test_updates_by_hand(dyna_q, name):
 
 @both
 def test_only_what_was_tried_has_a_value_by_hand(dyna_q, base_seed, name):
-    """0 -> 1 -> ... -> 12, reward 1 each, 4 actions, of which at least two are taken but for 1 in 10^6 runs."""
+    """0 -> 1 -> ... -> 12, reward -1 each, 4 actions, of which at least two are taken but for 1 in 10^6 runs."""
     for n in [0, 300]:
-        world = World(14, 4, lambda s, a: (1.0, s + 1, False, False))
-        Q = run(dyna_q, name, world, n, n_steps=12, seed=base_seed)[0]
+        world = World(14, 4, lambda s, a: (-1.0, s + 1, False, False))
+        Q = run(dyna_q, name, world, n, n_steps=12, alpha=1.0, seed=base_seed)[0]
         tried = [step[:2] for step in world.log]
         wrong = [(int(s), int(a)) for s, a in np.argwhere(Q) if (s, a) not in tried]
         require(not wrong, f"12 real steps, n = {n}: Q is not 0 for the pairs (state, action) {wrong[:4]}, but "
                 f"{tried[:4]}... were tried: " + ("only these can be imagined" if n else "a row of Q is a state"))
+        values = sorted({round(float(Q[s, a]), 3) for s, a in tried})
+        require(values == [-1], f"12 steps of reward -1, n = {n}, alpha = 1: Q of what was tried is {values}, not -1 = "
+                "R + gamma max Q(S'): in this maximum, actions never tried count with their 0")
 
 
 @both
@@ -250,8 +254,7 @@ def test_cut_off_by_hand(dyna_q, name):
         where = f"1 -> 2 -> 2, reward 1 each, then cut off{' and ended' * end} (truncated), gamma = 0.5, n = {n}"
         if shown is overwritten:
             where += ", in an environment that returns the same array each time, overwritten (copy the number)"
-        for s, expected, hint in [
-                (0, 0.0, "an episode starts in the state that reset() returns, 1"),
+        for s, expected, hint in [(0, 0.0, "an episode starts in the state that reset() returns, 1"),
                 (2, 1.0 if end else 2.0, "S' counts after a cut, but not after an end" + ", if imagined too" * (n > 0)),
                 (1, 1.5 if end else 2.0, "after a cut, the next state to act in is the one that reset() returns, 1")]:
             require_value(Q[s, 0], expected, f"{where}; state {s}, R + gamma max Q(S')", hint)
@@ -560,7 +563,7 @@ def test_bad_mazes_are_refused(dyna_q):
             ("whose later goal is out of reach from S", ["S.G", "..."], ["S#G", ".#."]),
             ("whose later S has no way to a goal", ["GS#."], ["G.#S"]),
             ("of another height later", ["S.G"], ["S.G", "..."]), ("without S later", ["S.G", "..."], ["..G", "..."]),
-            ("of another width later", ["S.G", "..."], ["S.G.", "...."]),
+            ("of another width later", ["S.G", "..."], ["S.G.", "...."]), ("2 x 2, later 1 x 4", ["SG", ".."], ["SG.."]),
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
              ["S..G", "####", "...."])]:
         arguments = (*layouts, 5) if len(layouts) == 2 else layouts
@@ -580,8 +583,8 @@ def test_bad_arguments_are_refused(dyna_q, name):
     for space in ["observation_space", "action_space"]:
         cases.append((f"numbers that start at 1, not 0, in the {space},", world(), {}))
         setattr(cases[-1][1], space, Discrete(2, start=1))
-    for what, env, arguments in cases:
-        require_refused(f"{name}: {what}", getattr(dyna_q, name), env, **{"n_steps": 20, **arguments})
+    for (what, env, arguments), n_steps in [(case, n_steps) for case in cases for n_steps in (1, 20)]:
+        require_refused(f"{name}: {what}", getattr(dyna_q, name), env, **{"n_steps": n_steps, **arguments})
 
 
 # ---------------------------------------------------------------- our own experiments and figure

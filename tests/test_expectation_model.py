@@ -343,8 +343,7 @@ def test_networks_learn(expectation_model, base_seed, kind):
     curve = z, 0 * a, np.cos(2 * z[:, 0]), z + np.sin(2 * z)
     pushed = z, a, z[:, 0] - 2 * a, z + np.sin(2 * z) + push
     scale = "Each column of inputs and targets has a mean and a standard deviation of its own."
-    for what, model, data, hint in [
-            ("R = cos(2 x0), S' = x + sin(2x)", one, curve, down),
+    for what, model, data, hint in [("R = cos(2 x0), S' = x + sin(2x)", one, curve, down),
             ("the same, rows sorted by x0", one, [array[order] for array in curve], "Are batches drawn from all rows?"),
             ("two actions, which push S' up or down", two, pushed, "Is the action an input?"),
             ("units of 1000 and 0.01", again, (unit * (z + 5), a, z[:, 0] - 2 * a, unit * (2 * z + 5 + push)), scale)]:
@@ -603,8 +602,7 @@ def test_bad_input_of_feature_models_is_refused(expectation_model, kind):
 def test_bad_input_of_value_iteration_is_refused(expectation_model):
     P, R = np.full((2, 1, 2), 0.5), np.zeros((2, 1))
     negative = np.array([[[1.5, -0.5]], [[0.5, 0.5]]])
-    for what, *data in [
-            *[(f"gamma = {gamma}", P, R, gamma) for gamma in (1.0, -0.1, 1.5, math.nan)],
+    for what, *data in [*[(f"gamma = {gamma}", P, R, gamma) for gamma in (1.0, -0.1, 1.5, math.nan)],
             ("rows of P that sum to 1.2", 1.2 * P, R, 0.9), ("NaN in P", P * np.nan, R, 0.9),
             ("a probability of -0.5", negative, R, 0.9), ("a probability of -0.3", 0.6 * negative, R, 0.9),
             ("NaN in R", P, R * np.nan, 0.9), ("R of shape (S,)", P, R[:, 0], 0.9),
