@@ -563,7 +563,7 @@ def test_bad_mazes_are_refused(dyna_q):
             ("whose later goal is out of reach from S", ["S.G", "..."], ["S#G", ".#."]),
             ("whose later S has no way to a goal", ["GS#."], ["G.#S"]),
             ("of another height later", ["S.G"], ["S.G", "..."]), ("without S later", ["S.G", "..."], ["..G", "..."]),
-            ("of another width later", ["S.G", "..."], ["S.G.", "...."]), ("2 x 2, later 1 x 4", ["SG", ".."], ["SG.."]),
+            ("of another width later", ["S.G", "..."], ["S.G.", "...."]), ("2 x 2, then 1 x 4", ["SG", ".."], ["SG.."]),
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
              ["S..G", "####", "...."])]:
         arguments = (*layouts, 5) if len(layouts) == 2 else layouts
