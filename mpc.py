@@ -41,7 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings: colours that colour-blind readers can tell apart
-BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#666666"
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 # %% Environment: a point mass, and a hill between start and goal
 
@@ -177,19 +177,18 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that; a
-        # fit has thousands of steps, and after some hundreds the start is forgotten anyway.)
+        # Adam (without the correction for its start at 0): gradient descent with two running means
+        # for each weight, of its gradients g and of g^2.
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
             # 0.005 was found by trying. The steps shrink to 0: with steps of one size, the weights
             # would jump about the minimum for ever.
             step_size = 0.005 * (1 - epoch / n_epochs)
-            # One epoch: all the data once, in a new order, in batches of batch_size or a bit less:
-            # 300 rows make 300 // 128 + 1 = 3 batches of 100.
+            # One epoch: all the data once, in a new order, in batches.
             order = self.rng.permutation(len(data))
-            for batch in np.array_split(order, len(data) // batch_size + 1):
+            for first in range(0, len(data), batch_size):
+                batch = order[first:first + batch_size]
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
                     # A running mean moves a tenth (or hundredth) of the way to each new value: so
                     # it is a mean of about the last 10 (or 100). One batch is partly luck.
@@ -230,6 +229,7 @@ class PhysicalModel:
         # this is linear regression, with a row for each example and direction, and a column for
         # each unknown. lstsq ("least squares") finds the theta for which |A theta - b|^2 is
         # smallest. (rcond=None: or older NumPy gives a warning.)
+        # (reshape and ravel put the rows in the same order: x and y of each example in turn.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -389,7 +389,7 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2."""
-    # Three arrays: the states (i = 0), actions (i = 1) and next states (i = 2) of all transitions.
+    # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
 
@@ -409,7 +409,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # without any action it would be about -130
+    >>> actions.shape, total > -60              # (doing nothing gives -130)
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -489,12 +489,11 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, as most of it is still right. With
-            # H = 8 and replan_every = 1, 7 actions are left, and 1 is missing at the end: it
-            # becomes mid-range, from where no action is far. (0 may be out of bounds.)
-            rest = actions[replan_every:]
-            missing = np.tile((low + high) / 2, (len(actions) - len(rest), 1))
-            mean = np.concatenate([rest, missing])
+            # The next search starts from the rest of this plan, as most of it is still right.
+            # Behind it come as many mid-range actions as were executed: from there no action is
+            # far. (0 may be out of bounds.)
+            middle = np.tile((low + high) / 2, (replan_every, 1))
+            mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), or (by the outer loop) every N steps to (2). Here after each
             # episode.
     return returns, D, plans
@@ -536,7 +535,7 @@ def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
     executed = states[-WORLD.n_steps:]              # the last episode in D
-    ax.plot(states[:, 0], states[:, 1], ".", color=GREY, markersize=3)
+    ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
         # What the model imagined of this plan. A model takes N states; here N is 1: state[None]
@@ -547,7 +546,7 @@ def draw_paths(ax, title, model, D, plans):
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
     # The hill, out to |d| = 2, where it pushes with 8 * 2 * exp(-2) = 2.2, less than we can.
-    ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color=GREY, alpha=0.2))
+    ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("hill", WORLD.hill)
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -568,13 +567,13 @@ def draw_band(ax, x, runs, color, style, label):
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 
 def show_v05(ax, title, seeds, exact):
-    """Play v0.5, print its mean return, and draw the last run."""
+    """Play v0.5, and print and draw its last run."""
     returns, model, result = play(planning_v05, seeds, exact, **OPEN_LOOP)
     actions = result[1]
     # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     # :46 fills up a text to 46 letters, :8.4g shows 4 digits of a number, :.1f one decimal.
-    print(f"{title:46} | {returns.mean():8.4g} | {promised:.1f}: promised by the last run's model")
+    print(f"{title:46} | {returns[-1]:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. With the same seed, the base policy collects the same again.
     D, _, _, _ = run_base_policy(WORLD, N_BASE, seeds[-1])
     execute(WORLD, first_state(WORLD), actions, D)
@@ -631,9 +630,9 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
     print("what                                           | measured | compare")
-    # One whole number per run, to seed it with: all recipes and planners meet the same luck.
-    # (Another --seed gives other numbers.)
-    seeds = range(1000 * seed, 1000 * seed + n_runs)
+    # A seed for each run, the same for all recipes and planners, so that they meet the same luck.
+    # (NumPy takes a list of numbers as one seed.)
+    seeds = [[seed, run] for run in range(n_runs)]
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds, exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds, exact=True)
 

@@ -13,6 +13,6 @@ BUGS = [
     ("observations are not copied", "next_state = np.array(observation, float)", "next_state = observation", EXECUTE),
     ("an episode that is cut off goes on", "if terminated or truncated:", "if terminated:", EXECUTE),
     ("v1.0 forgets what it executed", "execute(env, state, actions, D)", "execute(env, state, actions, [])", V10),
-    ("the rest of the plan is not shifted", "rest = actions[replan_every:]", "rest = actions", V15),
-    ("what the rest lacks is filled with 0", "missing = np.tile((low + high) / 2,", "missing = np.tile(0 * low,", V15),
+    ("the rest of the plan is not shifted", "[actions[replan_every:], middle]", "[actions, middle]", V15),
+    ("what the rest lacks is filled with 0", "middle = np.tile((low + high) / 2,", "middle = np.tile(0 * low,", V15),
 ]
