@@ -102,7 +102,7 @@ class PointMass:
         reward = self.reward(self.states, actions, next_states)[0]
         self.states = next_states
         self.t += 1
-            # Gymnasium's five: observation, reward, terminated (never), truncated, info.
+        # Gymnasium's five: observation, reward, terminated (never), truncated, info.
         return next_states[0].copy(), reward, False, self.t >= self.n_steps, {}
 
 
@@ -327,7 +327,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
         elites = sequences[np.argsort(-returns)[:n_elites]]
-        # The next search is near the elites where they agree (say, on the first action), as their
+        # The next search is near the elites where they agree (say, on action number 1), as their
         # spread is small there, and wide where they differ.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
@@ -491,7 +491,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             returns[i] += total
             # The next search starts from the rest of this plan, as most of it is still right.
             # Behind it come as many mid-range actions as were executed: from there no action is
-            # far. (0 may be out of bounds.)
+            # far. (0 may be out of bounds.) The cut is for replan_every > H.
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), or (by the outer loop) every N steps to (2). Here after each
@@ -567,15 +567,15 @@ def draw_band(ax, x, runs, color, style, label):
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 
 def show_v05(ax, title, seeds, exact):
-    """Play v0.5, and print and draw its last run."""
-    returns, model, result = play(planning_v05, seeds, exact, **OPEN_LOOP)
+    """Play the last run of v0.5, print its return, and draw it."""
+    returns, model, result = play(planning_v05, seeds[-1:], exact, **OPEN_LOOP)
     actions = result[1]
     # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     # :46 fills up a text to 46 letters, :8.4g shows 4 digits of a number, :.1f one decimal.
-    print(f"{title:46} | {returns[-1]:8.4g} | {promised:.1f}: what the model promised")
+    print(f"{title:46} | {returns[0]:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. With the same seed, the base policy collects the same again.
-    D, _, _, _ = run_base_policy(WORLD, N_BASE, seeds[-1])
+    D = run_base_policy(WORLD, N_BASE, seeds[-1])[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
 
