@@ -330,23 +330,25 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
 
 
 @both
-def test_what_is_imagined_does_not_tell_what_is_done_next(dyna_q, base_seed, name):
-    """Reward 1, gamma = 0, alpha = 0.5, n = 1. Where steps 1 and 2 take different actions and step 2 imagines that of
-    step 1, this one alone is best, so step 3 takes it with 1 - epsilon / 2 = 0.75: at 5 standard errors of 0.43."""
-    again = []
-    for i in range(2000):
-        logs = []
-        for T in [2, 3]:
-            world = World(1, 2, lambda s, a: (1.0, 0, False, False))
-            Q = run(dyna_q, name, world, 1, n_steps=T, alpha=0.5, gamma=0.0, epsilon=0.5, seed=[base_seed, i])[0]
-            logs.append([step[1] for step in world.log])
-            if T == 2 and (logs[0][0] == logs[0][1] or Q[0, logs[0][0]] != 0.875):
-                break
-        else:
-            again.append(logs[1][2] == logs[1][0])
-    share, off = np.mean(again), 5 * 0.433 / math.sqrt(len(again))
-    require(abs(share - 0.75) < off, f"epsilon = 0.5: after an action was imagined, the agent takes it, the better, "
-            f"in {share:.2f} of {len(again)} runs, not 0.75 +- {off:.2f}: do acting and planning share random numbers?")
+def test_no_two_generators_make_the_same_numbers(dyna_q, name, monkeypatch):
+    """Those that random.Random and np.random.default_rng make in a run begin in different states."""
+    states, default_rng = [], np.random.default_rng
+
+    class Recorded(random.Random):
+        def __init__(self, *seed):
+            super().__init__(*seed)
+            states.append(self.getstate())
+
+    def recorded(seed=None):
+        generator = default_rng(seed)
+        if generator is not seed:
+            states.append(repr(generator.bit_generator.state))
+        return generator
+    monkeypatch.setattr(random, "Random", Recorded)
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    run(dyna_q, name, World(1, 2, lambda s, a: (1.0, 0, False, False)), 5, n_steps=5, seed=1)
+    require(len(set(states)) == len(states), f"{name}: {len(states)} generators were made, but {len(set(states))} "
+            "different ones: acting, planning (and replay) with the same seed draw the same numbers")
 
 
 @pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
