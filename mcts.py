@@ -14,10 +14,10 @@ The equations
 
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
-    not cross it: however many random walks it makes, most fall. MCTS repeats what went well, so
-    more and more of its simulations cross. If c is too small, it gives up the bridge after a few
-    falls; if too large, it goes on falling. The part of the tree below the state that a real step
-    reached can be kept: it saves simulations.
+    not cross it: most random walks fall off, so the bridge looks bad, however many there are. MCTS
+    repeats what went well, so more and more of its simulations cross. If c is too small, it gives
+    up the bridge after a few falls; if too large, it goes on falling. After a real step, the part
+    of the tree below the new state is still right: whoever keeps it needs fewer simulations.
     With a learned model, an agent learns fastest if it has both search and learned values V(s).
 
 Try, after reading: change the line so, run again, and answer
@@ -25,9 +25,8 @@ Try, after reading: change the line so, run again, and answer
     self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
     return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
 
-Notation: s, a, r a state, action, reward; G a return. i is an index: if the actions of a state are
-[1, 3], action 3 has i = 1. "Needs f, g": if you copy this function, copy f and g too. Left out
-on purpose: a learned policy that guides Select, as in AlphaGo.
+Notation: s, a, r a state, action, reward; G a return; i the place of an action in a list of them.
+"Needs f, g": if you copy this, copy f and g too. Left out: a learned policy that guides Select.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -62,7 +61,7 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that chance chooses the action instead (perhaps the same one)
+    slip    the probability that a random one of the actions offered is done instead
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
     equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -85,10 +84,11 @@ class GridWorld:
         width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
+        # (Walls and ends have such an entry, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            # Where actions 0 to 3 lead: rows down and columns to the right.
+            # Where actions 0 to 3 lead: rows down (-1 is up) and columns to the right.
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -125,11 +125,12 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator; else a new one, with rng as its seed (None: any)."""
+    """Returns rng if it is a generator; else a new one, with the seed rng (None: a random one)."""
     # Generators, of Python or of NumPy, have a method random. A seed has none.
     if hasattr(rng, "random"):
         return rng
-    # Python's own generator draws single numbers several times faster than NumPy's.
+    # Python's own generator draws single numbers several times faster than NumPy's. (int, as it
+    # does not take NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -154,9 +155,9 @@ class Node:
         # Lists, not arrays: a single number of an array takes several times as long to read.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. By chance, one action may lead to several
-        # states; each has its own node, as another action may be best there. (Not [{}] * n: that
-        # would be the same dict n times.)
+        # children[i] = {state reached: its node}. For example [{}, {7: ..., 8: ...}], if the
+        # action with i = 1 has led to state 7, and by chance also to 8. Each has its own node, as
+        # another action may be best there. (Not [{}] * n: that would be the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -220,8 +221,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (they are keys of a dict), and equal (==) if they are the same
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. Then 0 more
-                is earned; or with leaf_value, leaf_value(state where it is cut)
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+                follow counts as 0 (or, if leaf_value is given, as leaf_value of the state there)
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with the action
@@ -256,8 +257,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, this node is the leaf: here the tree ends. (Two other reasons
-            # to stop: the episode ends, or the simulation is long enough.)
+            # If s has no node yet, this node is the leaf: here this path leaves the tree. (Two
+            # other reasons to stop: the episode ends, or the simulation is long enough.)
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -293,7 +294,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Needs what mcts needs."""
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node, as mcts does.
+    Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     # This node alone: none is ever added below it.
     root = Node(state, model.actions(state))
@@ -313,7 +315,8 @@ class CountModel:
 
     actions    a function: actions(state) -> sequence of those offered there
     step draws one of the outcomes (next state, reward, terminated) seen so far, each with the
-    share it had. A pair never tried stays put with reward 0, and ends the episode. Needs pick.
+    share it had. For a (state, action) never tried, it gives the same state, reward 0, and ends.
+    Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -322,7 +325,7 @@ class CountModel:
     """
 
     def __init__(self, actions):
-        self.actions = actions
+        self.actions = actions          # a function, to be called as model.actions(state)
         # {(state, action): [(next state, reward, terminated), ...]}
         self.seen = {}
 
@@ -353,14 +356,14 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                returns in the tree are those of the model in which it grew.
     Returns the discounted return of each real episode (n_episodes,).
     """
-    # Two streams of random numbers (a text can be a seed, too): more search must not change the
-    # luck in the real world.
+    # Two streams of random numbers (a text can be a seed, too). With one for both, an agent that
+    # searches more, and so draws more numbers, would have other luck in the real world.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
     learned = CountModel(world.actions)
     if model is None:
-        model = learned
+        model = learned                 # the same object: the next search knows what it learns
     V = {}
 
     def learned_value(state):
@@ -408,7 +411,8 @@ def optimal_values(world):
                 Q = []
                 for s, reward, _ in world.outcomes[state].values():
                     Q.append(reward + GAMMA * V[s])
-                # The agent takes the best move. If it slips, that is any move: the mean of all.
+                # The agent takes the best move. If it slips, that is any move: the mean of all. (A
+                # slip is no better after one choice than after another: so the max comes first.)
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -440,8 +444,7 @@ def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
     for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
         runs = lines[name]
         mean = runs.mean(axis=0)
-        # A band of two standard errors to each side: the mean of very many runs is in it with a
-        # probability of 95 %.
+        # A band of two standard errors to each side: about 95 % confidence.
         error = 2 * runs.std(axis=0) / len(runs)**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -475,7 +478,7 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # The optimum is 1: all runs cross.
+    # Flat search fails already on the shortest bridge. The optimum is 1: all runs cross.
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
 
@@ -512,7 +515,8 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # From hardly any exploration to hardly anything else.
+    # From hardly any exploration to hardly anything else. (With a large c, most simulations leave
+    # the good path, so all Q are means over many falls, and the best action is hard to see.)
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model. A run is only one episode, as there is nothing to learn. Each
     # play returns a column (runs, 1), and hstack puts them side by side.
@@ -524,7 +528,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # Only few simulations before each real step: with many, a kept tree would add little.
+    # Only few simulations before each real step: with many, a new tree is soon as good.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -538,7 +542,8 @@ def draw_reuse(ax, seeds):
 # %% Slide "Putting it all together"
 
 def draw_learning(ax, seeds):
-    # Of the three, only the first has search and values.
+    # Of the three, only the first has search and values. (max_depth=1 is no search, and with
+    # values=False rollouts take the place of the values, see together.)
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
