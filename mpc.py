@@ -23,7 +23,7 @@ Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-Left out on purpose: learning the reward (it is known here), and worlds with chance.
+Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
 # These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
@@ -53,7 +53,7 @@ class PointMass:
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     theta = (gain, drag, strength): the three numbers that system identification has to find.
     Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step are Gymnasium's. Example: below the hill we push right, the hill pushes down.
+    reset and step as in Gymnasium. Example: below the hill we push right, the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -64,7 +64,7 @@ class PointMass:
     # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # What programs ask of a Gymnasium environment. (SimpleNamespace: an object with attributes.)
+    # As in Gymnasium. (SimpleNamespace makes an object with these attributes.)
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -177,8 +177,9 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam (without the correction for its start at 0): gradient descent with two running means
-        # for each weight, of its gradients g and of g^2.
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2. (We leave out its correction for their start at 0, which matters in the first
+        # steps.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -190,8 +191,10 @@ class NeuralDynamics:
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
-                    # it is a mean of about the last 10 (or 100). One batch is partly luck.
+                    # g is the gradient of weights[i]; all six were computed before the first
+                    # weight changes. A running mean moves a tenth (or hundredth) of the way to
+                    # each new value: so it is a mean of about the last 10 (or 100). One batch is
+                    # partly luck.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. We divide by it: so a
@@ -255,7 +258,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # A model may diverge, to infinity or NaN. Such a sequence must lose. But argmax takes NaN for
-    # the largest number. (And 0 in its place would beat all negative returns.)
+    # the largest number. (And 0 in its place would beat all negative returns.) A horizon below 1
+    # is refused here, too.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -264,11 +268,12 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Floats, because some environments have bounds in int8: the sum in cem might overflow.
+    # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
+    # Both get the same shape, if one was a number.
     return np.broadcast_arrays(low, high)
 
 
@@ -278,8 +283,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used, but cem has it, and
-    planning_v15 gives it to both.
+    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used here (see cem).
     ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
     imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -327,13 +331,14 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
         elites = sequences[np.argsort(-returns)[:n_elites]]
-        # The next search is near the elites where they agree (say, on action number 1), as their
-        # spread is small there, and wide where they differ.
+        # At time steps at which the elites agree, their spread is small, so the next search stays
+        # near them; where they differ, it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
-    # among the good ones; in the mean of 50, they cancel. (clip, because by rounding, the mean of
-    # elites that are all at a bound can be a bit beyond it.)
+    # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
+    # different ways: the mean is in between. And clip, because by rounding, the mean of elites
+    # that are all at a bound can be a bit beyond it.)
     return np.clip(mean, low, high)
 
 
@@ -349,8 +354,9 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # Copies of the action, as some environments change it, and of the state, as some return
-        # the same array each time: D would then hold the last state, many times over.
+        # action.copy(), as some environments change the array that they get. np.array makes a
+        # copy, too: some return the same array each time, and D would hold the last state many
+        # times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, so is the sum.
@@ -369,9 +375,10 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Environment, base policy and planner each draw from a Generator of their own. With one for
-    # all, another planner would also change the luck of the environment.
+    # all, another planner would also change the luck of the environment. (spawn makes new ones,
+    # which draw other numbers.)
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two new ones; rng is for the environment
+    base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
     # This reset only hands over a seed (any number); each episode begins with another reset,
@@ -396,7 +403,7 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). If H is less than an episode, its rest is not played.
+    episode, and the plan (H, da). After H steps it stops, even if the episode is not over.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
@@ -526,7 +533,7 @@ def play(recipe, seeds, exact=False, **settings):
         # 32 units in each hidden layer are enough for one hill.
         model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, hidden=32, seed=seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
-        # What all three recipes give first is their return, or returns.
+        # All three recipes give first their return (a number) or returns (n_rounds,).
         returns.append(result[0])
     return np.array(returns), model, result
 
@@ -556,8 +563,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: luck
-    may well move a mean by that much."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: about
+    95 % confidence."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
@@ -586,8 +593,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one round is enough. v1.5 does better than
-    # v1.0 even so: no search finds the perfect plan, but each new plan improves the last one.
+    # With the true dynamics there is nothing to learn: one round is enough. Still, v1.5 does
+    # better than v1.0: no search finds the perfect plan, but each new plan improves the last one.
     reference, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
