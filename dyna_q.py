@@ -12,13 +12,14 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update with them
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
-                 real steps since A was last tried in S (if never: all steps so far); kappa = 0.001
+                 real steps since A was last tried in S (if never: all steps so far)
     replay       Dyna-Q with R, S' from any stored transition of S, A in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0) it takes about 30 episodes to come down to 20
     steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
-    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
+    Episode 1 is the same random walk for all, as they draw the same random numbers: as long as no
+    reward was seen, no plan can help.
     When the path is blocked, the model knows no other way. Only random actions can find one, and
     in half of the runs nothing is found. A shortcut that opens is hardly ever found.
     Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
@@ -32,7 +33,7 @@ Try, after reading: change one line, run again, and answer
 
 Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
 of an imagined one. In the shape of an array, (S, A) are the numbers of states and of actions.
-"Needs f, g" in a docstring: if you copy this function, copy f and g too.
+A docstring's "Needs ..." names what you must copy together with it.
 
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
@@ -60,14 +61,15 @@ class Maze:
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps, with an S and a G of its own.
-                The steps of all episodes are counted, so walls can move in the middle of one. An
-                agent inside a new wall can walk out
+                The steps of all episodes are counted, so walls can move in the middle of one. If
+                a new wall is where the agent stands, it can walk out
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows (now and later) are not equally long and equally many, if there is not
-    exactly one S, or if the agent can walk to a cell, now or later, from which no way leads to a
-    goal. Needs check_ways, reach. Slide "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
+    ValueError if the rows (now and later) are not equally long and equally many, or if there is not
+    exactly one S. Also if an episode might never end: if there is a cell, now or later, to which
+    the agent can walk, and from which no way leads to a goal. Needs check_ways, reach. Slide
+    "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
 
     >>> maze = Maze(["S.G"])
     >>> maze.reset()
@@ -77,7 +79,7 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes: "later" are the same rows, and from step 0 on.
+        # A maze that never changes: "later" are the same rows, from step 0 on (see layout_now).
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
@@ -87,6 +89,7 @@ class Maze:
                 raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
+        # Refuse what would never end. (This function is below, with the exact answers.)
         check_ways(self)
         # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
         # (SimpleNamespace makes an object with this attribute.)
@@ -129,7 +132,8 @@ class Maze:
 
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Gymnasium's spaces may have another `start` than 0. Our lists begin with 0.
+    # Some of Gymnasium's spaces have another `start` than 0 (Maze's have none). Our lists begin
+    # with 0.
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -187,6 +191,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     else:
         n_episodes = math.inf
     # Not "if alpha <= 0 or ...": every comparison with NaN is False, so NaN would get through.
+    # (min: if one of them is below 0, so is the smallest.)
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and min(kappa, n_planning, n_steps, n_episodes) >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
@@ -205,7 +210,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 19, False)]
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    known = {}                              # known[s]: the actions with an outcome, to draw from
+    known = {}                              # known[s]: a list of the actions with an outcome in s
     rewards = []
     steps_per_episode = []
 
@@ -250,12 +255,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # [0, 1), and int() rounds down: to 0, 1, 2 or 3, if there are 4 known actions.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A), the last outcome. Or in replay: any stored transition of this
-            # S and A. Old ones may no longer be true.
+            # S and A. Old ones may no longer be true. (It has a stream of its own, so that S and A
+            # are drawn as in Dyna-Q.)
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (Because of the square root it grows ever more
-            # slowly.) It is only imagined: no real step pays it.
+            # Dyna-Q+: what was not tried for tau = t - tried_at steps (if never: t) may have
+            # changed. The bonus makes the agent curious to go there. (Because of the square root
+            # it grows ever more slowly.) It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -305,7 +311,7 @@ def reach(maze, layout, cells):
 
 def check_ways(maze):
     """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
-    may_be = []                     # where the agent may be when a layout begins to hold
+    may_be = []                     # where the agent may stand when a layout begins to hold
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
@@ -346,8 +352,8 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors to each side: the mean of
-    very many runs is in it with a probability of 95 %."""
+    """The mean of runs (n_runs, T), and a band of two standard errors to each side: about 95 %
+    confidence."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
     error = 2 * runs.std(axis=0) / len(runs)**0.5
