@@ -66,10 +66,10 @@ class Maze:
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows (now and later) are not equally long and equally many, or if there is not
-    exactly one S. Also if an episode might never end: if there is a cell, now or later, to which
-    the agent can walk, and from which no way leads to a goal. Needs check_ways, reach. Slide
-    "Dyna-Q: set-up"; Sutton & Barto, ch. 8.
+    ValueError if the rows (now and later) are not equally long and equally many, or if there is
+    not exactly one S. Also if an episode might never end: if there is a cell, now or later, to
+    which the agent can walk, and from which no way leads to a goal. Needs check_ways, reach.
+    Slide "Dyna-Q: set-up"; Sutton & Barto, chapter 8.
 
     >>> maze = Maze(["S.G"])
     >>> maze.reset()
