@@ -51,9 +51,9 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    theta = (gain, drag, strength): the three numbers that system identification has to find.
-    Reward: minus the distance from position' to the goal. An episode is cut off after n_steps.
-    reset and step as in Gymnasium. Example: below the hill we push right, the hill pushes down.
+    theta = (gain, drag, strength). (position' with the new v': that is more stable than with v.)
+    Reward: minus the distance from position' to the goal. reset and step are Gymnasium's; n_steps
+    later the episode is cut off. Example: below the hill we push right, the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -178,8 +178,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (We leave out its correction for their start at 0, which matters in the first
-        # steps.)
+        # g^2. (They start at 0. Adam's authors correct that; it only changes the first steps.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -271,6 +270,7 @@ def float_bounds(low, high):
     # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
+    # cem needs the difference: it is finite only if both are.
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     # Both get the same shape, if one was a number.
