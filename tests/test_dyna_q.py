@@ -25,7 +25,6 @@ both = pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
 
 class Discrete:
     """What an agent may ask of Gymnasium's space of that name."""
-
     def __init__(self, n, start=0):
         self.n, self.start = n, start
 
@@ -39,7 +38,6 @@ class Discrete:
 class World:
     """An environment in which outcome(s, a) gives (r, s2, terminated, truncated); or a script's maze. It keeps a log of
     (s, a, r, s2, terminated), and stops whoever breaks Gymnasium's rules or goes on for ever."""
-
     def __init__(self, n_states, n_actions, outcome, maze=None, start=0, shown=int):
         self.observation_space, self.action_space = Discrete(n_states), Discrete(n_actions)
         self.outcome, self.maze, self.start, self.shown = outcome, maze, start, shown
@@ -138,6 +136,7 @@ def test_walls_that_move_by_hand(dyna_q):
     maze.reset(seed=0)
     follow(maze, old, "U0 R1")
     follow(maze, new, "R1", "change_at = 2: step 1 went against the border, but is a real step as well")
+    follow(run(dyna_q, "Maze", ["S.G."], ["S..G"], 2), ["S.G."], "R1 R2", "step 2 = change_at meets the old goal")
     require(run(dyna_q, "Maze", old, new, 0).reset(seed=0)[0] == 4, "change_at = 0: the later rows hold from the start")
     require((old, new) == (["S..G", "...."], ["..##", "S..G"]), "Maze changes the rows that it is given")
 
@@ -270,10 +269,10 @@ def test_epsilon_greedy(dyna_q, base_seed):
         require(abs(shares[a] - p) < 5.5 * math.sqrt(p * (1 - p) / 8000) + 50 / 8000, f"actions 1, 2, 3 are best alike "
                 f"(ties at random), epsilon = 0.4 (any of 4): the shares are {shares.round(3)}, not 0.1, 0.3, 0.3, 0.3")
     world = World(1, 3, lambda s, a: ([1e-9, 3e-9, 2e-9][a], 0, True, False))
-    run(dyna_q, "dyna_q", world, 0, n_steps=1000, alpha=1.0, epsilon=0.1, seed=base_seed)
-    share = np.mean([a == 1 for _, a, *_ in world.log])
-    require(share > 0.8, f"Q of the actions is 1e-9, 3e-9, 2e-9, epsilon = 0.1: action 1 is taken in {share:.2f} of "
-            "the steps, not 0.93: it is the best, however small the difference")
+    run(dyna_q, "dyna_q", world, 0, n_steps=1000, alpha=1.0, epsilon=0.4, seed=base_seed)
+    share = np.mean([a == 1 for _, a, *_ in world.log])                     # (less the first 8 steps or so)
+    require(share > 0.6, f"Q of the actions is 1e-9, 3e-9, 2e-9, epsilon = 0.4: action 1 is taken in {share:.2f} of "
+            "the steps, not 0.73: it is the best, however small the difference")
 
 
 @both
