@@ -18,7 +18,6 @@ class Table:
     """A model {state: {action: [(next state, reward, terminated), ...]}}: one of the list, each as likely. A reward
     can be a function of the number of the step. It writes down what it is asked, and with which generator. All its
     answers of actions are one and the same list: who keeps it without a copy finds other actions in it later."""
-
     def __init__(self, outcomes):
         self.outcomes, self.log, self.generators = outcomes, [], []
         self.list, self.given, self.over = [], [], None
@@ -317,7 +316,6 @@ def test_states_that_are_equal_share_a_node_and_others_do_not(mcts):
 class Replay:
     """Repeats from a model's log what a search must have done, and compares: each step starts in the state reached,
     each selection maximises UCB1, the tree grows by one node, N and Q are count and mean of the returns."""
-
     def __init__(self, model, gamma, c):
         self.model, self.gamma, self.c, self.chosen = model, gamma, c, Counter()
         self.returns = {}                           # {path of states and actions: {action: returns}}

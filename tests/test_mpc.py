@@ -244,7 +244,6 @@ def test_network_learns(mpc, base_seed):
 class Imagination:
     """A model and a reward that write down what they are asked. A state holds the number of steps and the last actions.
     Of the first action 1e8 times the first number is paid, and charged one step later: only a discount can see it."""
-
     def __init__(self, low=(-1.0, -150.0), high=(-0.5, 150.0),
                  best=((-0.6, -90), (-0.9, 90), (-0.55, -30)), weights=((30, 1e-4), (20, 5e-5), (60, 2e-4))):
         self.low, self.high, self.start = fixed(np.array(low), np.array(high), np.array([0] + [7.0] * np.size(best)))
