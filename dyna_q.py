@@ -3,8 +3,7 @@
 The slides, and where they are in this file
     Sample-based planning: Dyna-Q (I), (II)    dyna_q, steps (a) to (f)
     Dyna-Q: set-up, comparison of 0/5/50       Maze, compare_planning, draw_policy
-    Dyna-Q: harder, the path is blocked        BLOCKING, changing_maze
-    Dyna-Q: easier, a shortcut opens           SHORTCUT, changing_maze
+    Dyna-Q: harder, easier                     BLOCKING, SHORTCUT, changing_maze
     What about Experience Replay?              replay_q, changing_maze
 
 The equations
@@ -16,14 +15,12 @@ The equations
     replay       Dyna-Q with R, S' from any stored transition of S, A in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0) it takes about 30 episodes to come down to 20
-    steps; with n = 5 imagined updates after each real step it takes 6, with n = 50 only 3.
-    Episode 1 is the same random walk for all, as they draw the same random numbers: as long as no
-    reward was seen, no plan can help.
-    When the path is blocked, the model knows no other way. Only random actions can find one, and
-    in half of the runs nothing is found. A shortcut that opens is hardly ever found.
-    Dyna-Q+ (from the book, not the slides) tries again what it has not tried for long, and finds
-    both. Replay learns the same as Dyna-Q, until the walls move: it goes on replaying old steps.
+    Planning saves real steps: without it (n = 0) it takes about 30 episodes to come down to 20
+    steps, with n = 5 imagined updates after each real step 6, with n = 50 only 3. Episode 1 is
+    the same random walk for all: as long as no reward was seen, no plan can help.
+    When the path is blocked, half of the runs find no other way; a shortcut that opens is hardly
+    ever found. Dyna-Q+ (from the book, not the slides) tries again what it has not tried for
+    long, and finds both. Replay, after the walls moved, goes on replaying old steps.
 
 Try, after reading: change one line, run again, and answer
     In epsilon_greedy, make the last line "return values.index(best)": the first of the best.
@@ -34,11 +31,10 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
 of an imagined one. In the shape of an array, (S, A) are the numbers of states and of actions.
 A docstring's "Needs ..." names what you must copy together with it.
-
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
-# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
+# For tools only: what "uv run" has to install, and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -60,15 +56,14 @@ class Maze:
     """A grid with Gymnasium's interface: a step into the goal pays 1 and ends the episode.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout after the first `change_at` real steps, with an S and a G of its own.
-                The steps of all episodes are counted, so walls can move in the middle of one. If
-                a new wall is where the agent stands, it can walk out
+    later_rows  the layout after the first `change_at` real steps (of all episodes together), with
+                an S and a G of its own. If a new wall is where the agent stands, it can walk out
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows (now and later) are not equally long and equally many, or if there is
-    not exactly one S. Also if an episode might never end: if there is a cell, now or later, to
-    which the agent can walk, and from which no way leads to a goal. Needs check_ways, reach.
+    ValueError if the rows (now and later) are not equally long and equally many, if there is not
+    exactly one S, or if an episode might never end, because the agent can walk to a cell, now or
+    later, from which no way leads to a goal. Needs check_ways.
     Slide "Dyna-Q: set-up"; Sutton & Barto, chapter 8.
 
     >>> maze = Maze(["S.G"])
@@ -79,20 +74,18 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes: "later" are the same rows, from step 0 on (see layout_now).
-        if later_rows is None:
+        if later_rows is None:          # a maze that never changes
             later_rows, change_at = rows, 0
         self.change_at = change_at
         self.width = len(rows[0])
+        self.height = len(rows)
         for row in [*rows, *later_rows]:
-            if len(row) != self.width or len(rows) != len(later_rows):
+            if len(row) != self.width or len(later_rows) != self.height:
                 raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Refuse what would never end. (This function is below, with the exact answers.)
         check_ways(self)
         # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
-        # (SimpleNamespace makes an object with this attribute.)
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         self.reset(seed=0)              # sets the counter t and the state
@@ -101,10 +94,10 @@ class Maze:
         """The four states to which up, right, down, left lead from state s."""
         next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
-            s2 = s + down * self.width + right
-            # Is there such a cell? Not above the first row or below the last. And to the right or
-            # left only in the same row: after its last cell, s + 1 is the first of the next row.
-            inside = 0 <= s2 < len(layout) and 0 <= s % self.width + right < self.width
+            row = s // self.width + down
+            column = s % self.width + right
+            inside = 0 <= row < self.height and 0 <= column < self.width
+            s2 = row * self.width + column
             next_states.append(s2 if inside and layout[s2] != "#" else s)
         return next_states
 
@@ -112,16 +105,14 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        """Back to the start. With a seed (any number, as nothing is random here), real steps are
-        counted from 0 again."""
+        """Back to the start. With a seed (nothing is random here), steps count from 0 again."""
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        # Which walls hold for this step? We ask before we count it.
-        layout = self.layout_now()
+        layout = self.layout_now()      # asked before this step is counted
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -132,8 +123,7 @@ class Maze:
 
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Some of Gymnasium's spaces have another `start` than 0 (Maze's have none). Our lists begin
-    # with 0.
+    # Our lists begin with 0. Some of Gymnasium's spaces have a `start` (Maze's have none).
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -143,17 +133,16 @@ def epsilon_greedy(values, epsilon, rng):
     """With probability epsilon any action, else one with the highest of `values` (a list)."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. In the beginning all values are equal, and the first of them
-    # would be "up" in every state: the agent would run into the same wall again and again.
+    # Ties are broken at random. In the beginning all values are equal: an agent that takes the
+    # first of them goes up, in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a in range(len(values)) if values[a] == best])
 
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned, so a terminal state has the value 0. But an episode
-    # that is only cut off, say after 200 steps ("truncated"), would have gone on: there the value
-    # of S' counts.
+    # After the end nothing more can be earned: a terminal state is worth 0. But an episode that is
+    # only cut off, say after 200 steps ("truncated"), would have gone on: there S' counts.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -185,23 +174,21 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # There are two ways to stop. The number that does not count becomes infinite.
+    # Two ways to stop: the number that does not count becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
     # Not "if alpha <= 0 or ...": every comparison with NaN is False, so NaN would get through.
-    # (min: if one of them is below 0, so is the smallest.)
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and min(kappa, n_planning, n_steps, n_episodes) >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
     S = size(env.observation_space)
     A = size(env.action_space)
 
-    # Separate streams of random numbers for environment, acting, planning and replay. With one for
+    # Environment, acting, planning and replay each draw from a stream of their own. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. So we draw four seeds; the first is for env.reset below. (random.Random draws
-    # single numbers much faster than NumPy's generator.)
+    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
     acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
 
@@ -216,8 +203,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int() makes a copy: an environment may return an
-        # array with one number, and write the next state into the same array.
+        # (a) S <- current (nonterminal) state. int() makes a copy, in case the environment writes
+        # the next state into the same array.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -235,40 +222,35 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
-        # (e) Model(S,A) <- R, S'. Where nothing is random, the model is simply the last outcome.
-        # We keep all outcomes: Dyna's model is the last one, replay draws from all of them.
+        # (e) Model(S,A) <- R, S'. We keep all outcomes. Dyna's model is the last one (enough where
+        # nothing is random); replay draws from all of them.
         if kappa > 0 and not replay and s not in known:
-            # In a new state, Dyna-Q+ (but not replay, which holds only what happened) first
-            # assumes of each action that it leads nowhere (S' = S) with reward 0. So it can
-            # imagine actions never tried, and only the bonus speaks for them. Real outcomes come
-            # behind this one.
+            # Dyna-Q+ may also imagine actions never tried. So in a new state it assumes, before
+            # anything real, that each action leads nowhere (S' = S) with reward 0.
             memory[s] = [[(0.0, s, False)] for _ in range(A)]
         memory[s][a].append((r, s2, terminated))
         known[s] = [action for action in range(A) if memory[s][action]]
         tried_at[s][a] = t
 
-        # (f) Repeat n times: S <- random previously observed state, then A <- random action known
-        # in S. (choices draws all n states at once.) The names are new, because s, a, r, s2 still
-        # belong to the real step.
+        # (f) Repeat n times: S <- random previously observed state (choices draws all n at once),
+        # A <- random action known in S. New names, because s, a, r, s2 belong to the real step.
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A plain planning_rng.choice(known[state]) would take twice the time. random() is in
+            # planning_rng.choice(known[state]) would do, but take twice the time. random() is in
             # [0, 1), and int() rounds down: to 0, 1, 2 or 3, if there are 4 known actions.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A), the last outcome. Or in replay: any stored transition of this
-            # S and A. Old ones may no longer be true. (It has a stream of its own, so that S and A
-            # are drawn as in Dyna-Q.)
+            # S and A. Old ones may no longer be true.
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: what was not tried for tau = t - tried_at steps (if never: t) may have
-            # changed. The bonus makes the agent curious to go there. (Because of the square root
-            # it grows ever more slowly.) It is only imagined: no real step pays it.
+            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
+            # makes the agent curious to go there. It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
         if terminated or truncated:
-            # All steps so far, less those of the episodes before.
+            # All steps so far, less those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
@@ -278,11 +260,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. So only one thing differs from Dyna-Q. (Most programs draw S and A from the
-    stored transitions, too.) Where nothing is random and nothing changes, all stored transitions
-    of S and A are the same, and so Q is the same as Dyna-Q's. With kappa, only pairs in the buffer
-    get the bonus. The other arguments (in the same order, or by name), results and errors are
-    those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
+    not from the model. (Most programs draw S and A from the stored transitions, too.) Where
+    nothing is random and nothing changes, these are all the same, and so is Q. With kappa, only
+    pairs in the buffer get the bonus. The other arguments (in the same order, or by name), results
+    and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -292,38 +273,27 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
 
 
-# %% Exact answers: where does a way lead to the goal, and how many steps does it take?
-
-def reach(maze, layout, cells):
-    """Where one can walk from these cells: the set of cells before a goal, and a list of goals."""
-    before = set(cells)
-    goals = []
-    to_do = list(cells)
-    while to_do:
-        for s2 in maze.moves(layout, to_do.pop()):
-            if layout[s2] == "G":
-                goals.append(s2)        # the end: nobody walks on from here
-            elif s2 not in before:
-                before.add(s2)
-                to_do.append(s2)
-    return before, goals
-
+# %% Exact answers: is there always a way to a goal, and how many steps does it take?
 
 def check_ways(maze):
     """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
-    may_be = []                     # where the agent may stand when a layout begins to hold
+    may_be = np.zeros(len(maze.layouts[0]), bool)       # may_be[s]: the agent may stand in s
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
-        may_be, goals = reach(maze, layout, [layout.index("S"), *may_be])
-        # `good`: these goals, and all cells that can be reached from them. Every step can be
-        # walked back, so from all these cells a goal can be reached.
-        good, _ = reach(maze, layout, goals)
-        for s in may_be:
-            # One of the four moves must lead to a good cell. (Why not ask if s is good? Perhaps a
-            # new wall was built where the agent stood. It can walk out, but not back in.)
-            if good.isdisjoint(maze.moves(layout, s)):
-                raise ValueError(f"there is no way from cell {s} of the maze to a goal G")
+        may_be[layout.index("S")] = True
+        moves = np.array([maze.moves(layout, s) for s in range(len(layout))])    # (S, 4)
+        goals = np.array(list(layout)) == "G"
+        # good[s]: from s there is a way to a goal. With each round may_be spreads by one step
+        # forwards from the start, good by one step back from the goals: a cell is good if one of
+        # its four moves leads to a good one. No way is longer than there are cells.
+        good = goals
+        for _ in layout:
+            may_be[moves[may_be & ~goals]] = True
+            good = good | good[moves].any(axis=1)
+        if not good[may_be].all():
+            raise ValueError("from every cell the agent can walk to, a way must lead to a goal G")
+        may_be &= ~goals                # in a goal nobody stays: the next episode begins at S
 
 
 def expected_steps(rows, epsilon):
@@ -331,18 +301,16 @@ def expected_steps(rows, epsilon):
     probability epsilon. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
-    # All cells where a step begins. (maze.state is S, as nobody has walked yet.)
-    cells = list(reach(maze, layout, [maze.state])[0])
-    # A row of four states for each cell; then h[moves] is a table of the same shape, with h of
-    # each.
-    moves = np.array([maze.moves(layout, s) for s in cells])
+    moves = np.array([maze.moves(layout, s) for s in range(len(layout))])        # (S, 4)
+    goals = np.array(list(layout)) == "G"
     # Value iteration: h[s], the steps to go from s, is 1 + (1 - epsilon) * (h after the best move)
-    # + epsilon * (mean h after any move). Goals keep 0. Each round looks one step further; 20,000
+    # + epsilon * (mean h after any move). h[moves] has the shape of moves: the h of each. 20,000
     # rounds are enough even for random walks, which take about 900 steps.
     h = np.zeros(len(layout))
     for _ in range(20_000):
-        h[cells] = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
-    return h[maze.state]
+        h = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
+        h[goals] = 0
+    return h[maze.state]                # where the agent is before its first step: S
 
 
 # %% What the experiments and panels below share
@@ -352,8 +320,7 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), and a band of two standard errors to each side: about 95 %
-    confidence."""
+    """The mean of runs (n_runs, T) and two standard errors to each side, about 95 % confidence."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
     error = 2 * runs.std(axis=0) / len(runs)**0.5
@@ -389,8 +356,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # All agents get the same seed, and so meet the same luck. (NumPy also takes a list of
-            # numbers as one seed. With `run` in it, each run has another one.)
+            # All agents get the same seed, and so meet the same luck; each run has another one.
+            # (NumPy takes a list of numbers as one seed.)
             steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
@@ -398,7 +365,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # argmax gives the place of the first True (and 0 if there is none).
+        # argmax gives the place of the first True.
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         print(f"n = {N_PLANNING[i]:2}: first episode of at most 20 steps      | {first:8} | "
               f"about {[25, 5, 3][i]} in the book's figure")
@@ -416,13 +383,13 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # We run it again. With the same seed it walks the same way, but now it is stopped earlier:
-    # after all steps of its episode 1, and half of those of episode 2.
+    # With the same seed it walks the same way again, and is now stopped after all steps of its
+    # episode 1 and half of those of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])[0]
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # In the beginning all values are 0. A value above 0 has come from the goal.
+        # A value above 0 has come from the goal.
         if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
@@ -447,11 +414,9 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes; ours were found by trying. A tenth of this kappa
-# never finds the shortcut; five times as much makes the agent forget about the goal.
-# With alpha = 1 a new value replaces the old one, which is right where nothing is random. With
-# alpha = 0.1 it takes many updates until Q forgets an old bonus. So an action that was just tried,
-# and has no bonus any more, still looks good: the agent tries it again and again.
+# The book prints no settings for these mazes; ours were found by trying. With alpha = 1 a new
+# value replaces the old one, which is right where nothing is random. With alpha = 0.1 it takes
+# many updates until Q forgets an old bonus: an action that was just tried still looks good.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -461,7 +426,6 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        # 10 imagined updates after each step: a compromise between time and effect.
         learner = replay_q if method == "replay" else dyna_q
         rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
                                kappa=KAPPA if method == "Dyna-Q+" else 0.0)[2]
@@ -469,17 +433,15 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """The panel, and the printed lines, of Dyna-Q and of one `other` method while the walls move.
-    compare: the text at the end of both lines."""
+    """The panel and the printed lines (`compare` at their end) of Dyna-Q and one other method."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        # :38 fills up a text to 38 letters, and :8.4g shows 4 digits of a number.
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     rows, later_rows, change_at = layouts
     ax.axvline(change_at, color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # Above the curves: the maze before and after. [x, y, width, height] are shares of the panel.
+    # The maze before and after; [x, y, width, height] are shares of the panel.
     draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
     draw_maze(ax.inset_axes([0.34, 0.7, 0.3, 0.28]), later_rows)
     ax.legend(loc="lower right")
@@ -488,7 +450,6 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
 # %% The run
 
 def run_all(axes, n_runs, seed):
-    """All experiments, panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
     steps = compare_planning(n_runs, seed)
     draw_comparison(axes[0, 0], steps)
@@ -504,8 +465,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
-    # list.
+    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
@@ -515,12 +475,11 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
-    # them.
+    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:
-        # The empty figure is saved first: a bad file name is refused now, not after all the work.
+        # The empty figure is saved first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
