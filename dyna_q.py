@@ -15,12 +15,12 @@ The equations
     replay       Dyna-Q with R, S' from any stored transition of S, A in place of the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps: without it (n = 0) it takes about 30 episodes to come down to 20
-    steps, with n = 5 imagined updates after each real step 6, with n = 50 only 3. Episode 1 is
-    the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, half of the runs find no other way; a shortcut that opens is hardly
-    ever found. Dyna-Q+ (from the book, not the slides) tries again what it has not tried for
-    long, and finds both. Replay, after the walls moved, goes on replaying old steps.
+    Planning saves real steps: without it (n = 0) an agent needs about 30 episodes until it walks
+    at most 20 steps, with 5 imagined updates after each real step 6 episodes, with 50 only 3.
+    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
+    When the path is blocked, Dyna-Q finds no other way in half of the runs; when a shortcut opens,
+    it hardly ever finds it. Dyna-Q+ (from the book, not the slides) tries again what it has not
+    tried for long, and finds both. Replay, after the walls moved, goes on replaying old steps.
 
 Try, after reading: change one line, run again, and answer
     In epsilon_greedy, make the last line "return values.index(best)": the first of the best.
@@ -57,13 +57,13 @@ class Maze:
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together), with
-                an S and a G of its own. If a new wall is where the agent stands, it can walk out
+                an S and a G of its own. An agent inside a new wall can walk out
 
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows (now and later) are not equally long and equally many, if there is not
-    exactly one S, or if an episode might never end, because the agent can walk to a cell, now or
-    later, from which no way leads to a goal. Needs check_ways.
+    ValueError if the rows, now and later, are not equally long and equally many; if there is not
+    exactly one S; or if the agent can walk to a cell, now or later, from which no way leads to a
+    goal (its episode would never end). Needs check_ways.
     Slide "Dyna-Q: set-up"; Sutton & Barto, chapter 8.
 
     >>> maze = Maze(["S.G"])
@@ -74,13 +74,13 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        if later_rows is None:          # a maze that never changes
+        # A maze that never changes: "later" are the same rows, and they hold from step 0 on.
+        if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
         self.width = len(rows[0])
-        self.height = len(rows)
         for row in [*rows, *later_rows]:
-            if len(row) != self.width or len(later_rows) != self.height:
+            if len(row) != self.width or len(later_rows) != len(rows):
                 raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
@@ -94,10 +94,10 @@ class Maze:
         """The four states to which up, right, down, left lead from state s."""
         next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
-            row = s // self.width + down
+            s2 = s + down * self.width + right
+            # Column -1 would be in the row above, a column too many in the row below.
             column = s % self.width + right
-            inside = 0 <= row < self.height and 0 <= column < self.width
-            s2 = row * self.width + column
+            inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
         return next_states
 
@@ -105,7 +105,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        """Back to the start. With a seed (nothing is random here), steps count from 0 again."""
+        """Back to the start. With a seed all begins anew: steps are counted from 0 again."""
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -174,14 +174,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # Two ways to stop: the number that does not count becomes infinite.
+    # Two limits stop the loop below; the one that shall not count becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
     # Not "if alpha <= 0 or ...": every comparison with NaN is False, so NaN would get through.
-    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
-            and min(kappa, n_planning, n_steps, n_episodes) >= 0):
+    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
+            and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
     S = size(env.observation_space)
     A = size(env.action_space)
@@ -190,6 +190,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
     # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
+    # The first seed is for env.reset below, the other three make a generator each.
     acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
@@ -203,8 +204,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int() makes a copy, in case the environment writes
-        # the next state into the same array.
+        # (a) S <- current (nonterminal) state. Some environments return an array with one number,
+        # and write the next state into the same array. So we make a copy: a plain int.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -229,6 +230,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # anything real, that each action leads nowhere (S' = S) with reward 0.
             memory[s] = [[(0.0, s, False)] for _ in range(A)]
         memory[s][a].append((r, s2, terminated))
+        # Which actions have an outcome in s? One more, if a is new.
         known[s] = [action for action in range(A) if memory[s][action]]
         tried_at[s][a] = t
 
@@ -241,7 +243,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # R, S' <- Model(S,A), the last outcome. Or in replay: any stored transition of this
             # S and A. Old ones may no longer be true.
             outcomes = memory[state][action]
-            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
             # makes the agent curious to go there. It is only imagined: no real step pays it.
             if kappa > 0:
@@ -260,10 +263,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. (Most programs draw S and A from the stored transitions, too.) Where
-    nothing is random and nothing changes, these are all the same, and so is Q. With kappa, only
-    pairs in the buffer get the bonus. The other arguments (in the same order, or by name), results
-    and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
+    not from the model. Where nothing is random and nothing changes, all of them are the same, and
+    so Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
+    With kappa, only pairs in the buffer get the bonus. The other arguments (in the same order, or
+    by name), results and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -277,19 +280,22 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 def check_ways(maze):
     """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
-    may_be = np.zeros(len(maze.layouts[0]), bool)       # may_be[s]: the agent may stand in s
+    # may_be[s]: may the agent stand in s? It may do so when the walls move, so both layouts share
+    # this array.
+    may_be = np.zeros(len(maze.layouts[0]), bool)
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
-        may_be[layout.index("S")] = True
         moves = np.array([maze.moves(layout, s) for s in range(len(layout))])    # (S, 4)
         goals = np.array(list(layout)) == "G"
-        # good[s]: from s there is a way to a goal. With each round may_be spreads by one step
-        # forwards from the start, good by one step back from the goals: a cell is good if one of
-        # its four moves leads to a good one. No way is longer than there are cells.
-        good = goals
+        # The agent begins at S. In each round we add all cells that are one move further (not
+        # from a goal: there nobody walks on). No way is longer than there are cells.
+        may_be[layout.index("S")] = True
         for _ in layout:
             may_be[moves[may_be & ~goals]] = True
+        # good[s]: is there a way from s to a goal? Yes, if one of the four moves is good.
+        good = goals
+        for _ in layout:
             good = good | good[moves].any(axis=1)
         if not good[may_be].all():
             raise ValueError("from every cell the agent can walk to, a way must lead to a goal G")
@@ -297,8 +303,8 @@ def check_ways(maze):
 
 
 def expected_steps(rows, epsilon):
-    """The mean number of steps from S to G of the best agent whose actions are random with
-    probability epsilon. With epsilon = 0 this is the shortest path, with 1 the random walk."""
+    """Steps from S to G, on average, if each action is random with probability epsilon, and the
+    best one otherwise. With epsilon = 0 this is the shortest path, with 1 the random walk."""
     maze = Maze(rows)
     layout = maze.layouts[0]
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])        # (S, 4)
@@ -357,7 +363,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seed, and so meet the same luck; each run has another one.
-            # (NumPy takes a list of numbers as one seed.)
+            # (NumPy takes a list of numbers as one seed.) The steps are what is returned second.
             steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
@@ -416,7 +422,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes; ours were found by trying. With alpha = 1 a new
 # value replaces the old one, which is right where nothing is random. With alpha = 0.1 it takes
-# many updates until Q forgets an old bonus: an action that was just tried still looks good.
+# many updates until Q forgets an old bonus: an action that was just tried, and has no bonus any
+# more, still looks good, and is tried again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -426,6 +433,7 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
+        # 10 imagined updates after each real step; the rewards are what is returned third.
         learner = replay_q if method == "replay" else dyna_q
         rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
                                kappa=KAPPA if method == "Dyna-Q+" else 0.0)[2]
@@ -455,7 +463,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # The numbers to compare with are from another program (see tests/expected/README.md).
+    # The means of 2000 runs are those of another program, written for the tests.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
