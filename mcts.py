@@ -14,11 +14,11 @@ The equations
 
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
-    not cross it: most random walks fall off, so the bridge looks bad, however many there are. MCTS
-    repeats what went well, so more and more of its simulations cross. If c is too small, it gives
-    up the bridge after a few falls; if too large, it goes on falling. After a real step, the part
-    of the tree below the new state is still right: whoever keeps it needs fewer simulations.
-    With a learned model, an agent learns fastest if it has both search and learned values V(s).
+    not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
+    so more and more of its simulations cross. If c is too small, it gives up the bridge after a
+    few falls; if too large, it goes on falling. After a real step, the part of the tree below the
+    new state is still right: whoever keeps it needs fewer simulations. With a learned model, an
+    agent learns fastest if it has both search and learned values V(s).
 
 Try, after reading: change the line so, run again, and answer
     rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
@@ -30,7 +30,7 @@ Notation: s, a, r a state, action, reward; G a return; i the place of an action 
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
-# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
+# For tools only: what "uv run" has to install, and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -47,8 +47,7 @@ import numpy as np
 
 # %% Settings
 
-# The discount: what is earned one step later counts 0.95 times as much.
-GAMMA = 0.95
+GAMMA = 0.95                                    # the discount
 MOVES = ["up", "right", "down", "left"]         # the names of the actions 0, 1, 2, 3
 # Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
@@ -84,7 +83,6 @@ class GridWorld:
         width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
-        # (Walls and ends have such an entry, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
@@ -113,8 +111,8 @@ def pick(items, rng):
     n = len(items)
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # rng.random() is in [0, 1). With n = 4, n * rng.random() is in [0, 4), and int() rounds down,
-    # to 0, 1, 2 or 3. (rng.choice would be slower; NumPy's even makes an array of the items.)
+    # rng.choice(items) would do, but is slower (NumPy's makes an array of the items). With n = 4,
+    # n * rng.random() is in [0, 4), and int() rounds down: to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -126,11 +124,10 @@ def index_of_best(scores, rng):
 
 def as_generator(rng):
     """Returns rng if it is a generator; else a new one, with the seed rng (None: a random one)."""
-    # Generators, of Python or of NumPy, have a method random. A seed has none.
-    if hasattr(rng, "random"):
+    if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's own generator draws single numbers several times faster than NumPy's. (int, as it
-    # does not take NumPy's integers as seeds.)
+    # Python's generator draws single numbers several times faster than NumPy's. (int: it does not
+    # take NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -152,26 +149,25 @@ class Node:
             raise ValueError(f"{state!r} has no actions: a step into it must return terminated")
         self.state = state
         self.actions = list(actions)
-        # Lists, not arrays: a single number of an array takes several times as long to read.
+        # Lists, not arrays: to read a single number, an array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. For example [{}, {7: ..., 8: ...}], if the
-        # action with i = 1 has led to state 7, and by chance also to 8. Each has its own node, as
-        # another action may be best there. (Not [{}] * n: that would be the same dict n times.)
+        # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
+        # by chance also to 8, each has a node of its own: another action may be best there.
+        # (Not [{}] * n: that would be the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
         """Index of the action to simulate; slide: "pick actions according to Q(s,a)"."""
-        # Untried actions come first: with no visits, UCB1 below would divide by 0.
+        # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Like any mean of N(s,a) random numbers, Q is
         # off by about 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term
         # makes up for that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so
-        # every action gets another turn. But the logarithm grows ever more slowly: the turns of
-        # bad actions become rare. (Auer et al. prove that a logarithm is the right compromise.) A
-        # small c trusts Q, a large c tries all alike. If returns are 100 times as large, c should
-        # be too.
+        # every action gets another turn. But a logarithm grows ever more slowly: the turns of bad
+        # actions become rare. A small c trusts Q, a large c tries all alike. If returns are 100
+        # times as large, c should be too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -181,8 +177,7 @@ class Node:
         # One NaN would make Q NaN for ever, and then no action would be the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # The mean, without a list of all returns. The returns 1, 2, 6 have the means
-        # 1,  1 + (2 - 1)/2 = 1.5,  1.5 + (6 - 1.5)/3 = 3.
+        # The mean, without a list of all returns: after 1, 2 and 6 it is 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
@@ -202,8 +197,8 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     for _ in range(n_steps):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        # (float(), as a model may pay in numbers of fewer digits, like NumPy's float32.)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float():
+        # a model may pay in numbers of fewer digits, like NumPy's float32.)
         G += discount * float(reward)
         if terminated:
             break
@@ -257,15 +252,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, this node is the leaf: here this path leaves the tree. (Two
-            # other reasons to stop: the episode ends, or the simulation is long enough.)
+            # If s has no node yet, this node is the leaf: here the path leaves the tree. (We also
+            # stop if the episode ends, or if the simulation is long enough.)
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # By one only, for s: most states of a rollout are never seen again. (The end needs no
-        # node, as nothing is chosen there. And if max_depth has stopped us, s may have one.)
+        # By one only, for s: most states of a rollout are never seen again. An end needs no node,
+        # as nothing is chosen there. (If max_depth has stopped us, s may have one already.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -336,8 +331,7 @@ class CountModel:
 
     def step(self, state, action, rng):
         # Of the unknown, nothing is expected. Where no action has a value above 0 yet, it is tried
-        # all the same, because ties are broken at random. (After an end, the state does not
-        # matter.)
+        # all the same, because ties are broken at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -384,8 +378,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             # V(s) <- Q of the action taken: what this search says that s is worth. No mean with
             # the old V(s): that came from a model that had seen less.
             V[state] = root.Q[i]
-            # One real step. The model learns from it, and the next search is a little wiser. (If a
-            # known model was given, nobody asks the learned one.)
+            # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -408,11 +401,9 @@ def optimal_values(world):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
                 # What each move is worth if it succeeds.
-                Q = []
-                for s, reward, _ in world.outcomes[state].values():
-                    Q.append(reward + GAMMA * V[s])
-                # The agent takes the best move. If it slips, that is any move: the mean of all. (A
-                # slip is no better after one choice than after another: so the max comes first.)
+                outcomes = world.outcomes[state].values()
+                Q = [reward + GAMMA * V[s] for s, reward, _ in outcomes]
+                # The agent takes the best move; if it slips, any of them: that is worth the mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -448,7 +439,6 @@ def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
         error = 2 * runs.std(axis=0) / len(runs)**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
-        # :46 fills up a text to 46 letters, and :8.4g shows 4 digits of a number.
         what = f"{name}, {xlabel}: {x[-1]}"
         print(f"{what:46} | {mean[-1]:8.4g} | {optimum:.4g}: exact optimum")
     ax.axhline(optimum, color="black", label=f"optimum: {optimum:.3g}")
@@ -469,8 +459,7 @@ def crossing(search, length, seeds):
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # 1 (True) if the best action is 1, to the right, onto the bridge. (The seed is for
-            # ties.)
+            # 1 (True) if the best action is 1: to the right, onto the bridge.
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -489,11 +478,9 @@ def draw_bars(ax, node, left, step):
     """A bar for each action of the node, as wide as its visits; the first begins at x = left."""
     for action, n, children in zip(node.actions, node.N, node.children):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
-        # Narrower bars have no room for the name of the action.
-        if n > 90:
+        if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, those of the next step: the function calls itself. (Nobody slips here, so
-        # an action has at most one child.)
+        # Above this bar, those of the next step. (Nobody slips: an action has at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -515,11 +502,11 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # From hardly any exploration to hardly anything else. (With a large c, most simulations leave
-    # the good path, so all Q are means over many falls, and the best action is hard to see.)
+    # With a large c, most simulations leave the good path. So all Q are means over many falls, and
+    # the best action is hard to see.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model. A run is only one episode, as there is nothing to learn. Each
-    # play returns a column (runs, 1), and hstack puts them side by side.
+    # The world itself is the model: nothing to learn, so a run is one episode. Each play returns a
+    # column (runs, 1), and hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
@@ -557,22 +544,19 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # One whole number per run, to seed it with; all methods get the same ones, so the same luck.
-    # Where a run is only one episode, luck matters more: there we take four times as many runs.
-    # (Another --seed gives other numbers.)
+    # A seed for each run; all methods get the same ones, and so the same luck. Where a run is only
+    # one episode, luck matters more: there we take four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
     draw_constants(axes[0, 2], seeds)
     draw_reuse(axes[1, 0], seeds)
     draw_learning(axes[1, 1], seeds[:n_runs])
-    # There are five panels.
-    axes[1, 2].axis("off")
+    axes[1, 2].axis("off")          # there are five panels
 
 
 def main():
-    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
-    # list.
+    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
@@ -582,12 +566,11 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
-    # them.
+    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:
-        # The empty figure is saved first: a bad file name is refused now, not after all the work.
+        # The empty figure is saved first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
