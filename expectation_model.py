@@ -50,7 +50,7 @@ Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et a
 expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
 Ba, Adam (ICLR 2015).
 """
-# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
+# For tools only: what "uv run" has to install, and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -902,8 +902,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
-    # list.
+    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
@@ -913,12 +912,11 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
-    # them.
+    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:
-        # The empty figure is saved first: a bad file name is refused now, not after all the work.
+        # The empty figure is saved first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

@@ -26,7 +26,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
-# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
+# For tools only: what "uv run" has to install, and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -64,7 +64,7 @@ class PointMass:
     # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. (SimpleNamespace makes an object with these attributes.)
+    # As in Gymnasium: an object with these attributes.
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -131,9 +131,8 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. Divided by
-            # that, what goes into tanh has size 1, as the inputs have. If it were large, tanh
-            # would be flat there, with a slope of 0, and could not learn. (float32 takes half the
-            # time.)
+            # that, what goes into tanh has size 1. Where it is large, tanh is flat: its slope is
+            # 0, and it cannot learn. (float32 takes half the time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -152,8 +151,8 @@ class NeuralDynamics:
         # outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
         # Chain rule: a unit of layer 2 acts on all outputs, on each by the weight between them. So
-        # its delta is the sum of the outputs' deltas times these weights, and this sum is a matrix
-        # product. It goes through the tanh, whose slope is 1 - h^2 where it gives h.
+        # its delta is the sum of the outputs' deltas times these weights (a matrix product), times
+        # the slope of its tanh, which is 1 - h^2 where tanh gives h.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
@@ -168,7 +167,7 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit computes these means anew, but goes on with the old weights. They do not
+        # A second fit computes these means anew, but goes on with the old weights: they do not
         # quite suit the new means, but are a better start than random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
@@ -182,23 +181,20 @@ class NeuralDynamics:
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
-            # 0.005 was found by trying. The steps shrink to 0: with steps of one size, the weights
-            # would jump about the minimum for ever.
+            # The steps shrink to 0: else the weights would jump about the minimum for ever.
             step_size = 0.005 * (1 - epoch / n_epochs)
             # One epoch: all the data once, in a new order, in batches.
             order = self.rng.permutation(len(data))
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # g is the gradient of weights[i]; all six were computed before the first
-                    # weight changes. A running mean moves a tenth (or hundredth) of the way to
-                    # each new value: so it is a mean of about the last 10 (or 100). One batch is
-                    # partly luck.
+                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
+                    # it is a mean of about the last 10 (or 100). One batch is partly luck.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. We divide by it: so a
-                    # weight moves by about step_size, even if its gradients are small. (1e-8: in
-                    # case that they are 0.)
+                    # weight moves by about step_size, even if its gradients are small. (1e-8: do
+                    # not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -228,10 +224,9 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
-        # this is linear regression, with a row for each example and direction, and a column for
-        # each unknown. lstsq ("least squares") finds the theta for which |A theta - b|^2 is
-        # smallest. (rcond=None: or older NumPy gives a warning.)
-        # (reshape and ravel put the rows in the same order: x and y of each example in turn.)
+        # this is linear regression, with a row for each example and direction (x and y in turn),
+        # and a column for each unknown. lstsq ("least squares") finds the theta for which
+        # |A theta - b|^2 is smallest. (rcond=None: or older NumPy gives a warning.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -247,8 +242,8 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N plans are imagined side by side, so that the model is called only H times. tile makes N
-    # rows, each of them the state.
+    # All N plans are imagined side by side: so the model is called only H times. tile makes N rows
+    # of the state.
     states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
@@ -256,9 +251,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # A model may diverge, to infinity or NaN. Such a sequence must lose. But argmax takes NaN for
-    # the largest number. (And 0 in its place would beat all negative returns.) A horizon below 1
-    # is refused here, too.
+    # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
+    # the largest number. (And 0 in its place would beat all negative returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -322,8 +316,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
     # Each search begins wide, as the mean that was handed over may be wrong by now. A bound is
-    # only one standard deviation from the middle: so many actions are cut to a bound, and there
-    # the best ones often are.
+    # one standard deviation from the middle: so many actions are cut to a bound, and there the
+    # best ones often are.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -331,14 +325,14 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
         elites = sequences[np.argsort(-returns)[:n_elites]]
-        # At time steps at which the elites agree, their spread is small, so the next search stays
-        # near them; where they differ, it stays wide.
+        # At steps where the elites agree, their spread is small, and the next search stays near
+        # them; where they differ, it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways: the mean is in between. And clip, because by rounding, the mean of elites
-    # that are all at a bound can be a bit beyond it.)
+    # different ways: the mean is in between. And clip, because rounding can put a mean of bounds
+    # a bit beyond the bound.)
     return np.clip(mean, low, high)
 
 
@@ -354,9 +348,8 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # action.copy(), as some environments change the array that they get. np.array makes a
-        # copy, too: some return the same array each time, and D would hold the last state many
-        # times.
+        # Two copies: some environments change the array that they get. And some return the same
+        # array each time: without np.array, D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, so is the sum.
@@ -365,7 +358,7 @@ def execute(env, state, actions, D):
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        # Terminated or truncated: here it does not matter which, nothing more can be executed.
+        # Here it does not matter which of the two: nothing more can be executed.
         if terminated or truncated:
             return total, state, True
     return total, state, False
@@ -374,15 +367,14 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment, base policy and planner each draw from a Generator of their own. With one for
-    # all, another planner would also change the luck of the environment. (spawn makes new ones,
-    # which draw other numbers.)
+    # Environment, base policy and planner each draw from a Generator of their own (spawn makes new
+    # ones). With one for all, another planner would also change the luck of the environment.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only hands over a seed (any number); each episode begins with another reset,
-    # without a seed. With the same seed each time, all episodes would have the same luck.
+    # This reset only hands over a seed. Each episode begins with another reset, without one: with
+    # the same seed each time, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -423,9 +415,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: that is, through the model of pi_0's data. Of all
-    # plans we get the one that looks best to the model. Such a plan leaves the data: where the
-    # model is wrong, some things look better than they are.
+    # (3) plan through pi_0 to choose actions: that is, through the model of pi_0's data. The plan
+    # that looks best to it leaves the data: where a model is wrong, some things look too good.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -487,8 +478,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
         mean = None                     # no plan yet to go on with
         over = False
         while not over:
-            # (3) plan to choose actions; new: from the state really reached, again and again. (At
-            # the end the plan is longer than the episode. The rest of it is never executed.)
+            # (3) plan to choose actions; new: from the state really reached, again and again.
             actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, mean=mean,
                            **settings)
             plans.append((state, actions))
@@ -501,8 +491,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # far. (0 may be out of bounds.) The cut is for replan_every > H.
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), or (by the outer loop) every N steps to (2). Here after each
-            # episode.
+            # (6) new: go to (3), and every N steps (here: after each episode) to (2)
     return returns, D, plans
 
 
@@ -563,8 +552,7 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: about
-    95 % confidence."""
+    """The mean of runs (n_runs, len(x)), and two standard errors to each side (95 %)."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
@@ -579,7 +567,6 @@ def show_v05(ax, title, seeds, exact):
     actions = result[1]
     # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
-    # :46 fills up a text to 46 letters, :8.4g shows 4 digits of a number, :.1f one decimal.
     print(f"{title:46} | {returns[0]:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. With the same seed, the base policy collects the same again.
     D = run_base_policy(WORLD, N_BASE, seeds[-1])[0]
@@ -611,8 +598,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why do we lose if we plan seldom, even with the exact model? No plan of a short search is
 # perfect. With replanning only its first actions count, and the next search improves the rest. Why
 # is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same search
-# comes nearer to the best one. (And in a learned model, fewer errors add up.) But plans of 1 or 2
-# steps do not see that the detour pays.
+# comes nearer to the best one. (But plans of 1 or 2 steps do not see that the detour pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
@@ -657,8 +643,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
-    # list.
+    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
@@ -668,12 +653,11 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
-    # them.
+    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:
-        # The empty figure is saved first: a bad file name is refused now, not after all the work.
+        # The empty figure is saved first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

@@ -14,30 +14,25 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step multiplies its tree; a rollout only becomes one step longer.
-    In a learned model the error of the values grows with depth: every further step asks the model
-    once more, and it is a bit wrong each time.
+    further step multiplies its tree; a rollout only becomes one step longer. In a learned model
+    the error of the values grows with depth: each step asks it once more, and it is a bit wrong.
     Rollouts tell what the simulated policy will earn; with 4 times as many, the error is half. An
-    agent that takes the action with the best rollouts does better than that policy. But it does
-    not do as well as possible: a random walker falls off the bridge, so its rollouts call the
-    bridge bad, however many they are. With too few rollouts, luck decides which action looks best:
-    then the agent does worse than a good policy.
+    agent that takes the action with the best rollouts does better than that policy, but not as
+    well as possible: a random walker falls off the bridge, so its rollouts call the bridge bad,
+    however many they are. With too few, luck decides which action looks best.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
         "g": 0.1          Do rollouts of the random policy now lead to the big treasure?
 
-Notation
-    s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A) are the
-    numbers of states and of actions.
-    Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward, policy[s, a] = pi(a|s).
-    G is the return of an episode, K the number of episodes (rollouts) for each action.
-
+Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A)
+are the numbers of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
+reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
 Left out on purpose: growing the tree only where it pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
-# These lines are for tools: what "uv run" has to install, and the licence. Readers can skip them.
+# For tools only: what "uv run" has to install, and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -100,8 +95,7 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays. The product @ makes these sums for all
-    # pairs: (S, A, S) @ (S,) = (S, A).
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays: (S, A, S) @ (S,) = (S, A).
     pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
     return TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
 
@@ -258,12 +252,11 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     # For sample_columns: sums[a][s]. Those of the last action are 1, and no u passes 1: we leave
-    # them out. (Rounding might make them a bit less than 1, and there is no action behind the
-    # last.)
+    # them out. (By rounding they might be less than 1, and there is no action behind the last.)
     sums = policy.cumsum(axis=1).T[:-1]
 
-    # All A * K episodes walk side by side, each with its entry in the arrays. One call of the
-    # model is then one time step of all, and takes little more time than that of a single one.
+    # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
+    # model is one time step of all, and takes little more time than that of a single one.
     states = np.full(A * n_rollouts, state)
     # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
     # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
@@ -340,8 +333,7 @@ def count_nodes():
 # %% What the experiments and panels below share
 
 def draw_band(ax, x, runs, i, label):
-    """Curve number i: the mean of runs (n_runs, len(x)), and a band of two standard errors to each
-    side: luck may well move a mean by that much."""
+    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
@@ -364,7 +356,6 @@ TREE_DEPTH = 6
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    # :8.4g shows 4 digits of a number.
     print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
           f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
@@ -382,8 +373,7 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # A node costs one step in the model. Rollouts: 1,000 for each of the 4 actions, of d steps at
-    # most.
+    # A node costs one step in the model, a rollout of depth d at most d steps.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -398,15 +388,13 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_1, V_2, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON))
     for run in range(n_runs):
-        # A generator for each run, so that run 3 is the same however many runs there are. (A list
-        # of two numbers is a seed, too.)
+        # A generator for each run. (NumPy takes a list of numbers as one seed.)
         rng = np.random.default_rng([seed, run])
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), all at once, multinomial draws how often n
             # tries led to each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the
-            # learned p(s'|s,a).
-            # (In walls and after the end, P has no next state. There, multinomial puts all n into
-            # the last cell: a wall, where nothing is ever paid.)
+            # learned p(s'|s,a). (In walls and after the end, multinomial puts all n into the last
+            # cell: a wall, where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
             error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
@@ -437,7 +425,7 @@ UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
 POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
 for s in CELLS:
     for a, arrow in enumerate("^>v<"):
-        # The action of the arrow has probability 1, the others 0. (True and False are 1 and 0.)
+        # The action of the arrow has probability 1 (True), the others 0.
         POLICIES["sensible"][s, a] = "".join(SENSIBLE)[s] == arrow
 
 
@@ -474,8 +462,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). The spread of the returns is their standard error
-    # times sqrt(K), which 10,000 rollouts tell well. (As in `errors`, a mean over the four
-    # actions.)
+    # times sqrt(K), which 10,000 rollouts tell well. (The mean is over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
     print(f"{name + ' policy, 256 rollouts: RMS error of Q':46} | {errors[:, -1].mean():8.4g} | "
@@ -510,8 +497,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # argparse answers a wrong option with a list of all options and one sentence. We SUPPRESS the
-    # list.
+    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
@@ -521,12 +507,11 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib's way to draw is "agg": it can only save pictures, not show
-    # them.
+    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
-        # The empty figure is saved first: a bad file name is refused now, not after all the work.
+        # The empty figure is saved first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
