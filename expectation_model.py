@@ -10,16 +10,15 @@ The slides, and where they are in this file
 
 The equations (R^, S'^, p^: the slide's hats, for what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
-    expectation    only the mean E[S' | s, a]: make the squared distance of S'^ from S' small, in
-                   the mean over D
+    expectation    only the mean E[S' | s, a]: make the mean squared distance of S'^ from S' small
     stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw: make
-                   the probability of what happened large (-log p^ small, in the mean over D)
+                   the probability of what happened large (the mean of -log p^ small)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
 What you will see, and why
-    The world is a small grid. One action is a leap to the right; a coin decides whether it ends
-    one row higher or lower. Before the goal there is a pit.
+    The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
+    decides whether it ends one row higher or lower.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: its
     answers form a plane over the grid, but at the border, where a leap ends early, the true ones
     do not. With few data the network is better than the table: it learns from neighbours, too.
@@ -72,8 +71,7 @@ N_STATES = N_COLUMNS * N_ROWS
 # In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up, right, down, left. Action 4 is a leap of two columns: a coin decides whether it ends
-# one row higher or one row lower.
+# steps up, right, down, left; action 4 is the leap, of two columns.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
          (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
 N_ACTIONS = 5
@@ -107,8 +105,7 @@ def draw_from_rows(probabilities, rng):
     # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
     # second sum, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # One number for each row (N, 1), up to the row's last sum. (Of probabilities, that is 1. But
-    # counts can be given, too, without dividing them by their sum.)
+    # One number for each row (N, 1), up to the row's last sum: so counts can be given, too.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
@@ -118,8 +115,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but from all cells alike: so all models know all cells. (choice(35) draws
-    # from 0 to 34.)
+    # Not from episodes, but from all cells alike. (choice(35) draws from 0 to 34.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -129,8 +125,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
 
 
 def features(data):
-    """The data of collect as features: x, actions, rewards, x_next. (To keep it simple, models of
-    features do not learn where episodes end.)"""
+    """The data of collect as features: x, actions, rewards, x_next."""
+    # To keep it simple, models of features do not learn where episodes end.
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -191,21 +187,21 @@ class LookupModel:
         terminated = checked("terminated", terminated, (N,), 2)
         # Of 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
         places = states, actions, next_states + self.n_states * terminated
-        # counts[places] += 1 would be wrong: of a transition that is three times in the data, it
-        # would count only one. np.add.at counts all three.
+        # counts[places] += 1 would be wrong: a transition that is three times in the data would
+        # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen must have some answer. "Stays put, reward 0" promises nothing. (This
-        # goes into a copy, so that self.counts has only what was seen.)
+        # A pair never seen must have some answer: "stays put, reward 0" promises nothing. (In a
+        # copy: self.counts has only what was seen.)
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
-        # P leaves out the outcomes that end the episode. That is right for planning: nothing is
-        # earned after an end, so they must add nothing to sum_s' p(s'|s,a) V(s').
+        # P leaves out the outcomes that end the episode: nothing is earned after an end, so in
+        # planning they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = counts[:, :, :self.n_states] / n[:, :, None]
         # For sample: how often to draw each outcome.
         self.sample_counts = counts
@@ -248,8 +244,7 @@ class FeatureModel:
         x, inputs = self.check(x, actions)
         rewards = checked("rewards", rewards, (len(x),))
         x_next = checked("x_next", x_next, x.shape)
-        # The change S' - S, not S' itself: S' is mostly close to S, and a network should not have
-        # to learn to repeat its input.
+        # The change S' - S, not S' itself: a network should not have to learn to repeat its input.
         y = np.column_stack([rewards, x_next - x])
         self.learned = self.learn(inputs, y, **settings)
         return self
@@ -304,10 +299,9 @@ class LinearModel(FeatureModel):
         # reward and transition are separate functions, as on the slide. (lstsq gives four things,
         # first the weights. A weight of which the data say nothing becomes 0: so an action never
         # tried means no reward and no change. rcond=None: or older NumPy gives a warning.)
-        # Why is the result an expectation? Say a pair (s, a) was followed by the rewards 0, 0, 1.
-        # The guess g that makes (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with
-        # more data this mean comes near E[R|s,a]. But a plane cannot go through the means of all
-        # pairs. How far it must miss them is called its bias.
+        # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
+        # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
+        # E[R|s,a]. But a plane cannot go through the means of all pairs: it has a bias.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -320,8 +314,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0. (Or, by rounding, a number far below its mean.) To
-    # divide by that would give NaN, or noise as large as a signal. So it is divided by 1.
+    # A column that never changes has scale 0 (or, by rounding, a number far below its mean). To
+    # divide by that would give NaN, or noise as large as a signal: so it is divided by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
@@ -343,16 +337,15 @@ class Network:
     """
 
     def __init__(self, x, y, hidden, n_out, rng):
-        # Standardise: subtract the mean, divide by the standard deviation. Else a feature of size
-        # 100 would drown one of size 0.1.
+        # Standardise. Else a feature of size 100 would drown one of size 0.1.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
-        # Initial weights are random: units that start alike would get the same gradients, and stay
-        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them: so
-        # weights of size sqrt(1/n) keep it at size 1. The 2 makes up for max(z, 0), which sets
-        # half of the numbers to 0 (He et al., 2015).
+        # Random weights: units that start alike would get the same gradients, and stay alike. A
+        # sum of n random numbers is about sqrt(n) times as large as one of them: so weights of
+        # size sqrt(1/n) keep it at size 1. The 2 makes up for max(z, 0), which sets half of the
+        # numbers to 0 (He et al., 2015).
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
@@ -373,8 +366,8 @@ class Network:
         # this unit. For the outputs, the loss itself tells it.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
         # Chain rule: a unit acts on all units above it, on each by the weight between them. So its
-        # delta is the sum of their deltas times these weights, and this sum is a matrix product.
-        # max(z, 0) passes it on where z > 0, and blocks it elsewhere.
+        # delta is the sum of their deltas times these weights: a matrix product. max(z, 0) passes
+        # it on where z > 0, and blocks it elsewhere.
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
         # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
@@ -385,8 +378,7 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that;
-        # after 100 steps or so, the start is forgotten anyway.)
+        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -451,9 +443,9 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # Reward and change are separate functions on the slide. Here they are outputs of one
-        # network, which takes half the time. The members learn from the same data. They differ in
-        # initial weights and in the batches drawn, and so agree only on what the data tell.
+        # The slide's separate functions for reward and transition are outputs of one network here.
+        # The members learn from the same data. They differ in initial weights and in the batches
+        # drawn, and so agree only on what the data tell.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -465,8 +457,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # outputs are in units of the data's standard deviation: so it does not matter whether
-        # lengths are in m or in mm. (Output 0 is the reward: left out.)
+        # outputs are standardised: so it does not matter whether lengths are in m or in mm.
+        # (Output 0 is the reward: left out.)
         changes = [member.outputs(inputs)[:, 1:] for member in self.learned]
         # (members, N, d): over the members the standard deviation, over the features the mean.
         return np.std(changes, axis=0).mean(axis=1)
@@ -526,24 +518,24 @@ class MixtureModel(FeatureModel):
         self.hidden = hidden
         self.seed = seed
         # The least sd of reward and features, in standardised units. Without it, a component could
-        # have its mean on a value that repeats, and shrink its sd to 0: log p^ would grow without
-        # end. For the reward it is larger: most rewards are exactly 0, and log p^ would gain more
-        # by a sharp peak there than by finding S'. (Both numbers were found by trying.)
+        # put its mean on a value that repeats, and shrink its sd to 0: log p^ would grow without
+        # end. Most rewards are exactly 0, and a sharp peak there would gain more than finding S':
+        # so for the reward it is larger. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
-        # One network for all D = 1 + d numbers, because reward and S' are drawn together. For each
-        # of K components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor +
-        # e^width) and a score (weight ~ e^score), see split.
+        # Reward and S' are drawn together: one network for all D = 1 + d numbers. For each of K
+        # components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor + e^width)
+        # and a score (weight ~ e^score), see split.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would get the same gradient, and stay alike. So the mean of
-        # each starts at an outcome from the data. The sds start small, with e^-2 = 0.14: a wide
-        # component would cover two landings, and stay between them. We write these first outputs
-        # into b3, and set W3 to 0, so that they do not depend on the inputs yet. (W3 will learn:
-        # its gradient is h2.T @ delta3, which is not 0.)
+        # Components that start alike would stay alike. So the mean of each starts at an outcome
+        # from the data. The sds start small, with e^-2 = 0.14: a wide component would cover two
+        # landings, and stay between them. We write these first outputs into b3, and set W3 to 0,
+        # so that they do not depend on the inputs yet. (W3 will learn: its gradient h2.T @ delta3
+        # is not 0.)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -568,7 +560,7 @@ class MixtureModel(FeatureModel):
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
         # p^(y) is a sum over the components. A component's share is its part of this sum: how
-        # probably y comes from it. If component 2 alone is near y, its share is about 1.
+        # probably y comes from it.
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
@@ -614,7 +606,7 @@ class MixtureModel(FeatureModel):
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # Number 0 of y is the reward. In each component it is independent of the others, and so
-        # can be left out. The others are the change: so we ask for that.
+        # can be left out. They are the change.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -645,7 +637,6 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        # (Without the brackets, gamma would be multiplied with the whole table P, each time anew.)
         Q = R + gamma * (P @ V)
         change = abs(Q.max(axis=1) - V).max()
         V = Q.max(axis=1)
@@ -668,8 +659,7 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. In the pit and at the goal all is over, so V is 0 there. (TRUE_P
-# does not know that, so we say it: by the line above for arrivals, and below for V.)
+# V*, the values of the best plan. In the pit and at the goal all is over, so V is 0 there.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
@@ -687,8 +677,7 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell, where S A is TRUE_R.size. (With N = 100, n is below 1: there it is no more
-    # than a guide.)
+    # from one cell, where S A is TRUE_R.size. (With N = 100 this is no more than a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
     # With endless data, the linear model would be the plane that fits the exact means best.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -721,8 +710,7 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    # We ask where the walker is, also after the end: so we do not tell the table about ends
-    # (data[:4] is without terminated).
+    # We ask where the walker is, also after the end: so data[:4], without terminated.
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
@@ -734,8 +722,8 @@ def errors_compound(seed, n=N_FAIR):
     for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # These two know expected positions only. Such a position is soon between cells, or out of
-        # the grid: nothing like it was in the data.
+        # These two know expected positions only: soon between cells, or out of the grid, and
+        # nothing like it was in the data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
@@ -743,8 +731,7 @@ def errors_compound(seed, n=N_FAIR):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), and bands of two standard errors to each side: luck
-    may well move a mean by that much."""
+    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %)."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -781,7 +768,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # :8.4g shows 4 digits of a number. errors[:, 0, -1]: all runs, table, most data.
+    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{exact[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -811,13 +798,12 @@ def leap_samples(seed):
 def draw_leap(ax, rows):
     # The samples of all runs one behind the other: (n_runs, 3, 400) becomes (3, 400 n_runs).
     rows = np.hstack(rows)
-    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. On the left there is
-    # room for the legend.
+    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin.
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # Is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S']. But V* is not
-    # linear: it is high beside the pit, and 0 in it, where all is over.
+    # Is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S']. But V* is not:
+    # it is high beside the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -837,7 +823,7 @@ def plan_on_the_table(seed):
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
-        # they are, others worse; max_a takes those that look better. So the promise is too high.
+        # they are, others worse; max_a takes those that look better: the promise is too high.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
