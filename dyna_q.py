@@ -78,10 +78,11 @@ class Maze:
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
+        # The set of all lengths: only one, if the rows are equally long.
+        lengths = {len(row) for row in [*rows, *later_rows]}
+        if len(lengths) != 1 or len(later_rows) != len(rows):
+            raise ValueError("the rows of a maze must be equally long, and as many later on")
         self.width = len(rows[0])
-        for row in [*rows, *later_rows]:
-            if len(row) != self.width or len(later_rows) != len(rows):
-                raise ValueError("the rows of a maze must be equally long, and as many later on")
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
         check_ways(self)
@@ -123,7 +124,7 @@ class Maze:
 
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Our lists begin with 0. Some of Gymnasium's spaces have a `start` (Maze's have none).
+    # Gymnasium can also number states from a `start`, say 1, 2, 3. Our lists begin with 0.
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -198,14 +199,15 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 19, False)]
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    known = {}                              # known[s]: a list of the actions with an outcome in s
+    # known[s]: a list of the actions with an outcome in s, for planning to draw from
+    known = {}
     rewards = []
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state. Some environments return an array with one number,
-        # and write the next state into the same array. So we make a copy: a plain int.
+        # and write the next state into the same array: s would change. int() makes a copy.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -246,7 +248,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. It is only imagined: no real step pays it.
+            # makes the agent curious to go there. (The root makes it grow ever more slowly.) It is
+            # only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -280,16 +283,16 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 def check_ways(maze):
     """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
-    # may_be[s]: may the agent stand in s? It may do so when the walls move, so both layouts share
-    # this array.
+    # may_be[s]: can the agent be in s? It is there, too, when the walls have just moved: so both
+    # layouts have the same array.
     may_be = np.zeros(len(maze.layouts[0]), bool)
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         moves = np.array([maze.moves(layout, s) for s in range(len(layout))])    # (S, 4)
         goals = np.array(list(layout)) == "G"
-        # The agent begins at S. In each round we add all cells that are one move further (not
-        # from a goal: there nobody walks on). No way is longer than there are cells.
+        # The agent begins at S. In each round we add all cells that are one move from those that
+        # we have (but goals: there nobody walks on). No way is longer than there are cells.
         may_be[layout.index("S")] = True
         for _ in layout:
             may_be[moves[may_be & ~goals]] = True
@@ -395,7 +398,7 @@ def draw_policy(ax, steps, i, seed):
     Q = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])[0]
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # A value above 0 has come from the goal.
+        # A value above 0 has come from the goal. (The arrows are in the order of the actions.)
         if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
@@ -463,7 +466,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # The means of 2000 runs are those of another program, written for the tests.
+    # The means of 2000 runs were measured with another program.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -473,17 +476,17 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
+    # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
+    # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
+    # Without a screen, matplotlib draws with "agg", which can only save pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

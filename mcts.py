@@ -2,7 +2,7 @@
 
 The slides, and where they are in this file
     Simulation-based search      flat_search: rollouts for each action, without a tree
-    Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; its output is Node.best
+    Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 
 The equations
@@ -21,11 +21,11 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     agent learns fastest if it has both search and learned values V(s).
 
 Try, after reading: change the line so, run again, and answer
-    rewards = {"g": 0.1, "G": 1.0} in GridWorld     When is flat search good enough?
-    self.Q[i] = max(self.Q[i], G) in Node.update    Why the mean return, and not the best one?
-    return state, 1.0, True in CountModel.step      What if the unknown looks good, not bad?
+    GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
+    Node.update:      self.Q[i] = max(self.Q[i], G)    Why the mean return, and not the best one?
+    CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
-Notation: s, a, r a state, action, reward; G a return; i the place of an action in a list of them.
+Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
 "Needs f, g": if you copy this, copy f and g too. Left out: a learned policy that guides Select.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
@@ -60,7 +60,7 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that a random one of the actions offered is done instead
+    slip    the probability that any of the offered actions is done instead, drawn at random
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
     equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -109,6 +109,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
+    # Without this, a rollout into a state without actions would give an IndexError.
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
     # rng.choice(items) would do, but is slower (NumPy's makes an array of the items). With n = 4,
@@ -153,8 +154,8 @@ class Node:
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
-        # by chance also to 8, each has a node of its own: another action may be best there.
-        # (Not [{}] * n: that would be the same dict n times.)
+        # by chance also to 8, each has a node of its own. (And so has a state that is reached in
+        # two ways: this is a tree. Not [{}] * n: that would be the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -162,19 +163,20 @@ class Node:
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Like any mean of N(s,a) random numbers, Q is
-        # off by about 1/sqrt(N(s,a)): a low Q with few visits may be bad luck, and the second term
-        # makes up for that. While other actions are chosen, ln N(s) grows, and N(s,a) does not: so
-        # every action gets another turn. But a logarithm grows ever more slowly: the turns of bad
-        # actions become rare. A small c trusts Q, a large c tries all alike. If returns are 100
-        # times as large, c should be too.
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what the action may be worth at best. Why this
+        # form? A mean of n returns between 0 and 1 is too low by e or more with a probability of
+        # at most exp(-2 n e^2) (Hoeffding's inequality). If e is our second term, with c = sqrt(2)
+        # and n = N(s,a), this probability is 1 / N(s)^4. While other actions are chosen, ln N(s)
+        # grows, and N(s,a) does not: so every action gets another turn, but bad ones ever more
+        # rarely. A small c trusts Q, a large c tries all alike. Returns 100 times as large need a
+        # c 100 times as large.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """One more return of action i."""
-        # One NaN would make Q NaN for ever, and then no action would be the best.
+        # One NaN would make Q NaN for ever. NaN equals nothing, so no action would be the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean, without a list of all returns: after 1, 2 and 6 it is 1.5 + (6 - 1.5)/3 = 3.
@@ -198,7 +200,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float():
-        # a model may pay in numbers of fewer digits, like NumPy's float32.)
+        # sums of NumPy's float32 have 7 digits only.)
         G += discount * float(reward)
         if terminated:
             break
@@ -252,8 +254,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, this node is the leaf: here the path leaves the tree. (We also
-            # stop if the episode ends, or if the simulation is long enough.)
+            # If s has no node yet, this node is the leaf: here the path leaves the tree (others
+            # may go on). We also stop if the episode ends, or if the simulation is long enough.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -330,8 +332,8 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # Of the unknown, nothing is expected. Where no action has a value above 0 yet, it is tried
-        # all the same, because ties are broken at random.
+        # An action never tried is expected to earn nothing. As long as no other looks better, it
+        # is tried all the same, because ties are broken at random: so the agent explores.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -344,7 +346,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: it is learned. Or a known one, for example the world itself
     max_depth  with 1 there is no search: each simulation is one imagined step, and then the
-               learned value of the state reached. (This 20, and c = 1, were found by trying.)
+               learned value of the state reached. (It was found by trying, and so was c.)
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before. Only for a model that does not change: the
                returns in the tree are those of the model in which it grew.
@@ -378,7 +380,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             # V(s) <- Q of the action taken: what this search says that s is worth. No mean with
             # the old V(s): that came from a model that had seen less.
             V[state] = root.Q[i]
-            # One real step. The model learns from it, and the next search is a little wiser.
+            # One real step. The learned model learns from it (also if another one is searched).
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -396,7 +398,8 @@ def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep k finds what k steps can earn. Our episodes take about 15 steps: 300 sweeps are plenty.
+    # Sweep k finds what k steps can earn. Our ways have 11 steps, and some more with slips: 300
+    # sweeps are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -459,7 +462,7 @@ def crossing(search, length, seeds):
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # 1 (True) if the best action is 1: to the right, onto the bridge.
+            # True (1) if the best action is 1: to the right, onto the bridge. (A seed for ties.)
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -505,8 +508,8 @@ def draw_constants(ax, seeds):
     # With a large c, most simulations leave the good path. So all Q are means over many falls, and
     # the best action is hard to see.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model: nothing to learn, so a run is one episode. Each play returns a
-    # column (runs, 1), and hstack puts them side by side.
+    # The world itself is the model: nothing to learn, so a run is one episode. Each call of play
+    # gives a column (runs, 1), and hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
@@ -544,8 +547,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # A seed for each run; all methods get the same ones, and so the same luck. Where a run is only
-    # one episode, luck matters more: there we take four times as many runs.
+    # A seed for each run; all methods get the same ones, and so the same luck. (Another --seed
+    # gives other numbers.) Where a run is only one episode, we take four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -556,17 +559,17 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # To a wrong option argparse answers with a list of all options (SUPPRESSed) and a sentence.
+    # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher: ignore them.
+    # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen matplotlib's way to draw is "agg", which only saves pictures.
+    # Without a screen, matplotlib draws with "agg", which can only save pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:
