@@ -24,7 +24,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the sensible policy?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
-        "g": 0.1          Do rollouts of the random policy now lead to the big treasure?
+    TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
 
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A)
 are the numbers of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
@@ -108,7 +108,7 @@ def sample_columns(sums, rows, rng):
     sums[c][row] is the probability of the columns 0 to c together. For example, the probabilities
     .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums that u has
     passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u from .1 to
-    .7, so with the probability .6. No u passes a sum of 1.
+    .7, so with the probability .6. (rng.choice can draw from one row only.)
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
@@ -121,8 +121,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing: tables that are learned from
-              episodes that end look like this
+              episode ends with the probability that is missing. (expectation_model.LookupModel
+              learns such tables)
     R         (S, A) expected reward; every step from (s, a) pays exactly this mean
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
@@ -153,22 +153,21 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
 
-        # For sample_columns we need a table with one row for each pair: (s, a) has row s * A + a.
-        # Nearly all next states are impossible. To save time, we sort each row and keep its n
-        # largest probabilities, as many as the pair with most next states has. If n is 3,
-        # P[s, a] = 0 .8 0 .1 becomes
-        #     probabilities  0  .1 .8
-        #     sums           0  .1 .9      every u passes the 0, so state 2 is never drawn
-        #     successors     2  3  1  s    u = .95 passes all n sums: the episode ends, in s
+        # For sample_columns: a table with one row for each pair; (s, a) has row s * A + a. Nearly
+        # all next states are impossible. To save time, we list only the possible ones, at most n.
+        # If n is 3, P[s, a] = 0 .8 0 .1 becomes
+        #     sums           .8 .9 .9
+        #     successors     1  3  -  s    u = .95 passes all sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        # .T turns the table, as sample_columns goes from column to column.
-        self.sums = np.sort(table)[:, -n:].cumsum(axis=1).T
-        # argsort gives the numbers of the states in the same order. (stable: in this order on all
-        # computers, also if probabilities are equal.)
-        likely = table.argsort(kind="stable")[:, -n:]
-        # The last successor is the s of the row itself, which is row // A.
-        self.successors = np.column_stack([likely, np.arange(S * A) // A])
+        probabilities = np.zeros((n, S * A))
+        self.successors = np.zeros((S * A, n + 1), int)
+        for row, p in enumerate(table):
+            possible = np.flatnonzero(p)
+            probabilities[:len(possible), row] = p[possible]
+            self.successors[row, :len(possible)] = possible
+            self.successors[row, n] = row // A      # s
+        self.sums = probabilities.cumsum(axis=0)
 
     def step(self, states, actions, rng):
         """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
@@ -180,7 +179,7 @@ class TabularModel:
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]        # one for each of the N pairs
-        missing = columns == len(self.sums)                 # u has passed all n sums
+        missing = columns == len(self.sums)                 # u has passed all sums
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -256,7 +255,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
-    # model is one time step of all, and takes little more time than that of a single one.
+    # model is one time step of all. In NumPy that takes little more time than one step of one.
     states = np.full(A * n_rollouts, state)
     # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
     # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
@@ -373,7 +372,7 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # A node costs one step in the model, a rollout of depth d at most d steps.
+    # A node costs one step in the model; 1000 rollouts of each of the 4 actions, d steps each.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -398,16 +397,16 @@ def errors_of_learned_models(n_runs, seed):
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1 is right: all errors come from the next states.
             error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
-            errors[run, i] = error[1:, CELLS].mean(axis=1)
+            errors[run, i] = error[1:, CELLS].mean(axis=1)  # the mean over the cells
     return errors
 
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    # Of 3 samples, the errors of V_1 (which is 0), V_2, ..., V_30.
-    means = errors[:, 0].mean(axis=0)
+    # [:, 0] are the errors of 3 samples in all runs. The last one is of V_30, number 1 of V_2.
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{means[-1]:8.4g} | more than {means[1]:.4g}, the error of V_2")
+          f"{errors[:, 0, -1].mean():8.4g} | "
+          f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
     ax.set_ylim(0, 0.5 * OPTIMUM)
@@ -433,7 +432,8 @@ def search_everywhere(policy, n_runs, seed):
     """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
     S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
     K rollouts in each step, and takes the action with the largest Q."""
-    # Q^pi exactly: one step of lookahead, and in the leaves what pi earns in HORIZON - 1 steps.
+    # Q^pi exactly: R + gamma sum_s' p(s'|s,a) V^pi(s'), with V^pi of the remaining steps. That is
+    # forward search of depth 1.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -458,7 +458,7 @@ def search_everywhere(policy, n_runs, seed):
 
 
 def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
-    """The panels of both arrays, as curve number i, for the policy of that name."""
+    """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). The spread of the returns is their standard error
