@@ -20,7 +20,7 @@ What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
     decides whether it ends one row higher or lower.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: its
-    answers form a plane over the grid, but at the border, where a leap ends early, the true ones
+    answers lie on a plane over the grid, but at the border, where a leap ends early, the true ones
     do not. With few data the network is better than the table: it learns from neighbours, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
@@ -86,13 +86,14 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s'].
+# The probabilities of the world, P[s, a, s']. (They do not know of ends: those are left to the
+# models and to planning.)
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
         # At the border one stays inside: clip keeps column and row between 0 and the last, X[-1].
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        # +=, because at the border both landings may be the same cell.
+        # += adds up landings in the same cell. (Here there are none; with only one row there are.)
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -105,7 +106,8 @@ def draw_from_rows(probabilities, rng):
     # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
     # second sum, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # One number for each row (N, 1), up to the row's last sum: so counts can be given, too.
+    # One number for each row (N, 1), up to the row's last sum: so counts N(s,a,s') can be given,
+    # too, in place of probabilities.
     uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
@@ -115,7 +117,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but from all cells alike. (choice(35) draws from 0 to 34.)
+    # Not from episodes, but from all cells alike, so that the models know all of them. (choice(35)
+    # draws from 0 to 34.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -257,7 +260,7 @@ class FeatureModel:
 
     def check(self, x, actions):
         """x (N, d) as an array, and inputs (N, d+A)."""
-        # There are N actions, and so x must have N rows.
+        # One row of x for each entry of actions.
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
@@ -297,8 +300,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
         # reward and transition are separate functions, as on the slide. (lstsq gives four things,
-        # first the weights. A weight of which the data say nothing becomes 0: so an action never
-        # tried means no reward and no change. rcond=None: or older NumPy gives a warning.)
+        # first the weights. Where several weights fit equally well, it takes the smallest: so an
+        # action never tried gets 0, no reward and no change. rcond=None: or old NumPy warns.)
         # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
         # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
         # E[R|s,a]. But a plane cannot go through the means of all pairs: it has a bias.
@@ -378,13 +381,15 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so the first ones are too small. Adam's authors correct that.)
+        # g^2. (They start at 0, so at first they are too small. The full Adam corrects that; but
+        # soon they have forgotten the start anyway.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
-            # A few rows, drawn at random: their gradient is right on average, and cheap.
+            # A few rows, drawn at random: their gradient is right on average, and cheap. (i counts
+            # the six arrays of weights.)
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             for i, g in enumerate(self.gradient(self.inputs[batch], self.targets[batch], loss)):
                 # A running mean moves a part of the way to each new value: so it is a mean of
@@ -564,8 +569,8 @@ class MixtureModel(FeatureModel):
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
-        # (1) log p^ = log(sum of e^(score + log Normal)) - log(sum of e^score). So its derivative
-        # by a score is share - weight: the weight grows if the share is larger.
+        # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). So its derivative
+        # by a score is weight - share: the weight grows if the share is larger.
         by_score = np.exp(log_weights) - share
         # (2) A component's mean is pulled towards y. By the chain rule, the derivative is its
         # share times that of -log Normal = z^2/2 + log sd + ..., and that of z^2/2 by the mean is
@@ -606,7 +611,7 @@ class MixtureModel(FeatureModel):
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # Number 0 of y is the reward. In each component it is independent of the others, and so
-        # can be left out. They are the change.
+        # can be left out. The others, from 1 on, are the change.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -780,6 +785,7 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
+    # data is now x, actions, rewards.
     *data, x_next = features(collect(5000, rng, actions=[LEAP]))
     # What the world does in 400 leaps from the start, and what two models would do.
     starts = [START] * 400
@@ -787,8 +793,8 @@ def leap_samples(seed):
     rows = [X[landings, 1]]
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # In the data, one lands near the middle of a cell, not exactly there: else the density at
-        # one point would be infinite, and in 1 fit of 12 a component stays between the landings.
+        # In the data, one lands near the middle of a cell, not exactly there. (A density does not
+        # suit exact points: without this noise, in 1 fit of 12 a component stays between them.)
         model.fit(*data, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -798,7 +804,8 @@ def leap_samples(seed):
 def draw_leap(ax, rows):
     # The samples of all runs one behind the other: (n_runs, 3, 400) becomes (3, 400 n_runs).
     rows = np.hstack(rows)
-    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin.
+    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. (A Gaussian draws rows
+    # outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")

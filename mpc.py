@@ -11,13 +11,14 @@ The equations
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: three unknown numbers of physics are the same in all places.
+    System identification works: only the strengths of three forces are unknown, and these three
+    numbers are the same in all places.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
 Try, after reading: change one number in the experiments at the end
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
-    n_iterations=100 in OPEN_LOOP   Does a longer search save v0.5?
+    n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
@@ -51,9 +52,9 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    theta = (gain, drag, strength). (position' with the new v': that is more stable than with v.)
-    Reward: minus the distance from position' to the goal. reset and step are Gymnasium's; n_steps
-    later the episode is cut off. Example: below the hill we push right, the hill pushes down.
+    theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. reset
+    and step are Gymnasium's; after n_steps the episode is cut off. Example: below the hill we push
+    to the right, and the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -61,7 +62,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
+    # It pushes with up to 4.9 (strength exp(-1/2), where |d| = 1), and we with 3 to each side: we
+    # had better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium: an object with these attributes.
@@ -73,7 +75,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, -v, push (3, N, 2). Times gain, drag, strength, they sum to (v' - v) / dt."""
+        """Our force, -v and push: (3, N, 2). (v' - v) / dt is gain * the first + drag * the second
+        + strength * the third."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -130,9 +133,10 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one of them. Divided by
-            # that, what goes into tanh has size 1. Where it is large, tanh is flat: its slope is
-            # 0, and it cannot learn. (float32 takes half the time.)
+            # A sum of n random numbers is about sqrt(n) times as large as one of them. So with
+            # weights of size 1/sqrt(n), what goes into tanh has size 1. If it were large, tanh
+            # would be flat there, and could not learn. (float32, numbers of 7 digits, takes half
+            # the time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -177,11 +181,13 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0. Adam's authors correct that; it only changes the first steps.)
+        # g^2. (They start at 0, so at first they are too small. The full Adam corrects that; but
+        # soon they have forgotten the start anyway.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
-            # The steps shrink to 0: else the weights would jump about the minimum for ever.
+            # The steps shrink to 0: else the weights would jump about the minimum for ever. (0.005
+            # was found by trying.)
             step_size = 0.005 * (1 - epoch / n_epochs)
             # One epoch: all the data once, in a new order, in batches.
             order = self.rng.permutation(len(data))
@@ -201,7 +207,8 @@ class NeuralDynamics:
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, go through the network, and back to the units of the data.
+        # Standardize as in fit, go through the network, and back to the units of the data. (mean
+        # and std have first the n columns of s and a, and then those of the change.)
         n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -252,7 +259,7 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
-    # the largest number. (And 0 in its place would beat all negative returns.)
+    # the largest number. So its return becomes -infinity. (0 would beat all negative returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -261,10 +268,10 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Floats, because some environments have bounds in int8, where 100 + 100 is -56.
+    # Floats, as some environments have bounds in int8, where sums go wrong: 100 + 100 is -56.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
-    # cem needs the difference: it is finite only if both are.
+    # (If one bound is infinite, so is the difference, or it is NaN.)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     # Both get the same shape, if one was a number.
@@ -313,11 +320,11 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
+    # (The caller's mean may be outside the bounds. There, all candidates would be cut to a bound.)
     mean = np.clip(mean, low, high)
-    # Each search begins wide, as the mean that was handed over may be wrong by now. A bound is
-    # one standard deviation from the middle: so many actions are cut to a bound, and there the
-    # best ones often are.
+    # Each search begins wide, as the mean that was handed over may be wrong by now. The bounds are
+    # one standard deviation from the middle. So a third of the actions are cut to a bound, where
+    # the best ones often are.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -331,8 +338,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways: the mean is in between. And clip, because rounding can put a mean of bounds
-    # a bit beyond the bound.)
+    # different ways: the mean is in between. clip is against rounding: the mean of 50 times 0.1
+    # may be a bit more than 0.1.)
     return np.clip(mean, low, high)
 
 
@@ -348,8 +355,8 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # Two copies: some environments change the array that they get. And some return the same
-        # array each time: without np.array, D would hold the last state many times.
+        # action.copy(): some environments change the array that they get. np.array(...) is a copy,
+        # too: some return the same array each time, and D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, so is the sum.
@@ -358,7 +365,7 @@ def execute(env, state, actions, D):
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        # Here it does not matter which of the two: nothing more can be executed.
+        # Terminated or truncated: here it does not matter, nothing more can be executed.
         if terminated or truncated:
             return total, state, True
     return total, state, False
@@ -415,8 +422,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: that is, through the model of pi_0's data. The plan
-    # that looks best to it leaves the data: where a model is wrong, some things look too good.
+    # (3) plan through pi_0 to choose actions: that is, through a model that knows pi_0's data. The
+    # plan that looks best to it leaves these data: where a model is wrong, some things look too
+    # good.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -487,11 +495,11 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
             # The next search starts from the rest of this plan, as most of it is still right.
-            # Behind it come as many mid-range actions as were executed: from there no action is
-            # far. (0 may be out of bounds.) The cut is for replan_every > H.
+            # Behind it come as many mid-range actions as were executed: if one action of a b c d
+            # was executed, it is b c d middle. (The cut at the end is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), and every N steps (here: after each episode) to (2)
+            # (6) new: go to (3), this loop, and every N steps (here: after each episode) to (2)
     return returns, D, plans
 
 
@@ -516,7 +524,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. All
     settings go to the recipe, and from there to the planner.
-    Gives the returns, (runs,) or (runs, n_rounds), and model and result of the last run."""
+    Gives three things: the returns, (runs,) for v0.5 and else (runs, n_rounds); and the model and
+    the result of the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -580,8 +589,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one round is enough. Still, v1.5 does
-    # better than v1.0: no search finds the perfect plan, but each new plan improves the last one.
+    # With the true dynamics there is nothing to learn: one round is enough. (There too, v1.5 does
+    # better than v1.0: no search finds the perfect plan, but each new plan improves the last one.)
     reference, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
