@@ -87,9 +87,10 @@ class Maze:
         self.layouts = ["".join(rows), "".join(later_rows)]
         check_ways(self)
         # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
+        # (SimpleNamespace makes an object with this attribute.)
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        self.reset(seed=0)              # sets the counter t and the state
+        self.reset(0)                   # sets the counter t and the state
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -366,15 +367,15 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seed, and so meet the same luck; each run has another one.
-            # (NumPy takes a list of numbers as one seed.) The steps are what is returned second.
-            steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
+            # (NumPy takes a list of numbers as one seed.)
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
 
 def draw_comparison(ax, steps):
     for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # argmax gives the place of the first True.
+        # argmax gives the place of the first True (and 0 if there is none).
         first = 1 + np.argmax(steps[:, i].mean(axis=0) <= 20)
         print(f"n = {N_PLANNING[i]:2}: first episode of at most 20 steps      | {first:8} | "
               f"about {[25, 5, 3][i]} in the book's figure")
@@ -395,7 +396,7 @@ def draw_policy(ax, steps, i, seed):
     # With the same seed it walks the same way again, and is now stopped after all steps of its
     # episode 1 and half of those of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
-    Q = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])[0]
+    Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
         # A value above 0 has come from the goal. (The arrows are in the order of the actions.)
@@ -436,10 +437,9 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        # 10 imagined updates after each real step; the rewards are what is returned third.
-        learner = replay_q if method == "replay" else dyna_q
-        rewards[run] = learner(Maze(*layouts), 10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
-                               kappa=KAPPA if method == "Dyna-Q+" else 0.0)[2]
+        _, _, rewards[run] = dyna_q(
+            Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
+            kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=method == "replay")
     return rewards.cumsum(axis=1)
 
 

@@ -338,8 +338,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways: the mean is in between. clip is against rounding: the mean of 50 times 0.1
-    # may be a bit more than 0.1.)
+    # different ways: the mean is in between. clip is against rounding: the mean of 50 times 0.3
+    # may be a bit more than 0.3.)
     return np.clip(mean, low, high)
 
 

@@ -17,5 +17,5 @@ BUGS = [
     ("Dyna-Q+ plans only what was tried", "[[(0.0, s, False)] for _ in range(A)]", "[[] for _ in range(A)]", DYNA),
     ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
     ("replay draws the newest transition", "replay_rng.choice(outcomes)", "outcomes[-1]", DYNA),
-    ("the right border leads to the next row", " and 0 <= s % self.width + right < self.width", "", MAZE),
+    ("the right border leads to the next row", " and 0 <= column < self.width", "", MAZE),
 ]
