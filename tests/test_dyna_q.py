@@ -94,15 +94,15 @@ def test_the_names_of_the_contract_are_there(dyna_q):
 
 
 # ---------------------------------------------------------------- by hand: the mazes
-def follow(maze, rows, path, why="cell = row * columns + column, and walls and the border stop a move"):
+def follow(maze, rows, path, why="0 up, 1 right, 2 down, 3 left; cell = row * columns + column; walls and border stop"):
     """path: letters of actions, each with the cell to which it leads in a maze of these rows."""
     moves = path.split()
     for i, move in enumerate(moves):
         result = maze.step("URDL".index(move[0]))
         require(len(result) == 5, f"step() gives next state, reward, terminated, truncated, info, not {result}")
         s, r, terminated, truncated, _ = result
-        said = f"{rows}, moves {' '.join(moves[:i + 1])}: {move}"
-        require(s == int(move[1:]), f"{said} led to cell {s}: {why}")
+        said = f"{rows}, moves {' '.join(moves[:i + 1])}: action {'URDL'.index(move[0])} ({move[0]})"
+        require(s == int(move[1:]), f"{said} led to cell {s}, not {move[1:]}: {why}")
         goal = "".join(rows)[s] == "G"
         require((r, bool(terminated), bool(truncated)) == (goal, goal, False), f"{said} gave reward {r}, terminated "
                 f"{terminated}, truncated {truncated}: a step into a G of these rows pays 1 and ends, no other does")
@@ -347,7 +347,7 @@ def test_no_two_generators_make_the_same_numbers(dyna_q, name, monkeypatch):
     monkeypatch.setattr(np.random, "default_rng", recorded)
     run(dyna_q, name, World(1, 2, lambda s, a: (1.0, 0, False, False)), 5, n_steps=5, seed=1)
     require(len(set(states)) == len(states), f"{name}: {len(states)} generators were made, but {len(set(states))} "
-            "different ones: acting, planning (and replay) with the same seed draw the same numbers")
+            "different ones: made anew in each step? Acting, planning (and replay) each need a seed of their own")
 
 
 @pytest.mark.parametrize("name, kappa", [("dyna_q", 0.0), ("replay_q", 0.0), ("dyna_q", 1e-18), ("replay_q", 1e-18)])
@@ -366,8 +366,8 @@ def test_which_pairs_are_planned_and_how_often(dyna_q, base_seed, name, kappa):
         mean, variance = mean + n * p, variance + n * p * (1 - p)
     planned = np.log(np.maximum(1 - Q, 1e-300)) / math.log(1 - alpha) - real
     total = (planned * known).sum()
-    require(plus or round(total) == n * T, f"{total:.0f} imagined updates changed pairs that were tried (a buffer "
-            f"holds no others), not {n} after each of {T} real steps = {n * T}")
+    require(plus or round(total) == n * T, f"{name}, kappa = {kappa}: {total:.0f} imagined updates were of pairs that "
+            f"were tried (only Dyna-Q+ imagines others, no buffer has them), not {n} after each of {T} steps: {n * T}")
     drawn = "all its 3 actions, untried ones too (kappa > 0)" if plus else "its tried actions"
     for s, a in np.argwhere(known):
         require(abs(planned[s, a] - mean[s, a]) < 5.5 * math.sqrt(variance[s, a]),
@@ -412,7 +412,7 @@ def test_the_bonus_is_kappa_sqrt_tau(dyna_q, base_seed, name, n_steps):
         else:
             tau, when = n_steps - t, f"last tried at step {t}" if t else "never tried, imagined as if tried at step 0"
             require_value(Q[s, a], r + 0.25 * math.sqrt(tau), f"{where}{when}: the imagined reward is r + kappa "
-                          f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps (not imagined ones), all episodes")
+                          f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps, all episodes; the model has no bonus")
 
 
 def test_untried_actions_stay_put(dyna_q, base_seed):
@@ -562,7 +562,7 @@ def test_bad_mazes_are_refused(dyna_q):
             ("of unequal rows", ["S..G", "....", "..."]), ("without G", ["S.."]), ("whose G is behind a wall", ["S#G"]),
             ("whose goal could be reached around the border only", ["S.#G", "..##"]),
             ("whose later goal is out of reach from S", ["S.G", "..."], ["S#G", ".#."]),
-            ("whose later S has no way to a goal", ["GS#."], ["G.#S"]),
+            ("whose later S has no way to a goal", ["GS#."], ["G.#S"]), ("of one row later", ["S.G", "..."], ["S.G"]),
             ("of another height later", ["S.G"], ["S.G", "..."]), ("without S later", ["S.G", "..."], ["..G", "..."]),
             ("of another width later", ["S.G", "..."], ["S.G.", "...."]), ("2 x 2, then 1 x 4", ["SG", ".."], ["SG.."]),
             ("whose later goal is out of reach from where the agent may be", ["S..G", "....", "...."],
