@@ -412,7 +412,7 @@ def test_the_bonus_is_kappa_sqrt_tau(dyna_q, base_seed, name, n_steps):
         else:
             tau, when = n_steps - t, f"last tried at step {t}" if t else "never tried, imagined as if tried at step 0"
             require_value(Q[s, a], r + 0.25 * math.sqrt(tau), f"{where}{when}: the imagined reward is r + kappa "
-                          f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps, all episodes; the model has no bonus")
+                          f"sqrt(tau) = {r} + 0.25 sqrt({tau}), tau in real steps, all episodes; no bonus in models")
 
 
 def test_untried_actions_stay_put(dyna_q, base_seed):
