@@ -168,8 +168,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
     reward of each real step. With kappa, Q contains the bonus. An agent that never explores
     (epsilon = 0) or is only curious (large kappa) may never end an episode: then give n_steps.
-    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a reward
-    of NaN, and a space that does not start at 0. Needs size, epsilon_greedy, update.
+    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a
+    reward of NaN, and a space that does not start at 0. Needs size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
