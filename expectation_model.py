@@ -11,17 +11,17 @@ The slides, and where they are in this file
 The equations (R^, S'^, p^: the slide's hats, for what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the mean E[S' | s, a]: make the mean squared distance of S'^ from S' small
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), with epsilon for the luck of the draw: make
-                   the probability of what happened large (the mean of -log p^ small)
+    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), where epsilon are random numbers: make the
+                   probability of what happened large (the mean of -log p^ small)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 
 What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
     decides whether it ends one row higher or lower.
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: its
-    answers lie on a plane over the grid, but at the border, where a leap ends early, the true ones
-    do not. With few data the network is better than the table: it learns from neighbours, too.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
+    the border a leap ends early, and no linear function does that. With few data the network is
+    better than the table: it learns from neighbours, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
@@ -40,6 +40,7 @@ Notation
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
+    Needs f, g   in a docstring: if you copy this, copy f and g too
 
 Left out on purpose: other ways of planning (see the other scripts), features that the model
 learns itself (MuZero, Dreamer), memory of earlier states (the recurrent part of World Models).
@@ -73,7 +74,7 @@ START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
 # steps up, right, down, left; action 4 is the leap, of two columns.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
-         (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
+         (4, 2, -1, 0.5), (4, 2, 1, 0.5)]           # a coin: one row higher or lower
 N_ACTIONS = 5
 LEAP = 4
 
@@ -86,14 +87,13 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s']. (They do not know of ends: those are left to the
-# models and to planning.)
+# The probabilities of the world, P[s, a, s']. (As if one could walk out of the pit and the goal.
+# Models and planning take care of the ends.)
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
         # At the border one stays inside: clip keeps column and row between 0 and the last, X[-1].
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        # += adds up landings in the same cell. (Here there are none; with only one row there are.)
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -106,9 +106,7 @@ def draw_from_rows(probabilities, rng):
     # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
     # second sum, but not below the first: it draws column 1, with probability .5.
     cumulative = probabilities.cumsum(axis=1)
-    # One number for each row (N, 1), up to the row's last sum: so counts N(s,a,s') can be given,
-    # too, in place of probabilities.
-    uniform = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
+    uniform = rng.random((len(probabilities), 1))           # one number for each row
     # argmax finds the first True of each row.
     return (uniform < cumulative).argmax(axis=1)
 
@@ -203,11 +201,12 @@ class LookupModel:
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
+        self.shares = counts / n[:, :, None]            # of all outcomes, with the ends
         # P leaves out the outcomes that end the episode: nothing is earned after an end, so in
         # planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = counts[:, :, :self.n_states] / n[:, :, None]
-        # For sample: how often to draw each outcome.
-        self.sample_counts = counts
+        self.P = self.shares[:, :, :self.n_states]
+        # For sample: the mean of the rewards that came with each outcome (0 if there were none).
+        self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
         return self
 
     def check_pairs(self, states, actions):
@@ -221,10 +220,8 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        outcomes = draw_from_rows(self.sample_counts[states, actions], np.random.default_rng(rng))
-        places = states, actions, outcomes
-        # The mean of the rewards that came with this outcome.
-        rewards = self.reward_sums[places] / self.sample_counts[places]
+        outcomes = draw_from_rows(self.shares[states, actions], np.random.default_rng(rng))
+        rewards = self.outcome_rewards[states, actions, outcomes]
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
@@ -235,8 +232,9 @@ class FeatureModel:
     """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
     the change of the features.
 
-    Each adds two methods: learn(inputs, y) returns what it has learned, and expected(inputs) the
-    expected y. inputs (N, d+A) are x, and then a column for each action. Needs checked.
+    Each adds two methods of its own: learn(inputs, y, settings of the fit) returns what it has
+    learned, and expected(inputs) the expected y. inputs (N, d+A) are x, and then a column for each
+    action. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -293,7 +291,7 @@ class LinearModel(FeatureModel):
         With two actions, of which action 1 was taken, and x = 7: 0 0 7 1."""
         x = inputs[:, :self.n_features]
         taken = inputs[:, self.n_features:]                 # a column for each action, see check
-        # The weight of the 1 is the intercept.
+        # The weight of the 1 is the intercept. taken[:, [a]] is the column of action a: (N, 1).
         x_and_1 = np.column_stack([x, np.ones(len(x))])
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
@@ -330,7 +328,7 @@ class Network:
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
     fit     loss is a function, like squared_error below. It gets the outputs (B, n_out) and the
             standardised targets (B, D) of the B rows of a batch, and returns the mean loss and
-            its derivatives by the outputs (B, n_out)
+            its derivatives by the outputs (B, n_out). The data are those of the constructor
     Needs mean_and_scale.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
@@ -381,8 +379,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so at first they are too small. The full Adam corrects that; but
-        # soon they have forgotten the start anyway.)
+        # g^2. (Both start at 0, and so are too small at first. The full Adam corrects that;
+        # without it, the first steps are up to twice as large, which does no harm.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -583,6 +581,7 @@ class MixtureModel(FeatureModel):
         by_width = by_sd * (sds - self.floor)
         # In the order of the outputs, as split cuts them.
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
+        # (The loss is the mean over the rows: so we divide by their number.)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
     def components(self, inputs):
@@ -602,7 +601,7 @@ class MixtureModel(FeatureModel):
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
-        rows = np.arange(len(x))
+        rows = np.arange(len(x))                            # of each row its component k
         y = rng.normal(means[rows, k], sds[rows, k])
         return y[:, 0], x + y[:, 1:]
 
@@ -634,7 +633,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.asarray(P)
     R = np.asarray(R)
-    # Not "if gamma < 0 or ...": every comparison with NaN is False, so NaN would get through.
+    # Not "if gamma < 0 or ...": every comparison with NaN is False, so NaN would get through. (+
+    # joins two shapes: (S, A) + (S,) is (S, A, S).)
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
@@ -664,7 +664,8 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. In the pit and at the goal all is over, so V is 0 there.
+# V*, the values of the best plan. (In the pit and at the goal it is that of walking out of them,
+# which nobody does: all is over, and V is 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
@@ -751,10 +752,10 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
 def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
-        ax.annotate(name, X[s], ha="center")
+        ax.annotate(name, X[s], ha="right")
     # An arrow is an annotation without text.
     for landing in np.flatnonzero(LEAP_P[START]):
-        ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->", "shrinkA": 15})
+        ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
            xlabel="column", ylabel="row")
 
@@ -785,8 +786,7 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    # data is now x, actions, rewards.
-    *data, x_next = features(collect(5000, rng, actions=[LEAP]))
+    x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     # What the world does in 400 leaps from the start, and what two models would do.
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)
@@ -795,7 +795,7 @@ def leap_samples(seed):
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         # In the data, one lands near the middle of a cell, not exactly there. (A density does not
         # suit exact points: without this noise, in 1 fit of 12 a component stays between them.)
-        model.fit(*data, rng.normal(x_next, 0.15), n_steps=1000)
+        model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)

@@ -60,7 +60,7 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that any of the offered actions is done instead, drawn at random
+    slip    the probability that the action is drawn at random, from all that are offered
     States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
     left; those into walls or over the border are not offered. ValueError for rows that are not
     equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -124,7 +124,7 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator; else a new one, with the seed rng (None: a random one)."""
+    """The generator rng itself. Or, if rng is a seed, a new generator (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # Python's generator draws single numbers several times faster than NumPy's. (int: it does not
@@ -133,7 +133,8 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. Its action with index i has visits N[i], mean return Q[i], children[i].
+    """A state in the tree. For its action with index i, N[i] is the number of visits, Q[i] the
+    mean return, and children[i] has the nodes below.
 
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
@@ -163,13 +164,13 @@ class Node:
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what the action may be worth at best. Why this
-        # form? A mean of n returns between 0 and 1 is too low by e or more with a probability of
-        # at most exp(-2 n e^2) (Hoeffding's inequality). If e is our second term, with c = sqrt(2)
-        # and n = N(s,a), this probability is 1 / N(s)^4. While other actions are chosen, ln N(s)
-        # grows, and N(s,a) does not: so every action gets another turn, but bad ones ever more
-        # rarely. A small c trusts Q, a large c tries all alike. Returns 100 times as large need a
-        # c 100 times as large.
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what the action may be worth at best. The fewer
+        # visits N(s,a), the less we can rely on Q, and the larger is the second term. While other
+        # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
+        # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
+        # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
+        # times as large. (The exact form comes from Hoeffding's inequality. For returns from 0 to
+        # 1 and c = sqrt(2): with a probability of at most 1 / N(s)^4 the true mean is above UCB1.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -213,9 +214,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It steps from any state, which a Gymnasium
-                environment cannot, and has no other randomness than rng. States must be hashable
-                (they are keys of a dict), and equal (==) if they are the same
+                (next_state, reward, terminated). It must be able to step from any state, which a
+                Gymnasium environment cannot. All its randomness must come from rng. States must be
+                hashable (they are keys of a dict), and equal (==) if they are the same
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -254,8 +255,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, this node is the leaf: here the path leaves the tree (others
-            # may go on). We also stop if the episode ends, or if the simulation is long enough.
+            # If s has no node yet, this node is the leaf: here the path leaves the tree. We also
+            # stop if the episode ends, or if the simulation is long enough.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -297,7 +298,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
     # This node alone: none is ever added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # The actions take turns, good or bad. Then a random walk, of at most 100 steps in all.
+        # The actions take turns, good or bad. After this first step, a random walk of at most 99.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -332,8 +333,8 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing. As long as no other looks better, it
-        # is tried all the same, because ties are broken at random: so the agent explores.
+        # An action never tried is expected to earn nothing. But as long as the others have earned
+        # nothing, either, it is chosen as often as they: ties are broken at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -346,7 +347,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: it is learned. Or a known one, for example the world itself
     max_depth  with 1 there is no search: each simulation is one imagined step, and then the
-               learned value of the state reached. (It was found by trying, and so was c.)
+               learned value of the state reached. (20, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  go on with the tree of the step before. Only for a model that does not change: the
                returns in the tree are those of the model in which it grew.
@@ -380,7 +381,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             # V(s) <- Q of the action taken: what this search says that s is worth. No mean with
             # the old V(s): that came from a model that had seen less.
             V[state] = root.Q[i]
-            # One real step. The learned model learns from it (also if another one is searched).
+            # One real step. The model learns from it, and the next search is a little wiser. (A
+            # known model needs not learn, and is not asked to.)
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -398,8 +400,7 @@ def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep k finds what k steps can earn. Our ways have 11 steps, and some more with slips: 300
-    # sweeps are plenty.
+    # Sweep k finds what k steps can earn: 300 are plenty for ways of 11 steps and some slips.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -456,13 +457,14 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 
 
 def crossing(search, length, seeds):
-    """1 where the search, mcts or flat_search, crosses the bridge: (runs, len(SIMULATIONS))."""
+    """1 where the search (mcts or flat_search) finds that the step onto the bridge is best:
+    (runs, len(SIMULATIONS))."""
     world = bridge(length)
     crossed = np.zeros((len(seeds), len(SIMULATIONS)))
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # True (1) if the best action is 1: to the right, onto the bridge. (A seed for ties.)
+            # True (1) if the best action is 1, to the right. (The seed breaks ties.)
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -483,7 +485,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, those of the next step. (Nobody slips: an action has at most one child.)
+        # Above this bar, those of the next step. (In this world nobody slips, so an action has at
+        # most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n

@@ -24,6 +24,7 @@ Notation
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
+    Needs     in a docstring: what you must copy together with this function
 Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
@@ -87,6 +88,7 @@ class PointMass:
         ours, friction, push = self.forces(states, actions)
         acceleration = gain * ours + drag * friction + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
+        # The new velocities move the mass: so a force is felt in this very step.
         return np.concatenate([states[:, :2] + self.dt * velocities, velocities], axis=1)
 
     def reward(self, states, actions, next_states):
@@ -181,8 +183,8 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (They start at 0, so at first they are too small. The full Adam corrects that; but
-        # soon they have forgotten the start anyway.)
+        # g^2. (Both start at 0, and so are too small at first. The full Adam corrects that;
+        # without it, the first steps are up to twice as large, which does no harm.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -194,8 +196,9 @@ class NeuralDynamics:
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
                 for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
-                    # it is a mean of about the last 10 (or 100). One batch is partly luck.
+                    # (All six g were computed before the first weight changes.) A running mean
+                    # moves a tenth (or hundredth) of the way to each new value: so it is a mean of
+                    # about the last 10 (or 100). One batch is partly luck.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. We divide by it: so a
@@ -233,7 +236,8 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
         # this is linear regression, with a row for each example and direction (x and y in turn),
         # and a column for each unknown. lstsq ("least squares") finds the theta for which
-        # |A theta - b|^2 is smallest. (rcond=None: or older NumPy gives a warning.)
+        # |A theta - b|^2 is smallest: [0], the first thing that it returns. (rcond=None: or older
+        # NumPy gives a warning.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -268,7 +272,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Floats, as some environments have bounds in int8, where sums go wrong: 100 + 100 is -56.
+    # Floats, as some environments have bounds in int8, where sums go wrong: 100 + 100 is -56. (cem
+    # adds the bounds.)
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     # (If one bound is infinite, so is the difference, or it is NaN.)
@@ -284,7 +289,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used here (see cem).
+    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used; it is there so that
+    planning_v15 can call both planners in the same way.
     ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
     imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -415,7 +421,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # (doing nothing gives -130)
+    >>> actions.shape, total > -60              # (without a force: -130)
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -539,7 +545,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]              # the last episode in D
+    executed = states[-WORLD.n_steps:]              # the last episode in D (but for its last s')
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
@@ -570,15 +576,14 @@ def draw_band(ax, x, runs, color, style, label):
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 
-def show_v05(ax, title, seeds, exact):
-    """Play the last run of v0.5, print its return, and draw it."""
-    returns, model, result = play(planning_v05, seeds[-1:], exact, **OPEN_LOOP)
-    actions = result[1]
+def show_v05(ax, title, seed, exact):
+    """Play one run of v0.5, print its return, and draw it."""
+    _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
-    print(f"{title:46} | {returns[0]:8.4g} | {promised:.1f}: what the model promised")
+    print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. With the same seed, the base policy collects the same again.
-    D = run_base_policy(WORLD, N_BASE, seeds[-1])[0]
+    D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
 
@@ -635,8 +640,8 @@ def run_all(axes, n_runs, seed):
     # A seed for each run, the same for all recipes and planners, so that they meet the same luck.
     # (NumPy takes a list of numbers as one seed.)
     seeds = [[seed, run] for run in range(n_runs)]
-    show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds, exact=False)
-    show_v05(axes[0, 1], "v0.5 works in system identification", seeds, exact=True)
+    show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
+    show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
 
     ax = axes[1, 0]
     show_learning(ax, "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)

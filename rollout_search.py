@@ -121,8 +121,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing. (expectation_model.LookupModel
-              learns such tables)
+              episode ends with the probability that is missing. (LookupModel in
+              expectation_model.py learns such tables, where it saw episodes end)
     R         (S, A) expected reward; every step from (s, a) pays exactly this mean
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
@@ -154,20 +154,22 @@ class TabularModel:
         self.terminal = terminal
 
         # For sample_columns: a table with one row for each pair; (s, a) has row s * A + a. Nearly
-        # all next states are impossible. To save time, we list only the possible ones, at most n.
-        # If n is 3, P[s, a] = 0 .8 0 .1 becomes
+        # all next states are impossible. To save time, we list only the possible ones, and put s
+        # behind them. Say there are at most n = 3. Then P[s, a] = 0 .8 0 .1 has
+        #     probabilities  .8 .1 0
         #     sums           .8 .9 .9
         #     successors     1  3  -  s    u = .95 passes all sums: the episode ends, in s
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
-        probabilities = np.zeros((n, S * A))
+        probabilities = np.zeros((S * A, n))
         self.successors = np.zeros((S * A, n + 1), int)
         for row, p in enumerate(table):
             possible = np.flatnonzero(p)
-            probabilities[:len(possible), row] = p[possible]
+            probabilities[row, :len(possible)] = p[possible]
             self.successors[row, :len(possible)] = possible
             self.successors[row, n] = row // A      # s
-        self.sums = probabilities.cumsum(axis=0)
+        # .T turns the table: sample_columns wants sums[c][row].
+        self.sums = probabilities.cumsum(axis=1).T
 
     def step(self, states, actions, rng):
         """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
@@ -372,7 +374,8 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # A node costs one step in the model; 1000 rollouts of each of the 4 actions, d steps each.
+    # A node costs about as much as a step: a look into the tables. Rollouts: 1000 for each of the
+    # 4 actions, of d steps each.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -395,7 +398,7 @@ def errors_of_learned_models(n_runs, seed):
             # learned p(s'|s,a). (In walls and after the end, multinomial puts all n into the last
             # cell: a wall, where nothing is ever paid.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The rewards are known, so V_1 is right: all errors come from the next states.
+            # The rewards are known. So V_1, which needs no next state, is right.
             error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
             errors[run, i] = error[1:, CELLS].mean(axis=1)  # the mean over the cells
     return errors
@@ -417,14 +420,16 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# Searches in each cell, in each run: enough to see how often each action looks best there.
+# Searches in each cell, in each run, to see how often each action looks best there. (More would
+# be better, but take longer.)
 N_SEARCHES = 12
 
 UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
 POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
 for s in CELLS:
     for a, arrow in enumerate("^>v<"):
-        # The action of the arrow has probability 1 (True), the others 0.
+        # The action of the arrow has probability 1 (True), the others 0. (The arrows are in the
+        # order of the actions.)
         POLICIES["sensible"][s, a] = "".join(SENSIBLE)[s] == arrow
 
 
@@ -440,9 +445,9 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # By luck, each search may find another action best. So the agent has a random policy:
-            # acting[s, a] is the share of searches in s that find a best. With this table, its
-            # value can be computed, and we need not play episodes.
+            # By luck, each search in s may find another action best. So the agent takes action a
+            # with some probability. We measure it, acting[s, a], as the share of searches that
+            # find a best. With this table the agent's value can be computed without episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
