@@ -26,7 +26,8 @@ Try, after reading: change the line so, run again, and answer
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
-"Needs f, g": if you copy this, copy f and g too. Left out: a learned policy that guides Select.
+"Needs f, g": if you copy this, copy f and g too. Left out: games, in which a second player moves,
+and a learned policy that says what Select should try first (both are in the Go program below).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -169,8 +170,7 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (The exact form comes from Hoeffding's inequality. For returns from 0 to
-        # 1 and c = sqrt(2): with a probability of at most 1 / N(s)^4 the true mean is above UCB1.)
+        # times as large. (The exact form comes from a theorem about means, Hoeffding's inequality.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -180,7 +180,8 @@ class Node:
         # One NaN would make Q NaN for ever. NaN equals nothing, so no action would be the best.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # The mean, without a list of all returns: after 1, 2 and 6 it is 1.5 + (6 - 1.5)/3 = 3.
+        # The mean, without a list of all returns. After 1 and 2 it is 1.5; a third return of 6
+        # makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
@@ -279,7 +280,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. With
-        # gamma = 0.5 and rewards 1, 4 the second pair gets 4, the first 1 + 0.5 * 4 = 3.
+        # gamma = 0.5, rewards 1, 4 and then the end, the second pair gets 4, the first 1 + 2 = 3.
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
@@ -334,7 +335,8 @@ class CountModel:
 
     def step(self, state, action, rng):
         # An action never tried is expected to earn nothing. But as long as the others have earned
-        # nothing, either, it is chosen as often as they: ties are broken at random.
+        # nothing, either, it is chosen as often as they: ties are broken at random. (Later, only
+        # slips bring the agent to new places. That is little exploration, but enough here.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -378,11 +380,12 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken: what this search says that s is worth. No mean with
-            # the old V(s): that came from a model that had seen less.
+            # V(s) <- Q of the action taken: what this search says that s is worth. It replaces the
+            # old V(s), because the model has learned since then. (A mean with the old ones would
+            # be less noisy, but lag behind.)
             V[state] = root.Q[i]
-            # One real step. The model learns from it, and the next search is a little wiser. (A
-            # known model needs not learn, and is not asked to.)
+            # One real step. `learned` learns from it, and the next search is a little wiser. (If a
+            # known model was given, `learned` learns, too, but nobody asks it.)
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -400,7 +403,8 @@ def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep k finds what k steps can earn: 300 are plenty for ways of 11 steps and some slips.
+    # Sweep k finds what k steps can earn. In our worlds about 11 lead to G, with slips some more:
+    # 300 are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":

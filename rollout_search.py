@@ -9,14 +9,14 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a), the mean over the actions of pi
+                     V(S)     = sum_a pi(a|S) Q(S,a)  (the slide: the mean of G, if pi chooses A)
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
     further step multiplies its tree; a rollout only becomes one step longer. In a learned model
     the error of the values grows with depth: each step asks it once more, and it is a bit wrong.
-    Rollouts tell what the simulated policy will earn; with 4 times as many, the error is half. An
+    Rollouts tell what the simulated policy will earn; 4 times as many rollouts halve the error. An
     agent that takes the action with the best rollouts does better than that policy, but not as
     well as possible: a random walker falls off the bridge, so its rollouts call the bridge bad,
     however many they are. With too few, luck decides which action looks best.
@@ -121,9 +121,11 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing. (LookupModel in
-              expectation_model.py learns such tables, where it saw episodes end)
-    R         (S, A) expected reward; every step from (s, a) pays exactly this mean
+              episode ends with the probability that is missing. (Our world does not need that.
+              But a model that counted how often an episode ended has such rows, for example
+              LookupModel in expectation_model.py)
+    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is: that
+              changes no Q, and returns differ a bit less
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
@@ -159,6 +161,7 @@ class TabularModel:
         #     probabilities  .8 .1 0
         #     sums           .8 .9 .9
         #     successors     1  3  -  s    u = .95 passes all sums: the episode ends, in s
+        # (- is never drawn. A sum of 0.9999999999999999 in place of 1 ends 1 of 10^16 episodes.)
         table = P.reshape(S * A, S)
         n = (table > 0).sum(axis=1).max()
         probabilities = np.zeros((S * A, n))
@@ -257,7 +260,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
-    # model is one time step of all. In NumPy that takes little more time than one step of one.
+    # model is one step of all. (Python would take as long for one step of a single episode.)
     states = np.full(A * n_rollouts, state)
     # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
     # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
@@ -334,7 +337,8 @@ def count_nodes():
 # %% What the experiments and panels below share
 
 def draw_band(ax, x, runs, i, label):
-    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
+    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. (Without
+    ddof=1, as that needs at least two runs.)"""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
@@ -406,7 +410,7 @@ def errors_of_learned_models(n_runs, seed):
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    # [:, 0] are the errors of 3 samples in all runs. The last one is of V_30, number 1 of V_2.
+    # errors[:, 0] are those of 3 samples. In the last axis, place 0 is V_1: so place 1 is V_2.
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{errors[:, 0, -1].mean():8.4g} | "
           f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
@@ -437,8 +441,8 @@ def search_everywhere(policy, n_runs, seed):
     """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
     S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
     K rollouts in each step, and takes the action with the largest Q."""
-    # Q^pi exactly: R + gamma sum_s' p(s'|s,a) V^pi(s'), with V^pi of the remaining steps. That is
-    # forward search of depth 1.
+    # Q^pi exactly: R + gamma sum_s' p(s'|s,a) V^pi(s'), with V^pi of the HORIZON - 1 steps that
+    # are left. That is forward search of depth 1.
     Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -456,6 +460,7 @@ def search_everywhere(policy, n_runs, seed):
                     # all returns are 0, and argmax would always take the first action, "up".)
                     best = Q == Q.max()
                     acting[s] += best / best.sum() / N_SEARCHES
+                    # S is one of the cells. There we also measure the error of Q.
                     if s == START:
                         squares[run, i] += ((Q - Q_pi)**2).mean() / N_SEARCHES
             values[run, i] = lookahead_values(acting)[HORIZON, START]
