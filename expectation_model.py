@@ -116,7 +116,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
     # Not from episodes, but from all cells alike, so that the models know all of them. (choice(35)
-    # draws from 0 to 34.)
+    # draws from 0 to 34; choice of a list draws from the list.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)
@@ -137,7 +137,7 @@ def features(data):
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
     # Without this NumPy would not complain, and results would be wrong: a single reward would
-    # count for all N states, and state -1 for the last one.
+    # count for all N states, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -185,7 +185,7 @@ class LookupModel:
         next_states = checked("next_states", next_states, (N,), self.n_states)
         if terminated is None:
             terminated = np.zeros(N)
-        terminated = checked("terminated", terminated, (N,), 2)
+        terminated = checked("terminated", terminated, (N,), 2)         # below 2: 0 or 1
         # Of 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
         places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
@@ -276,9 +276,9 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
 
     Continuous actions are further features, with n_actions=1: for an angle and a torque, x is
-    (angle, torque) and x_next, of the same shape, (next angle, the same torque). An action never
-    tried stays put with reward 0. ValueError for no data, other shapes, numbers out of range.
-    Needs FeatureModel, checked.
+    (angle, torque) and x_next, of the same shape, (next angle, the same torque). To look further
+    ahead, put the next torque in its place. An action never tried stays put with reward 0.
+    ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -298,11 +298,11 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
         # reward and transition are separate functions, as on the slide. (lstsq gives four things,
-        # first the weights. Where several weights fit equally well, it takes the smallest: so an
-        # action never tried gets 0, no reward and no change. rcond=None: or old NumPy warns.)
+        # first the weights. For an action never tried all weights fit equally well: then it takes
+        # the smallest, 0, so no reward and no change. rcond=None: or old NumPy warns.)
         # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
         # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
-        # E[R|s,a]. But a plane cannot go through the means of all pairs: it has a bias.
+        # E[R|s,a]. But a plane cannot go through the means of all pairs: this error is its bias.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -378,9 +378,8 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (Both start at 0, and so are too small at first. The full Adam corrects that;
-        # without it, the first steps are up to twice as large, which does no harm.)
+        # Adam (without its correction of the first steps): gradient descent with two running means
+        # for each weight, of its gradients g and of g^2.
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -394,7 +393,7 @@ class Network:
                 # about the last 10 (or 100). One gradient is partly luck, such a mean less so.
                 g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
                 g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
-                # The root of the second is the usual size of g. Divided by it, a weight moves by
+                # The root of g2_mean is the usual size of g. Divided by it, a weight moves by
                 # about `rate`, however small its gradients are. (1e-8 is there against 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
@@ -502,7 +501,7 @@ class MixtureModel(FeatureModel):
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
     log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward: how
-              probable an outcome is, for example to compare models
+              probable an outcome is, for example to compare models (not used below)
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
     half of that of all rewards, see __init__. Continuous actions and errors are as in LinearModel.
@@ -529,7 +528,7 @@ class MixtureModel(FeatureModel):
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together: one network for all D = 1 + d numbers. For each of K
         # components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor + e^width)
-        # and a score (weight ~ e^score), see split.
+        # and a score (the weights are as e^score to each other), see split.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -563,7 +562,7 @@ class MixtureModel(FeatureModel):
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
         # p^(y) is a sum over the components. A component's share is its part of this sum: how
-        # probably y comes from it.
+        # probably y comes from it (Bayes' rule).
         share = np.exp(terms - log_p)                                           # (N, K)
         # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
@@ -601,8 +600,8 @@ class MixtureModel(FeatureModel):
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
-        rows = np.arange(len(x))                            # of each row its component k
-        y = rng.normal(means[rows, k], sds[rows, k])
+        rows = np.arange(len(x))
+        y = rng.normal(means[rows, k], sds[rows, k])        # in each row, its component k
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
@@ -664,8 +663,8 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. (In the pit and at the goal it is that of walking out of them,
-# which nobody does: all is over, and V is 0.)
+# V*, the values of the best plan. (value_iteration lets one walk out of the pit and the goal, too.
+# But nobody does: there all is over, and V is 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
@@ -704,7 +703,7 @@ def repeat(experiment, n_runs, seed):
     return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
-# Enough data for a fair model: about nine transitions for each state and action.
+# Enough data for a good model: about nine transitions for each state and action.
 N_FAIR = 1600
 # Settings for networks of so small a world. (The default ones would take far longer.)
 FAST = {"n_steps": 500, "batch_size": 64}
@@ -716,12 +715,13 @@ def errors_compound(seed, n=N_FAIR):
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
     """
     data = collect(n, seed)
-    # We ask where the walker is, also after the end: so data[:4], without terminated.
+    # Here leaps go on after the pit and the goal. So the table is not told about ends: data[:4].
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # Row s of truth is for a walker who started in s: the probability of each cell, at first 1 for
-    # s itself. `truth @ LEAP_P` is that after one more leap. guess is the same for the table.
+    # All 35 starts at once: row s of truth is for a walker who started in s, the probability of
+    # each cell, at first 1 for s itself. `truth @ LEAP_P` is that after one more leap. guess is
+    # the same for the table.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -874,6 +874,7 @@ def what_it_knows(seed):
 
 
 def draw_known(ax, known):
+    # The units differ (see spread): compare where the curves rise, not how high they are.
     draw_curves(ax, range(N_COLUMNS), known,
                 ["disagreement (spread)", "true error (cells)"],
                 "where five networks saw no data,\nthey disagree, and err",

@@ -182,9 +182,8 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (Both start at 0, and so are too small at first. The full Adam corrects that;
-        # without it, the first steps are up to twice as large, which does no harm.)
+        # Adam (without its correction of the first steps): gradient descent with two running means
+        # for each weight, of its gradients g and of g^2.
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -289,8 +288,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,) or numbers. rng: Generator or seed. mean: not used; it is there so that
-    planning_v15 can call both planners in the same way.
+    (ds,). low, high: (da,), or numbers if da is 1. rng: Generator or seed. mean: not used; it is
+    there so that planning_v15 can call both planners in the same way.
     ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
     imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -311,7 +310,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
-        which are the n_elites sequences with the largest returns
+        which are the n_elites sequences with the largest returns. (Of all Normals, this one fits
+        the elites best: it has the smallest cross-entropy.)
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
@@ -326,11 +326,11 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # (The caller's mean may be outside the bounds. There, all candidates would be cut to a bound.)
+    # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Each search begins wide, as the mean that was handed over may be wrong by now. The bounds are
-    # one standard deviation from the middle. So a third of the actions are cut to a bound, where
-    # the best ones often are.
+    # Each search begins wide, as the caller's mean may be wrong by now. The bounds are one
+    # standard deviation from the middle. So a third of the actions are cut to a bound: full force,
+    # which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -380,8 +380,8 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment, base policy and planner each draw from a Generator of their own (spawn makes new
-    # ones). With one for all, another planner would also change the luck of the environment.
+    # Environment, base policy and planner have random numbers of their own (spawn makes new
+    # Generators): so a planner that draws more of them meets the same data, and the same luck.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -400,7 +400,8 @@ def run_base_policy(env, n_episodes, seed):
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2."""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (That is
+    how the slide writes it; the first p(...) is the next state that the model predicts.)"""
     # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
@@ -522,7 +523,7 @@ N_BASE = 10
 # search long for it: 10 times 500 sequences (500 is cem's default).
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 # v1.5 is "closed loop": it plans again at every step, so each search is short: 3 times 100
-# sequences, or 300 with random shooting.
+# sequences, or 300 with random shooting. (The horizon varies: see run_all.)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
 
@@ -578,6 +579,7 @@ def draw_band(ax, x, runs, color, style, label):
 
 def show_v05(ax, title, seed, exact):
     """Play one run of v0.5, print its return, and draw it."""
+    # What v0.5 gives is (its return, its plan).
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
