@@ -170,7 +170,7 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (Its exact form comes from a theorem about means, Hoeffding's inequality.)
+        # times as large. (The exact form comes from a theorem on means, Hoeffding's inequality.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
