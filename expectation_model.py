@@ -32,7 +32,7 @@ Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table does not hear that
         episodes end in the pit and at the goal?
-    N_FAIR = 25600. Whose errors still compound, with all these data?
+    N_GOOD = 25600. Whose errors still compound, with all these data?
 
 Notation
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
@@ -40,7 +40,7 @@ Notation
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
-    Needs f, g   in a docstring: if you copy this, copy f and g too
+    "Needs f, g" in a docstring: if you copy this, copy f and g too
 
 Left out on purpose: other ways of planning (see the other scripts), features that the model
 learns itself (MuZero, Dreamer), memory of earlier states (the recurrent part of World Models).
@@ -119,7 +119,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     # draws from 0 to 34; choice of a list draws from the list.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
-    next_states = draw_from_rows(TRUE_P[states, actions], rng)
+    next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
     # In this world the episode ends where there is a reward.
     return states, actions, rewards, next_states, rewards != 0
@@ -127,7 +127,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
 
 def features(data):
     """The data of collect as features: x, actions, rewards, x_next."""
-    # To keep it simple, models of features do not learn where episodes end.
+    # To keep it simple, the models that use features do not learn where episodes end.
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -378,8 +378,8 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        # Adam (without its correction of the first steps): gradient descent with two running means
-        # for each weight, of its gradients g and of g^2.
+        # Adam, a bit simplified: gradient descent with two running means for each weight, of its
+        # gradients g and of g^2.
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -564,7 +564,7 @@ class MixtureModel(FeatureModel):
         # p^(y) is a sum over the components. A component's share is its part of this sum: how
         # probably y comes from it (Bayes' rule).
         share = np.exp(terms - log_p)                                           # (N, K)
-        # Now the derivatives of -log p^. Adam moves against them: what is negative here, grows.
+        # Now the derivatives of -log p^. Adam steps against them: a negative one makes grow.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
         # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). So its derivative
         # by a score is weight - share: the weight grows if the share is larger.
@@ -608,8 +608,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 of y is the reward. In each component it is independent of the others, and so
-        # can be left out. The others, from 1 on, are the change.
+        # Number 0 of y is the reward. In each component it is independent of the others: without
+        # it, their density is the same product with one factor less. (1: leaves it out.)
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -704,12 +704,12 @@ def repeat(experiment, n_runs, seed):
 
 
 # Enough data for a good model: about nine transitions for each state and action.
-N_FAIR = 1600
+N_GOOD = 1600
 # Settings for networks of so small a world. (The default ones would take far longer.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
-def errors_compound(seed, n=N_FAIR):
+def errors_compound(seed, n=N_GOOD):
     """Errors of the expected position after 1 ... 20 leaps (3, 20): table, linear model, network.
 
     Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
@@ -865,7 +865,7 @@ def draw_compound(ax, errors):
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error (2, columns)."""
     # Data only from the cells in columns up to the start's.
-    data = collect(N_FAIR, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
+    data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)

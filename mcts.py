@@ -27,7 +27,7 @@ Try, after reading: change the line so, run again, and answer
 
 Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
 "Needs f, g": if you copy this, copy f and g too. Left out: games, in which a second player moves,
-and a learned policy that says what Select should try first (both are in the Go program below).
+and a learned policy that says what Select should try first (Silver et al. have both).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -128,8 +128,8 @@ def as_generator(rng):
     """The generator rng itself. Or, if rng is a seed, a new generator (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's generator draws single numbers several times faster than NumPy's. (int: it does not
-    # take NumPy's integers as seeds.)
+    # Python's generator draws single numbers several times faster than NumPy's. (int, because
+    # random.Random does not take NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -156,8 +156,8 @@ class Node:
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
-        # by chance also to 8, each has a node of its own. (And so has a state that is reached in
-        # two ways: this is a tree. Not [{}] * n: that would be the same dict n times.)
+        # by chance also to 8, each has a node of its own. (A state that is reached in two ways has
+        # two nodes.) Not [{}] * n: that would be the same dict n times.
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -170,7 +170,7 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (The exact form comes from a theorem on means, Hoeffding's inequality.)
+        # times as large. (Other forms do this, too; of this one, Auer et al. prove that it works.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -256,8 +256,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, this node is the leaf: here the path leaves the tree. We also
-            # stop if the episode ends, or if the simulation is long enough.
+            # If s has no node yet, `node` is the leaf: here the path leaves the tree. We also stop
+            # if the episode ends, or if the simulation is long enough.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -334,9 +334,9 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing. But as long as the others have earned
-        # nothing, either, it is chosen as often as they: ties are broken at random. (Later, only
-        # slips bring the agent to new places. That is little exploration, but enough here.)
+        # An action never tried is expected to earn nothing. So it is chosen only as long as none
+        # looks better: ties are broken at random. (That is little exploration, but enough here:
+        # until it has found a treasure, the agent walks about at random.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -380,9 +380,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken: what this search says that s is worth. It replaces the
-            # old V(s), because the model has learned since then. (A mean with the old ones would
-            # be less noisy, but lag behind.)
+            # V(s) <- Q of the action taken, what this search says that s is worth. It has looked
+            # ahead from s, in a model that has learned since the last time: so this is a better
+            # estimate than the old V(s), and replaces it.
             V[state] = root.Q[i]
             # One real step. `learned` learns from it, and the next search is a little wiser. (If a
             # known model was given, `learned` learns, too, but nobody asks it.)

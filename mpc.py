@@ -54,8 +54,8 @@ class PointMass:
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. reset
-    and step are Gymnasium's; after n_steps the episode is cut off. Example: below the hill we push
-    to the right, and the hill pushes down.
+    and step are those of Gymnasium, the usual interface of environments; after n_steps the episode
+    is cut off. Example: at (0, 0), below the hill, we push to the right, and the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -67,7 +67,7 @@ class PointMass:
     # had better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium: an object with these attributes.
+    # As in Gymnasium: an object with these attributes. (Planners read low and high.)
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -99,7 +99,7 @@ class PointMass:
         # The seed has no use, as nothing is random. dynamics takes N states: here N is 1.
         self.t = 0
         self.states = np.array([self.start])
-        return self.start.copy(), {}
+        return self.start.copy(), {}                # observation, info
 
     def step(self, action):
         actions = np.array([action])
@@ -182,8 +182,8 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam (without its correction of the first steps): gradient descent with two running means
-        # for each weight, of its gradients g and of g^2.
+        # Adam, a bit simplified: gradient descent with two running means for each weight, of its
+        # gradients g and of g^2.
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -262,7 +262,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
-    # the largest number. So its return becomes -infinity. (0 would beat all negative returns.)
+    # the largest number. So its return becomes -infinity. (0 would beat all negative returns.
+    # With a horizon below 1, nothing was imagined.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -310,8 +311,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
-        which are the n_elites sequences with the largest returns. (Of all Normals, this one fits
-        the elites best: it has the smallest cross-entropy.)
+        which are the n_elites sequences with the largest returns
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
@@ -344,8 +344,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways: the mean is in between. clip is against rounding: the mean of 50 times 0.3
-    # may be a bit more than 0.3.)
+    # different ways, as the mean is in between. Our hill is not in the middle: one way is shorter.
+    # And clip is against rounding: the mean of 50 times 0.3 may be a bit more than 0.3.)
     return np.clip(mean, low, high)
 
 

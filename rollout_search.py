@@ -105,10 +105,10 @@ def bridge_model(maze, slip):
 def sample_columns(sums, rows, rng):
     """For each row number in `rows` (N,): draw a column, with the probabilities of that row.
 
-    sums[c][row] is the probability of the columns 0 to c together. For example, the probabilities
-    .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums that u has
-    passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u from .1 to
-    .7, so with the probability .6. (rng.choice can draw from one row only.)
+    sums[c][row] is the probability of the columns 0 to c of this row together. For example, the
+    probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
+    that u has passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u
+    from .1 to .7, so with the probability .6. (rng.choice can draw from one row only.)
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
@@ -124,8 +124,8 @@ class TabularModel:
               episode ends with the probability that is missing. (Our world does not need that.
               But a model that counted how often an episode ended has such rows, for example
               LookupModel in expectation_model.py)
-    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is: that
-              changes no Q, and returns differ a bit less
+    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is. (The
+              mean of the returns is the same, as if it paid by S')
     terminal  (S,) bool, default none: the episode ends when such a state is entered
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
@@ -260,7 +260,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     sums = policy.cumsum(axis=1).T[:-1]
 
     # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
-    # model is one step of all. (Python would take as long for one step of a single episode.)
+    # model is one step of all of them, which makes NumPy fast.
     states = np.full(A * n_rollouts, state)
     # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
     # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
@@ -286,8 +286,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1 divides by K - 1, not
-    # by K. It corrects for measuring the spread around the mean of the same K returns.)
+    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: the usual estimate of
+    # the spread, a sum divided by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -450,8 +450,8 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, each search in s may find another action best. So the agent takes action a
-            # with some probability. We measure it, acting[s, a], as the share of searches that
-            # find a best. With this table the agent's value can be computed without episodes.
+            # with some probability. We measure it roughly: acting[s, a] is the share of searches
+            # that find a best. With this table the agent's value is computed without episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):

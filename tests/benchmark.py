@@ -1,7 +1,6 @@
 """The speed targets, each a ratio to a yardstick timed in turns with it, and the default runs' seconds.
 
-    python tests/benchmark.py          one short table (nothing is asserted); two minutes on an idle machine
-"""
+    python tests/benchmark.py          one short table (nothing is asserted); two minutes on an idle machine"""
 import os
 import random
 import subprocess

@@ -1,8 +1,7 @@
 """What all tests share: loading a script, from here or from somebody else's folder, seeds, time limits.
 
     pytest tests --scripts DIR      grade the scripts in DIR: same tests, but for those of our own figures
-    pytest tests --base-seed N      other random numbers; only the tests that draw any are run
-"""
+    pytest tests --base-seed N      other random numbers; only the tests that draw any are run"""
 import _thread
 import importlib.util
 import os

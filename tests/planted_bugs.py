@@ -3,8 +3,7 @@
     python tests/planted_bugs.py [dyna_q mcts ...]      all scripts take minutes
 
 They are in planted/<script>.py: BUGS = [(name, source text, what replaces it), ...], where a fourth entry such
-as "def dyna_q(" narrows the place. Exit code 1 if a mistake goes unnoticed.
-"""
+as "def dyna_q(" narrows the place. Exit code 1 if a mistake goes unnoticed."""
 import os
 import re
 import runpy

@@ -1,8 +1,7 @@
 """Tests of dyna_q.py: by hand, statistics of the luck, exact checks, curves, bad input, and our own figure.
 
 False alarms: about 130 comparisons, most at 5 standard errors (6e-7 each), others as stated beside them: a right
-program fails this file in fewer than 1 of 5,000 runs.
-"""
+program fails this file in fewer than 1 of 5,000 runs."""
 import csv
 import functools
 import math
@@ -105,7 +104,7 @@ def follow(maze, rows, path, why="0 up, 1 right, 2 down, 3 left; cell = row * co
         require(s == int(move[1:]), f"{said} led to cell {s}, not {move[1:]}: {why}")
         goal = "".join(rows)[s] == "G"
         require((r, bool(terminated), bool(truncated)) == (goal, goal, False), f"{said} gave reward {r}, terminated "
-                f"{terminated}, truncated {truncated}: a step into a G of these rows pays 1 and ends, no other does")
+                f"{terminated}, truncated {truncated}: a step into a G of the rows that hold pays 1 and ends")
 
 
 def test_a_maze_by_hand(dyna_q):
@@ -188,7 +187,7 @@ def test_updates_by_hand(dyna_q, name):
         if n:
             hint = "no number of updates gives that: imagined ones use the full alpha, newest R, and whether it ended"
         if abs(made - round(made)) < 1e-6:
-            hint = f"{made:.0f} updates give that, not {updates}: n = {n} imagined ones follow each real one"
+            hint = f"{made:.0f} updates give that, not {updates}: n = {n} imagined ones follow, one by one, same alpha"
         if end and abs(1 - Q - (1 - gamma) ** updates) < 1e-9:
             hint = f"that is what alpha = {gamma} gives, your gamma: are the two handed on in the right order?"
         if Q == 0:
@@ -325,7 +324,7 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
         imagined[i] = math.log(1 - Q[0, 0]) / math.log(0.99) - taken[i]
     correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
     require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly taken "
-            f"and imagined together, correlation {correlation:.2f} over 100 runs. Do both streams begin with one seed?")
+            f"and imagined together, correlation {correlation:.2f} in 100 runs: same seed? Is only the newest imagined?")
 
 
 @both
@@ -429,6 +428,13 @@ def test_untried_actions_stay_put(dyna_q, base_seed):
                           f"put with reward 0: 0.25 sqrt(2) + 0.5 * {best}")
 
 
+@pytest.mark.parametrize("ends", [(True, False), (False, True)])
+def test_the_model_keeps_whether_the_last_outcome_ended(dyna_q, base_seed, ends):
+    world = World(1, 1, lambda s, a: (1.0, 0, ends[len(world.log) % 2], False))
+    Q = run(dyna_q, "dyna_q", world, 200, n_steps=2, alpha=0.5, gamma=0.5, seed=base_seed)[0][0, 0]
+    require_value(Q, 2.0 - ends[1], f"reward 1, gamma 0.5; the steps end: {ends}", "the model has the last end, too")
+
+
 @both
 def test_the_model_is_the_last_outcome_and_the_buffer_holds_all(dyna_q, base_seed, name):
     """Reward 1 in the first 1,200 steps, 0 in the last 300. The model says 0; the buffer 1 with probability 1200/1500
@@ -469,8 +475,8 @@ def test_replay_is_dyna_where_nothing_changes(dyna_q, base_seed):
         dyna, replay = [run(dyna_q, name, maze_world(dyna_q.Maze(DYNA_MAZE)), n, n_episodes=15, seed=base_seed)
                         for name in ("dyna_q", "replay_q")]
         require(dyna[1].tolist() == replay[1].tolist() and (dyna[0] == replay[0]).all(),
-                f"n = {n}, in a maze that stays replay_q should do as dyna_q does (same pairs, the transition from a "
-                f"stream of its own); it takes {replay[1].tolist()[:6]}... steps, dyna_q {dyna[1].tolist()[:6]}...")
+                f"n = {n}, in a maze that stays replay_q should do as dyna_q does (same defaults, same pairs, the "
+                f"transition from a stream of its own); steps: {replay[1].tolist()[::3]}, dyna_q's {dyna[1].tolist()[::3]}")
 
 
 @both

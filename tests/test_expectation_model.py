@@ -1,8 +1,7 @@
 """Tests of expectation_model.py: by hand, exact, statistics of samples, learning, bad input, our own figure.
 
 False alarms: about 60 comparisons at 5 standard errors or more (6e-7 each), and thresholds of learned models, beside
-which stands what 16 to 30 seeds of two independent programs gave: a right program fails in fewer than 1 of 5,000 runs.
-"""
+which stands what 16 to 30 seeds of two other programs gave: a right program fails in fewer than 1 of 5,000 runs."""
 import copy
 import math
 import random

@@ -1,8 +1,7 @@
 """Tests of mpc.py: by hand, by a log of what planners and recipes ask for, Riccati, curves, bad input, our figure.
 
 False alarms: about 100 comparisons at 5 standard errors or more (6e-7 each), others as stated beside them: a right
-program fails this file in fewer than 1 of 5,000 runs.
-"""
+program fails this file in fewer than 1 of 5,000 runs."""
 import random
 from types import SimpleNamespace
 

@@ -1,8 +1,7 @@
 """Tests of rollout_search.py: worked by hand, exact, statistics, curves, bad input; last what only our script has.
 
 False alarms: the statistics (about 130 comparisons at 5 standard errors or more, two-sided 6e-7 each if normal; the
-skewed ones as stated beside them) fail a right program in fewer than 1 of 5,000 runs.
-"""
+skewed ones as stated beside them) fail a right program in fewer than 1 of 5,000 runs."""
 import itertools
 import math
 import random
