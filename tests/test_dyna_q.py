@@ -324,7 +324,7 @@ def test_acting_and_planning_do_not_share_their_luck(dyna_q, base_seed, name):
         imagined[i] = math.log(1 - Q[0, 0]) / math.log(0.99) - taken[i]
     correlation = np.corrcoef(abs(taken - 50), abs(imagined - 50))[0, 1]
     require(abs(correlation) < 0.55, "2 actions, taken and imagined at random, 100 times each, are unevenly taken "
-            f"and imagined together, correlation {correlation:.2f} in 100 runs: same seed? Is only the newest imagined?")
+            f"and imagined together, correlation {correlation:.2f} in 100 runs: same seed? Only the newest imagined?")
 
 
 @both
@@ -476,7 +476,7 @@ def test_replay_is_dyna_where_nothing_changes(dyna_q, base_seed):
                         for name in ("dyna_q", "replay_q")]
         require(dyna[1].tolist() == replay[1].tolist() and (dyna[0] == replay[0]).all(),
                 f"n = {n}, in a maze that stays replay_q should do as dyna_q does (same defaults, same pairs, the "
-                f"transition from a stream of its own); steps: {replay[1].tolist()[::3]}, dyna_q's {dyna[1].tolist()[::3]}")
+                f"transition from its own stream); steps: {replay[1].tolist()[::3]}, dyna_q's {dyna[1].tolist()[::3]}")
 
 
 @both
