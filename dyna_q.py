@@ -12,15 +12,16 @@ The equations
                  model for R, S', and do the same update with them
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
                  real steps since A was last tried in S (if never: all steps so far)
-    replay       Dyna-Q with R, S' from any stored transition of S, A in place of the model
+    replay       Dyna-Q, but with R, S' of any earlier transition from S, A, not from the model
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps: without it (n = 0) an agent needs about 30 episodes until it walks
     at most 20 steps, with 5 imagined updates after each real step 6 episodes, with 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, Dyna-Q finds no other way in half of the runs; when a shortcut opens,
-    it hardly ever finds it. Dyna-Q+ (from the book, not the slides) tries again what it has not
-    tried for long, and finds both. Replay, after the walls moved, goes on replaying old steps.
+    When the path is blocked, only random actions can find another way: in half of the runs Dyna-Q
+    finds none. A shortcut that opens is hardly ever found, as the old way still works. Dyna-Q+
+    (from the book, not the slides) tries again what it has not tried for long, and finds both.
+    Replay, after the walls moved, goes on replaying old steps.
 
 Try, after reading: change one line, run again, and answer
     In epsilon_greedy, make the last line "return values.index(best)": the first of the best.
@@ -207,8 +208,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. Some environments return an array with one number,
-        # and write the next state into the same array: s would change. int() makes a copy.
+        # (a) S <- current (nonterminal) state, as a number of our own. (Some environments return
+        # an array with one number, and later write the next state into this array.)
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -249,8 +250,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (The root makes it grow ever more slowly.) It is
-            # only imagined: no real step pays it.
+            # makes the agent curious to go there. (Without the root it would grow so large that
+            # the agent forgets the goal.) It is only imagined: no real step pays it.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -423,10 +424,10 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes; ours were found by trying. With alpha = 1 a new
-# value replaces the old one, which is right where nothing is random. With alpha = 0.1, nine tenths
-# of the old one stay, and so of an old bonus, too: an action that was just tried has no bonus any
-# more, but still looks good, and is tried again and again.
+# The book prints no settings for these mazes; ours, also the 10 imagined updates below, were found
+# by trying. With alpha = 1 a new value replaces the old one, which is right where nothing is
+# random. With alpha = 0.1, nine tenths of the old one stay, and so of an old bonus, too: an action
+# that was just tried has no bonus any more, but still looks good, and is tried again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -465,7 +466,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # The means of 2000 runs were measured with another program.
+    # The means of 2000 runs were measured with another program, written for comparison.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

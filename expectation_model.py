@@ -116,7 +116,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
     rng = np.random.default_rng(rng)
     # Not from episodes, but from all cells alike, so that the models know all of them. (choice(35)
-    # draws from 0 to 34; choice of a list draws from the list.)
+    # draws from 0 to 34; choice of a list draws from the list. Pit and goal are drawn, too.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -276,9 +276,10 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
 
     Continuous actions are further features, with n_actions=1: for an angle and a torque, x is
-    (angle, torque) and x_next, of the same shape, (next angle, the same torque). To look further
-    ahead, put the next torque in its place. An action never tried stays put with reward 0.
-    ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
+    (angle, torque) and x_next (next angle, torque). What is predicted for the torque means
+    nothing: put the next torque there before you predict the next step. An action never tried
+    stays put with reward 0. ValueError for no data, other shapes, numbers out of range. Needs
+    FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -378,8 +379,9 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
-        # Adam, a bit simplified: gradient descent with two running means for each weight, of its
-        # gradients g and of g^2.
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2. (We leave out its divisions by 1 - 0.9^t and 1 - 0.99^t, which matter only in the
+        # first steps t.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -428,7 +430,7 @@ class NeuralModel(FeatureModel):
              Its unit is the standard deviation of S' - S in the data. If there are several
              features, it is the mean of their spreads
 
-    Continuous actions and errors are as in LinearModel; also ValueError for the spread of one
+    Continuous actions and ValueErrors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
@@ -485,7 +487,7 @@ def log_terms(log_weights, means, sds, y):
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # Its logarithm. Inside one component the D numbers are independent: their densities multiply,
-    # so the logarithms add up. (But all D numbers come from the same component.)
+    # so the logarithms add up. (All D numbers come from the same component.)
     log_normals = -(z**2) / 2 - np.log(sds) - np.log(2 * np.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
@@ -504,8 +506,9 @@ class MixtureModel(FeatureModel):
               probable an outcome is, for example to compare models (not used below)
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards, see __init__. Continuous actions and errors are as in LinearModel.
-    Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
+    half of that of all rewards, see __init__. Continuous actions and ValueErrors are as in
+    LinearModel. Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp,
+    draw_from_rows, checked.
 
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
@@ -521,8 +524,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, in standardised units. Without it, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: log p^ would grow without
-        # end. Most rewards are exactly 0, and a sharp peak there would gain more than finding S':
-        # so for the reward it is larger. (Both numbers were found by trying.)
+        # end. For the reward it is larger. Most rewards are exactly 0: with sharp peaks there, log
+        # p^ would gain much, and care little about S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -564,7 +567,8 @@ class MixtureModel(FeatureModel):
         # p^(y) is a sum over the components. A component's share is its part of this sum: how
         # probably y comes from it (Bayes' rule).
         share = np.exp(terms - log_p)                                           # (N, K)
-        # Now the derivatives of -log p^. Adam steps against them: a negative one makes grow.
+        # Now the derivatives of -log p^. Adam steps against them: if one is negative, its output
+        # grows.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
         # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). So its derivative
         # by a score is weight - share: the weight grows if the share is larger.
@@ -609,7 +613,7 @@ class MixtureModel(FeatureModel):
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # Number 0 of y is the reward. In each component it is independent of the others: without
-        # it, their density is the same product with one factor less. (1: leaves it out.)
+        # it, their density is the same product with one factor less. (The slices 1: leave it out.)
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -682,7 +686,8 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell, where S A is TRUE_R.size. (With N = 100 this is no more than a guide.)
+    # from one cell, where S A is TRUE_R.size. (With N = 100 that is less than one, and the
+    # formula only a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
     # With endless data, the linear model would be the plane that fits the exact means best.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -791,6 +796,7 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)
     rows = [X[landings, 1]]
+    # 5 components for two landings, as in practice one does not know their number.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         # In the data, one lands near the middle of a cell, not exactly there. (A density does not

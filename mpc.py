@@ -53,9 +53,9 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. reset
-    and step are those of Gymnasium, the usual interface of environments; after n_steps the episode
-    is cut off. Example: at (0, 0), below the hill, we push to the right, and the hill pushes down.
+    (push is the slope of a bell). theta = (gain, drag, strength). Reward: minus the distance from
+    position' to the goal. reset and step are Gymnasium's, the usual interface; after n_steps the
+    episode is cut off. Example: at (0, 0), below the hill, we push right, the hill pushes down.
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -173,8 +173,8 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit computes these means anew, but goes on with the old weights: they do not
-        # quite suit the new means, but are a better start than random ones.
+        # A second fit computes these means anew, but goes on with the old weights. They do not
+        # quite suit the new means, but are a better start than random ones, and go on learning.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
@@ -182,8 +182,9 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam, a bit simplified: gradient descent with two running means for each weight, of its
-        # gradients g and of g^2.
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2. (We leave out its divisions by 1 - 0.9^t and 1 - 0.99^t, which matter only in the
+        # first steps t.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
