@@ -398,7 +398,7 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
 def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, base_seed, name, K, low, high):
     """One search in each cell of the bridge, the value at the start of acting so exact. Rollouts of the careless policy
     (0.415) lead to the optimum, 0.540, or, with a near-tie lost, to 0.458 or more; with two lost (1 run of 80,000) to
-    0.36. A random walker (0.139) falls off: its rollouts lead to the small treasure, 0.354 (20 of 20). Control: itself."""
+    0.36. A random walker (0.139) falls off: its rollouts lead to the small treasure, 0.354. Control: the policy itself."""
     policy = CARELESS if name == "careless" else np.full((28, 4), 0.25)
     model, rng, acting = rollout_search.TabularModel(*bridge()), np.random.default_rng([base_seed, 17]), policy.copy()
     for s in CELLS:
