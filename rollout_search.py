@@ -126,7 +126,8 @@ class TabularModel:
               LookupModel in expectation_model.py)
     R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is. (The
               mean of the returns is the same, as if it paid by S')
-    terminal  (S,) bool, default none: the episode ends when such a state is entered
+    terminal  (S,) bool, default none: the episode ends when such a state is entered, and nothing
+              is paid any more
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
     other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (but for
@@ -203,7 +204,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     S, A = model.R.shape
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
     # A depth of 1.5 would never count down to 0, and the search would not end.
-    if not (0 <= state < S and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
+    if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
@@ -238,10 +239,11 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     episodes are cut after so many steps
     rng         a Generator or a seed of one; model.step and pi draw from it
 
-    Slide "Simulation-based search". Returns Q (A,) and its standard error (A,), inf for a single
-    rollout. V(S) is policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon
-    below 1, gamma outside [0, 1], or a policy whose rows are no probabilities. Needs
-    sample_columns.
+    Slide "Simulation-based search". Each call of model.step is one step of all episodes that are
+    not over. Returns Q (A,) and its standard error (A,): the standard deviation of the K returns
+    (a sum divided by K - 1) / sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q.
+    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
+    policy whose rows are no probabilities. Needs sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -250,7 +252,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """
     S, A = model.R.shape
     policy = np.array(policy, float)
-    if not (0 <= state < S and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
+    if not (state in range(S) and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
@@ -286,8 +288,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: the usual estimate of
-    # the spread, a sum divided by K - 1.)
+    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: divide by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 

@@ -398,7 +398,7 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
 def test_acting_on_rollouts_improves_but_need_not_be_optimal(rollout_search, base_seed, name, K, low, high):
     """One search in each cell of the bridge, the value at the start of acting so exact. Rollouts of the careless policy
     (0.415) lead to the optimum, 0.540, or, with a near-tie lost, to 0.458 or more; with two lost (1 run of 80,000) to
-    0.36. A random walker (0.139) falls off: its rollouts lead to the small treasure, 0.354. Control: the policy itself."""
+    0.36. A random walker (0.139) falls off: its rollouts lead to the small treasure, 0.354. Control: the policy."""
     policy = CARELESS if name == "careless" else np.full((28, 4), 0.25)
     model, rng, acting = rollout_search.TabularModel(*bridge()), np.random.default_rng([base_seed, 17]), policy.copy()
     for s in CELLS:
@@ -424,7 +424,7 @@ BAD = {                 # function: right arguments; wrong values in place of on
     "rollout_search": ({"state": 0, "policy": [U] * 2, "n_rollouts": 3, "horizon": 5, "gamma": 0.9, "rng": 0}, {
         "state": [2, -1], "n_rollouts": [0, -1], "horizon": [0, -1], "gamma": GAMMAS,
         "policy": [policy for row in ([0.5, 0, 0], [1, 1, 0], [2, -1, 0], [NAN, 0.5, 0.5])
-                   for policy in ([row, U], [U, row])] + [U, [H] * 2, [U] * 3]}),
+                   for policy in ([row, U], [U, row])] + [U, [H] * 2, [U] * 3, [[0.5] * 3, [0, 0.5, 0]]]}),
 }
 
 
