@@ -217,7 +217,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state, which a
                 Gymnasium environment cannot. It must draw from rng only: so the same seed gives
                 the same tree. States must be hashable (they are keys of a dict), and equal (==) if
-                they are the same
+                they are the same. For a state that ended an episode, actions is never asked
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -230,9 +230,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. ValueError: numbers out of range (at least one simulation, of
-    one step or more), a root of another state or with other actions, a NaN return, no actions.
-    Needs Node, rollout_return, pick, index_of_best, as_generator.
+    children[i] = {next state: Node}. (A new node has N = 0: its rollout is not counted in it.)
+    ValueError: numbers out of range (at least one simulation, of one step or more; a finite c), a
+    root of another state or with other actions, a NaN return, no actions. Needs Node,
+    rollout_return, pick, index_of_best, as_generator.
 
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
