@@ -290,10 +290,10 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,), or numbers if da is 1. rng: Generator or seed. mean: not used; it is
-    there so that planning_v15 can call both planners in the same way.
-    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
-    imagined_returns, float_bounds.
+    (ds,). low, high: (da,), or a number for all components (two numbers: da is 1). rng: Generator
+    or seed. mean: not used; it is there so that planning_v15 can call both planners in the same
+    way. A sequence whose return is NaN loses. ValueError if the horizon is below 1, the bounds are
+    wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -314,6 +314,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
         which are the n_elites sequences with the largest returns
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
+    The first spread is half the width of the bounds.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -418,7 +419,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting, or a function with the same arguments; settings are for it,
               for example horizon
-    seed      number or Generator, for environment, base policy and planner
+    seed      a number or a list of numbers, for environment, base policy and planner
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
