@@ -239,11 +239,11 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     episodes are cut after so many steps
     rng         a Generator or a seed of one; model.step and pi draw from it
 
-    Slide "Simulation-based search". Each call of model.step is one step of all episodes that are
-    not over. Returns Q (A,) and its standard error (A,): the standard deviation of the K returns
-    (a sum divided by K - 1) / sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q.
-    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
-    policy whose rows are no probabilities. Needs sample_columns.
+    Slide "Simulation-based search". All episodes walk in lockstep: a call of model.step is one
+    step of all of them. Returns Q (A,) and its standard error (A,), std(G, ddof=1) / sqrt(K) of
+    the K returns G, or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an
+    unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are
+    no probabilities (but for rounding). Needs sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)

@@ -329,7 +329,7 @@ def test_forward_search_equals_dynamic_programming(rollout_search, base_seed):
         Q = rollout_search.forward_search(rollout_search.TabularModel(*tables), s, depth, gamma, leaf)
         require_values(Q, lookahead(*tables, gamma, depth, leaf)[s], f"random world {k} (4 is terminal, some "
                        f"rows lack mass), state {s}, depth {depth}, gamma {gamma}, leaf values {numbers(leaf)}",
-                       "a tree gives the values of dynamic programming")
+                       "V of a state depends on the steps left: is it kept from another depth, or call?")
 
 
 def test_tables_are_copied(rollout_search):
