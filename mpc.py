@@ -286,7 +286,7 @@ def float_bounds(low, high):
 
 def random_shooting(predict, reward, state, horizon, low, high, n_candidates=1000, mean=None,
                     rng=None):
-    """Draw N random sequences of actions, imagine each with the model, return the best (H, da).
+    """Draw N sequences of actions, uniformly, imagine each with the model, return the best (H, da).
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
@@ -314,7 +314,6 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
         which are the n_elites sequences with the largest returns
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
-    The first spread is half the width of the bounds.
     Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
     spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions

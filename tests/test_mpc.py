@@ -351,12 +351,13 @@ def test_planner_by_hand(mpc, planner):
     NaN against returns below -1,000: counted as 0, it would win. Riccati's equation, P <- (1 + P) / (2 + P) from P = 0:
     the cost to go is s^2 / 2 from step 1, 3/5 s^2 from step 0, and a = -P s."""
     plan, good = getattr(mpc, planner), {"cem": 0.1, "random_shooting": 0.4}[planner]
-    for low, high, place in [(-2, 2, 1.0), (-2, 2, -1.5), (np.int8([-100]), np.int8([120]), 113.5),
+    for low, high, place in [(-0.01, 0.01, 0.003), (-2, 2, 1.0), (-2, 2, -1.5),
+                             (np.int8([-100]), np.int8([120]), 113.5),
                              (np.uint8([200]), np.uint8([250]), 213.5), (np.array([-2]), np.array([1]), -0.5)]:
         what = f"{planner}: s' = a, reward -|s' - {place}|, bounds {low} to {high} ({np.asarray(low).dtype})"
         found = attempt(what, plan, move, lambda s, a, s2: -abs(s2[:, 0] - place), [0.0], 1, low, high, rng=0)
         require_near(f"{what}: the plan", found, [[place]], 0.0125 * (float(np.max(high)) - float(np.min(low))),
-                     "Large rewards are good. Are low and high made floats? (In int8, 100 + 100 is -56)")
+                     "Large rewards are good. Does the spread have a lower limit? (And in int8, 100 + 100 is -56)")
     what = f"{planner}: NaN for positive actions, of all others -0.4 is best"
     found = attempt(what, plan, lambda s, a: np.where(a > 0, np.nan, a), lambda s, a, s2: -1000 - (s2[:, 0] + 0.4) ** 2,
                     [0.0], 2, -1, 1, n_candidates=400, rng=0)
