@@ -418,7 +418,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting, or a function with the same arguments; settings are for it,
               for example horizon
-    seed      a number or a list of numbers, for environment, base policy and planner
+    seed      a number, for environment, base policy and planner
     ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -641,7 +641,7 @@ def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
     print("what                                           | measured | compare")
     # A seed for each run, the same for all recipes and planners, so that they meet the same luck.
-    # (NumPy takes a list of numbers as one seed.)
+    # (NumPy takes a list of numbers as one seed, too.)
     seeds = [[seed, run] for run in range(n_runs)]
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)

@@ -103,10 +103,10 @@ def test_point_mass_by_hand(mpc):
     r2 = ((at - hill) ** 2).sum(axis=1)
     d = (at - hill) * abs(np.polyfit(r2, np.log((push ** 2).sum(axis=1) / r2), 1)[0]) ** 0.5
     require_near(f"theta = (0, 0, 4): v' (here the push) at {at[0]}, ..., where d = {d[0]}, ...", push,
-                 d * np.exp(-(d ** 2).sum(axis=1, keepdims=True) / 2), hint="push = d exp(-|d|^2 / 2) points away from "
-                 "the hill, |d|^2 is one number: the squares of both axes summed, and halved")
-    found = mpc.PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]]))
-    require_near("PointMass(): from (0, 0) at rest, force (1, 0), s'", found, [[0.19, -0.24, 0.75, -0.97]], 0.006)
+                 d * np.exp(-(d ** 2).sum(axis=1, keepdims=True) / 2), hint="push = d exp(-|d|^2 / 2), away from it")
+    found = mpc.PointMass().dynamics(np.array([[0.0] * 4, [0.7, 0.4, 0, 0]]), np.array([[1.0, 0.0], [0, 0]]))
+    require_near("PointMass(): from (0, 0) at rest, force (1, 0), and from (0.7, 0.4), where d = (1, 0), no force: s'",
+                 found, [[0.19, -0.24, 0.75, -0.97], [1.0033, 0.4, 1.2131, 0.0]], 0.006)
     next_states[:5, :2] = [[0, 0], [1, 0], [0, 1], [1e5, 0], [1e5 + 1, 0]]
     found = rows("reward", (), env.reward, states, actions, next_states)
     goal, hint = (found[0] ** 2 - found[1:3] ** 2 + 1) / 2, "It is minus the distance of the NEXT position to the goal"
