@@ -11,8 +11,7 @@ The equations
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: only the strengths of three forces are unknown, and these three
-    numbers are the same in all places.
+    System identification works: unknown are only three strengths of forces, the same everywhere.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
@@ -20,11 +19,10 @@ Try, after reading: change one number in the experiments at the end
     N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation
+Notation ("Needs ..." in a docstring: what you must copy together with this function)
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-    Needs     in a docstring: what you must copy together with this function
 Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
@@ -63,8 +61,7 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # It pushes with up to 4.9 (strength exp(-1/2), where |d| = 1), and we with 3 to each side: we
-    # had better go around it.
+    # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium: an object with these attributes. (Planners read low and high.)
@@ -76,8 +73,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, -v and push: (3, N, 2). (v' - v) / dt is gain * the first + drag * the second
-        + strength * the third."""
+        """Our force, -v, push (3, N, 2). Times gain, drag, strength, they sum to (v' - v) / dt."""
         # d points from the hill to the mass, and so does the push.
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -88,7 +84,6 @@ class PointMass:
         ours, friction, push = self.forces(states, actions)
         acceleration = gain * ours + drag * friction + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # The new velocities move the mass: so a force is felt in this very step.
         return np.concatenate([states[:, :2] + self.dt * velocities, velocities], axis=1)
 
     def reward(self, states, actions, next_states):
