@@ -281,7 +281,7 @@ def float_bounds(low, high):
 
 def random_shooting(predict, reward, state, horizon, low, high, n_candidates=1000, mean=None,
                     rng=None):
-    """Draw N sequences of actions, uniformly, imagine each with the model, return the best (H, da).
+    """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
