@@ -597,9 +597,8 @@ def test_bad_arguments_are_refused(dyna_q, name):
 # ---------------------------------------------------------------- our own experiments and figure
 def test_expected_steps(ours, dyna_q):
     """Solved elsewhere: shortest paths, the best agents with 10 % random actions, the random walk."""
-    for rows, epsilon, exact in [
-            (DYNA_MAZE, 0, 14), (DYNA_MAZE, 0.1, 15.813), (DYNA_MAZE, 1, 868.73), (GAP_RIGHT, 0, 10), (GAP_LEFT, 0, 16),
-            (GAP_RIGHT, 0.1, 11.07), (GAP_LEFT, 0.1, 17.54), (["S.#.", "..#G", "...."], 0, 6)]:
+    for rows, epsilon, exact in [(DYNA_MAZE, 0, 14), (DYNA_MAZE, 0.1, 15.813), (DYNA_MAZE, 1, 868.73),
+                                 (GAP_LEFT, 0, 16), (GAP_LEFT, 0.1, 17.54)]:
         steps = dyna_q.expected_steps(rows, epsilon)
         require(abs(steps - exact) < 0.005, f"expected_steps({rows}, {epsilon}) is {steps:.3f}, not {exact}")
 
@@ -610,7 +609,8 @@ def test_experiments_run_what_they_say(ours, dyna_q):
     for run, i in np.ndindex(2, 3):
         expected = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), [0, 5, 50][i], 4, seed=[5, run])[1]
         require((steps[run, i] == expected).all(), f"compare_planning, run {run}, agent {i}: not {expected}")
-    for (layouts, n_steps), constant in zip(MAZES.values(), [dyna_q.BLOCKING, dyna_q.SHORTCUT]):
+    for (layouts, _), constant in zip(MAZES.values(), [dyna_q.BLOCKING, dyna_q.SHORTCUT]):
+        n_steps = layouts[2] + 100              # until just after the walls have moved
         for method, learner, kappa in [("Dyna-Q", dyna_q.dyna_q, 0.0), ("Dyna-Q+", dyna_q.dyna_q, 1e-3),
                                        ("replay", dyna_q.replay_q, 0.0)]:
             expected = learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa, seed=[5, 1])[2]
