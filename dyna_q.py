@@ -16,7 +16,7 @@ The equations
 
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps: without it (n = 0) an agent needs about 30 episodes until it walks
-    at most 20 steps, with 5 imagined updates after each real step 6 episodes, with 50 only 3.
+    at most 20 steps, with 5 imagined updates after each real step about 6, with 50 only 3.
     Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
     When the path is blocked, only random actions can find another way: in half of the runs Dyna-Q
     finds none. A shortcut that opens is hardly ever found, as the old way still works. Dyna-Q+
@@ -478,7 +478,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
+    parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
     # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.

@@ -510,7 +510,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=20, help="independent runs (default 20)")
+    parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
     # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.
