@@ -82,7 +82,7 @@ def test_sections_main_and_imports_are_alike(script):
     assert imported <= {"numpy", "matplotlib", *sys.stdlib_module_names}, imported
 
 
-@pytest.mark.parametrize("script", ["dyna_q", "mpc"])       # main is the same text in all five, see above
+@pytest.mark.parametrize("script", ["dyna_q"])      # main is the same text in all five, see above
 @pytest.mark.parametrize("arguments", [
     ["--runs", "0"], ["--runs", "many"], ["--seed", "-1"], ["--save", "figure.doc"],
     ["--save", "no/such/folder/figure.png"], ["--save", "folder.png"], ["--fast"]], ids=" ".join)
