@@ -5,7 +5,6 @@ The slides, and where they are in this file
     Dyna-Q: set-up, comparison of 0/5/50       Maze, compare_planning, draw_policy
     Dyna-Q: harder, easier                     BLOCKING, SHORTCUT, changing_maze
     What about Experience Replay?              replay_q, changing_maze
-
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
@@ -13,29 +12,24 @@ The equations
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
                  real steps since A was last tried in S (if never: all steps so far)
     replay       Dyna-Q, but with R, S' of any earlier transition from S, A, not from the model
-
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps: without it (n = 0) an agent needs about 30 episodes until it walks
-    at most 20 steps, with 5 imagined updates after each real step about 6, with 50 only 3.
-    Episode 1 is the same random walk for all: as long as no reward was seen, no plan can help.
-    When the path is blocked, only random actions can find another way: in half of the runs Dyna-Q
-    finds none. A shortcut that opens is hardly ever found, as the old way still works. Dyna-Q+
+    Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
+    no plan can help. Then, without planning (n = 0), an agent needs about 30 episodes until it
+    walks at most 20 steps (the shortest way has 14), with n = 5 about 6, with n = 50 only 3.
+    When the path is blocked, only a random action can lead Dyna-Q to another way: in half of the
+    runs none does. A shortcut that opens is hardly ever found, as the old way still works. Dyna-Q+
     (from the book, not the slides) tries again what it has not tried for long, and finds both.
     Replay, after the walls moved, goes on replaying old steps.
-
 Try, after reading: change one line, run again, and answer
-    In epsilon_greedy, make the last line "return values.index(best)": the first of the best.
-        Why must ties be broken at random? (Stop it with Ctrl-C: episode 1 hardly ever ends.)
-    KAPPA = 1e-4, then KAPPA = 5e-3.  How much curiosity is too little, how much too much?
-    ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
-
-Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state the same
-of an imagined one. In the shape of an array, (S, A) are the numbers of states and of actions.
-A docstring's "Needs ..." names what you must copy together with it.
+    epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
+    KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
+    ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
+Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state those of an
+imagined one. Array (S, A): a row for each state, a column for each action. "Needs f": copy f, too.
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
-# For tools only: what "uv run" has to install, and the licence.
+# For programs that install what a script needs; and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -52,25 +46,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Environment: the textbook's mazes
-
 class Maze:
-    """A grid with Gymnasium's interface: a step into the goal pays 1 and ends the episode.
+    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8), with Gymnasium's interface.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout after the first `change_at` real steps (of all episodes together), with
-                an S and a G of its own. An agent inside a new wall can walk out
-
+    later_rows  the layout after the first `change_at` real steps (of all episodes together). It
+                has an S and a G, too. An agent on whose cell a wall is put can still leave it
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
-    A move into a wall or over the border leaves the agent where it is. All other steps pay 0.
-    ValueError if the rows, now and later, are not equally long and equally many; if there is not
-    exactly one S; or if the agent can walk to a cell, now or later, from which no way leads to a
-    goal (its episode would never end). Needs check_ways.
-    Slide "Dyna-Q: set-up"; Sutton & Barto, chapter 8.
+    A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
+    and ends the episode, all others pay 0. ValueError for rows or layouts of unequal size, no S or
+    more than one, and if an episode might never end: if no way leads to a goal, or none leads
+    there any more after the walls have moved. Needs check_maze, steps_to_goal.
 
-    >>> maze = Maze(["S.G"])
-    >>> maze.reset()
-    (0, {})
-    >>> maze.step(1)            # next state, reward, terminated, truncated, info
+    >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
 
@@ -79,19 +67,14 @@ class Maze:
         if later_rows is None:
             later_rows, change_at = rows, 0
         self.change_at = change_at
-        # The set of all lengths: only one, if the rows are equally long.
-        lengths = {len(row) for row in [*rows, *later_rows]}
-        if len(lengths) != 1 or len(later_rows) != len(rows) or change_at is None:
-            raise ValueError("rows must be equally long; later_rows as many, and with change_at")
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Gymnasium's spaces: agents ask them for the numbers n of states and of actions.
-        # (SimpleNamespace makes an object with this attribute.)
+        check_maze(self, [*rows, *later_rows])
+        # Gymnasium's spaces: objects with an attribute n, the number of states or actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        check_ways(self)
-        self.reset(0)                   # sets the counter t and the state
+        self.reset(seed=0)              # any seed: it sets the counter t to 0
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -108,7 +91,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        """Back to the start. With a seed all begins anew: steps are counted from 0 again."""
+        # With a seed all begins anew: steps are counted from 0 again.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -123,10 +106,9 @@ class Maze:
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
-
 def size(space):
     """How many states or actions a space of Gymnasium has."""
-    # Gymnasium can also number states from a `start`, say 1, 2, 3. Our lists begin with 0.
+    # Some spaces have a `start`: they number states from there, say 1, 2, 3. Our lists begin at 0.
     if getattr(space, "start", 0):
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -160,9 +142,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after so many episodes
     n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored,
                 whatever it is
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and (but not
-                in replay) actions never tried are imagined too: as if they led nowhere (S' = S),
-                with reward 0. Just after a real step, its own pair has tau = 0
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), where tau is
+                0 for the pair just taken. Actions never tried are imagined, too (but not in
+                replay), as if they led nowhere: S' = S, with reward 0
     seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed of
                 its own, and so do acting, planning and replay
     replay      imagine from stored transitions instead of the model; see replay_q
@@ -182,7 +164,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    # Not "if alpha <= 0 or ...": every comparison with NaN is False, so NaN would get through.
+    # "if alpha <= 0 or ..." would let NaN through, as every comparison with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
@@ -191,25 +173,26 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each draw from a stream of their own. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
+    # be compared. With one for planning and replay, replay would imagine other pairs than Dyna-Q.
+    # (random.Random draws single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
-    # The first seed is for env.reset below, the other three make a generator each.
-    acting_rng, planning_rng, replay_rng = map(random.Random, seeds[1:])
+    acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    tried_at = [[0] * A for _ in range(S)]  # the real step at which a was last tried in s, or 0
-    # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 19, False)]
-    memory = [[[] for _ in range(A)] for _ in range(S)]
-    # known[s]: a list of the actions with an outcome in s, for planning to draw from
+    tried_at = {}                   # tried_at[s, a]: the real step at which a was last tried in s
+    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, for example [(0.0, 19,
+    # False), (0.0, 10, False)]. Dyna's model is the last of them; replay draws from all.
+    memory = {}
+    # known[s]: a list of the actions in memory[s]. Planning draws from it.
     known = {}
     rewards = []
     steps_per_episode = []
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state, as a number of our own. (Some environments return
-        # an array with one number, and later write the next state into this array.)
+        # (a) S <- current (nonterminal) state. int makes a number of our own: some environments
+        # return an array with one number in it, and write the next state into the same array.
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -227,38 +210,40 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
-        # (e) Model(S,A) <- R, S'. We keep all outcomes. Dyna's model is the last one (enough where
-        # nothing is random); replay draws from all of them.
-        if kappa > 0 and not replay and s not in known:
-            # Dyna-Q+ may also imagine actions never tried. So in a new state it assumes, before
-            # anything real, that each action leads nowhere (S' = S) with reward 0.
-            memory[s] = [[(0.0, s, False)] for _ in range(A)]
-        memory[s][a].append((r, s2, terminated))
-        # Which actions have an outcome in s? One more, if a is new.
-        known[s] = [action for action in range(A) if memory[s][action]]
-        tried_at[s][a] = t
+        # (e) Model(S,A) <- R, S'
+        if s not in memory:
+            memory[s] = {}
+            # Dyna-Q+ imagines actions never tried, too. Until it knows better, its model says that
+            # they lead nowhere (S' = S), with reward 0.
+            if kappa > 0 and not replay:
+                memory[s] = {action: [(0.0, s, False)] for action in range(A)}
+        # setdefault gives the list of this action, or a new one if there is none.
+        memory[s].setdefault(a, []).append((r, s2, terminated))
+        known[s] = list(memory[s])
+        tried_at[s, a] = t
 
-        # (f) Repeat n times: S <- random previously observed state (choices draws all n at once),
-        # A <- random action known in S. New names, because s, a, r, s2 belong to the real step.
-        for state in planning_rng.choices(list(known), k=n_planning):
-            # planning_rng.choice(known[state]) would do, but take twice the time. random() is in
-            # [0, 1), and int() rounds down: to 0, 1, 2 or 3, if there are 4 known actions.
+        # (f) Repeat n times: S <- random previously observed state: choices draws all n at once.
+        # (New names, as s, a, r, s2 belong to the real step.)
+        for state in planning_rng.choices(list(memory), k=n_planning):
+            # A <- random action previously taken in S. planning_rng.choice(known[state]) would do,
+            # but take twice the time. random() is in [0, 1), and int() rounds down: if there are 4
+            # known actions, to 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            # R, S' <- Model(S,A), the last outcome. Or in replay: any stored transition of this
-            # S and A. Old ones may no longer be true.
+            # R, S' <- Model(S,A). Or in replay: any stored transition of this S and A. (Old ones
+            # may no longer be true.)
             outcomes = memory[state][action]
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (Without the root it would grow so large that
-            # the agent forgets the goal.) It is only imagined: no real step pays it.
+            # makes the agent curious to go there. It is only imagined: no real step pays it. (For
+            # a pair never tried get gives 0: then tau is t, all steps so far.)
             if kappa > 0:
-                reward += kappa * math.sqrt(t - tried_at[state][action])
+                reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
         if terminated or truncated:
-            # All steps so far, less those of the earlier episodes.
+            # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
@@ -270,8 +255,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. Where nothing is random and nothing changes, all of them are the same, and
     so Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
-    With kappa, only pairs in the buffer get the bonus. The other arguments (in the same order, or
-    by name), results and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
+    With kappa, only pairs once taken get the bonus. The other arguments (in the same order, or by
+    name), results and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -281,53 +266,52 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
 
 
-# %% Exact answers: is there always a way to a goal, and how many steps does it take?
-
-def check_ways(maze):
-    """ValueError if the agent may be where no way leads to a goal: its episode would never end."""
-    # may_be[s]: can the agent be in s? When the walls have just moved, it is where it was before:
-    # so the second layout goes on with the array of the first.
-    may_be = np.zeros(maze.observation_space.n, bool)
+# %% Exact answers: how many steps lead to a goal, and is there a way at all?
+def check_maze(maze, all_rows):
+    """ValueError if the texts do not fit together, or an episode could never end."""
+    # The set of all lengths of rows has only one element if they are equal.
+    if ({len(row) for row in all_rows} != {maze.width}
+            or len(maze.layouts[0]) != len(maze.layouts[1])):
+        raise ValueError("rows must be equally long, and later_rows as many as rows")
+    cells = []                          # where the agent may be: from there, a way must lead on
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
-        moves = np.array([maze.moves(layout, s) for s in range(len(layout))])    # (S, 4)
-        goals = np.array(list(layout)) == "G"
-        # The agent begins at S. In each round we add all cells that are one move from those that
-        # we have (but goals: there nobody walks on). No way is longer than there are cells.
-        may_be[layout.index("S")] = True
-        for _ in layout:
-            may_be[moves[may_be & ~goals]] = True
-        # good[s]: is there a way from s to a goal? Yes, if one of the four moves is good.
-        good = goals
-        for _ in layout:
-            good = good | good[moves].any(axis=1)
-        if not good[may_be].all():
-            raise ValueError("from every cell the agent can walk to, a way must lead to a goal G")
-        may_be &= ~goals                # in a goal nobody stays: the next episode begins at S
+        cells.append(layout.index("S"))
+        # The shortest ways are shorter than the number of cells. Where there is none, each round
+        # has added a step.
+        steps = steps_to_goal(maze, layout, 0, len(layout))
+        if max(steps[cells]) == len(layout):
+            raise ValueError("a way must lead to a goal G, also after the walls have moved")
+        # When the walls move, the agent is in any of the free cells that had a way (but not in a
+        # goal: there an episode has ended).
+        cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
-def expected_steps(rows, epsilon):
-    """Steps from S to G, on average, if each action is random with probability epsilon, and the
-    best one otherwise. With epsilon = 0 this is the shortest path, with 1 the random walk."""
-    maze = Maze(rows)
-    layout = maze.layouts[0]
-    moves = np.array([maze.moves(layout, s) for s in range(len(layout))])        # (S, 4)
+def steps_to_goal(maze, layout, epsilon, n_rounds):
+    """Mean number of steps (S,) from each cell to a goal, if an action is random with probability
+    epsilon, and else the best one: with epsilon = 0 the shortest way, with 1 a random walk."""
+    moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration: h[s], the steps to go from s, is 1 + (1 - epsilon) * (h after the best move)
-    # + epsilon * (mean h after any move). h[moves] has the shape of moves: the h of each. A round
-    # adds one step, and next to no random walk (900 steps on average) takes more than 15,000.
-    h = np.zeros(len(layout))
-    for _ in range(15_000):
-        h = 1 + (1 - epsilon) * h[moves].min(axis=1) + epsilon * h[moves].mean(axis=1)
-        h[goals] = 0
-    return h[maze.state]                # where the agent is before its first step: S
+    # Value iteration, as for values, but with the steps still to go, which shall be few: one step,
+    # and then those from the next cell. steps[moves] (S, 4): what the four next cells have.
+    steps = np.zeros(len(layout))
+    for _ in range(n_rounds):
+        after = steps[moves]
+        steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
+        steps[goals] = 0
+    return steps
 
 
 # %% What the experiments and panels below share
 
 # Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+
+
+def report(what, measured, compare):
+    """One printed line; in it, the number `measured` has four digits."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 def draw_band(ax, runs, color, style, label):
@@ -369,20 +353,24 @@ def compare_planning(n_runs, seed, n_episodes=50):
         for i, n in enumerate(N_PLANNING):
             # All agents get the same seed, and so meet the same luck; each run has another one.
             # (NumPy takes a list of numbers as one seed.)
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            results = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            steps[run, i] = results[1]              # of Q, steps, rewards
     return steps
 
 
 def draw_comparison(ax, steps):
-    for i, color, style in [(0, RED, ":"), (1, GREEN, "--"), (2, BLUE, "-")]:
+    for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        slow = (steps[:, i].mean(axis=0) > 20).sum()
-        print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {slow:8} | "
-              f"about {['25', '5', '3'][i]} in the book's figure")
-    # Three exact lines.
+        # The mean over the runs is one learning curve. For how many episodes is it above 20?
+        n_slow = (steps[:, i].mean(axis=0) > 20).sum()
+        report(f"n = {N_PLANNING[i]}: episodes of more than 20 steps", n_slow,
+               f"about {book} in the book's figure")
+    # Three exact lines; the agents, too, take 10 % random actions (dyna_q's default epsilon).
+    maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        exact = expected_steps(DYNA_MAZE, epsilon)
+        # 15,000 rounds: after so many, even the steps of the random walk hardly change any more.
+        exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
     ax.set(xscale="log", yscale="log", xlabel="episode", ylabel="real steps",
@@ -393,8 +381,8 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # With the same seed it walks the same way again, and is now stopped after all steps of its
-    # episode 1 and half of those of episode 2.
+    # To see it there, we run it again. With the seed of run 0 it takes the same steps as before,
+    # and is now stopped after all those of episode 1 and half of those of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -426,8 +414,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes; ours, also the 10 imagined updates below, were found
 # by trying. With alpha = 1 a new value replaces the old one, which is right where nothing is
-# random. With alpha = 0.1, nine tenths of the old one stay, and so of an old bonus, too: an action
-# that was just tried has no bonus any more, but still looks good, and is tried again and again.
+# random. With alpha = 0.1, nine tenths of the old value stay, and the old bonus is in it. So an
+# action that was just tried, and has no bonus now, still looks good, and is tried again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -439,22 +427,21 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(
             Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
-            kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=method == "replay")
+            kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=(method == "replay"))
     return rewards.cumsum(axis=1)
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """The panel and the printed lines (`compare` at their end) of Dyna-Q and one other method."""
+    """Panel and printed lines of Dyna-Q and one other method; compare is a text for report."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
-    rows, later_rows, change_at = layouts
-    ax.axvline(change_at, color="grey")
+        report(f"{method}, {title}", rewards[:, -1].mean(), compare)
+    ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after; [x, y, width, height] are shares of the panel.
-    draw_maze(ax.inset_axes([0.02, 0.7, 0.3, 0.28]), rows)
-    draw_maze(ax.inset_axes([0.34, 0.7, 0.3, 0.28]), later_rows)
+    # The maze before and after; x, y, width and height are shares of the panel.
+    for rows, x in zip(layouts, [0.02, 0.34]):
+        draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
 
 
@@ -466,7 +453,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # The means of 2000 runs were measured with another program, written for comparison.
+    # "Other runs": those of another program, written only to check this one.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -476,17 +463,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
+    # usage=SUPPRESS: no list of all options in front of each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib draws with "agg", which can only save pictures.
+    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

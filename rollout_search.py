@@ -508,17 +508,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: a wrong option is answered with one sentence, without a list of all options.
+    # usage=SUPPRESS: no list of all options in front of each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv belongs to Jupyter's program kernel_launcher: ignore its options.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib draws with "agg", which can only save pictures.
+    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:

@@ -142,8 +142,7 @@ def test_walls_that_move_by_hand(dyna_q):
 
 def test_only_cells_in_which_the_agent_can_be_need_a_way(dyna_q):
     for arguments in [(["S.G", "###", "..."],), (["S.G#G"],), (["G#S.G"],), (["S.G"], ["#SG"], 5),
-                      (["SG..."], ["SG###"], 2), (["S..G"], ["SG##"], 2),
-                      (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
+                      (["S..G"], ["SG##"], 2), (["S.G#.", "..###"], ["S.G#.", ".####"], 3)]:
         run(dyna_q, "Maze", *arguments)
 
 
@@ -595,12 +594,13 @@ def test_bad_arguments_are_refused(dyna_q, name):
 
 
 # ---------------------------------------------------------------- our own experiments and figure
-def test_expected_steps(ours, dyna_q):
+def test_steps_to_goal(ours, dyna_q):
     """Solved elsewhere: shortest paths, the best agents with 10 % random actions, the random walk."""
     for rows, epsilon, exact in [(DYNA_MAZE, 0, 14), (DYNA_MAZE, 0.1, 15.813), (DYNA_MAZE, 1, 868.73),
                                  (GAP_LEFT, 0, 16), (GAP_LEFT, 0.1, 17.54)]:
-        steps = dyna_q.expected_steps(rows, epsilon)
-        require(abs(steps - exact) < 0.005, f"expected_steps({rows}, {epsilon}) is {steps:.3f}, not {exact}")
+        maze = dyna_q.Maze(rows)
+        steps = dyna_q.steps_to_goal(maze, "".join(rows), epsilon, 15_000)[maze.reset()[0]]
+        require(abs(steps - exact) < 0.005, f"steps_to_goal({rows}, {epsilon}) is {steps:.3f}, not {exact}")
 
 
 def test_experiments_run_what_they_say(ours, dyna_q):
