@@ -446,7 +446,6 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
 
 
 # %% The run
-
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     steps = compare_planning(n_runs, seed)

@@ -100,7 +100,6 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 
 # %% Algorithm: draw, and collect data
-
 def draw_from_rows(probabilities, rng):
     """One column number for each row (N,), drawn with the probabilities in this row (N, n)."""
     # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
@@ -133,7 +132,6 @@ def features(data):
 
 
 # %% Algorithm: a lookup table
-
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
     # Without this NumPy would not complain, and results would be wrong: a single reward would
@@ -227,7 +225,6 @@ class LookupModel:
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
-
 class FeatureModel:
     """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
     the change of the features.
@@ -311,7 +308,6 @@ class LinearModel(FeatureModel):
 
 
 # %% Algorithm: a small neural network
-
 def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
@@ -469,7 +465,6 @@ class NeuralModel(FeatureModel):
 
 
 # %% Algorithm: the same network with another loss becomes a stochastic model
-
 def log_sum_exp(terms):
     """log(sum of e^term) over the last axis (..., K): (..., 1).
 
@@ -619,7 +614,6 @@ class MixtureModel(FeatureModel):
 
 
 # %% Algorithm: dynamic programming with a model
-
 def value_iteration(P, R, gamma, tolerance=1e-8):
     """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
 
@@ -753,7 +747,6 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
 
 
 # %% Slides "How to build a model?" (I), (II): the world that the models shall learn
-
 def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
@@ -766,7 +759,6 @@ def draw_world(ax):
 
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
-
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of the first leap."""
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
@@ -787,7 +779,6 @@ def draw_convergence(ax, errors):
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
-
 def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
@@ -828,7 +819,6 @@ def draw_leap(ax, rows):
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
-
 def plan_on_the_table(seed):
     """Value of the start (2, sizes): as the model promises, and as the plan achieves."""
     values = []
@@ -867,7 +857,6 @@ def draw_compound(ax, errors):
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
-
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error (2, columns)."""
     # Data only from the cells in columns up to the start's.
@@ -888,7 +877,6 @@ def draw_known(ax, known):
 
 
 # %% The run: all experiments, and main
-
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")

@@ -16,22 +16,22 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
     not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
     so more and more of its simulations cross. If c is too small, it gives up the bridge after a
-    few falls; if too large, it goes on falling. After a real step, the part of the tree below the
-    new state is still right: whoever keeps it needs fewer simulations. With a learned model, an
-    agent learns fastest if it has both search and learned values V(s).
+    few falls; if too large, it goes on falling. After a real step, the part of the tree that is
+    below the new state can be used again: that saves simulations. With a learned model, an agent
+    learns fastest if it has both search and learned values V(s).
 
-Try, after reading: change the line so, run again, and answer
+Try, after reading: write this line in place of the one there, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Why the mean return, and not the best one?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
-"Needs f, g": if you copy this, copy f and g too. Left out: games, in which a second player moves,
-and a learned policy that says what Select should try first (Silver et al. have both).
+"Needs pick" in a docstring: if you copy this, copy pick, too. Left out: games, in which a second
+player moves, and a learned policy that says what Select should try first (Silver et al.: both).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
-# For tools only: what "uv run" has to install, and the licence.
+# For programs that install what a script needs; and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -55,16 +55,15 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 # %% Environment: treasures, walls and drops
-
 class GridWorld:
     """A small world, and at the same time a model of it: step(state, ...) works for any state.
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
     slip    the probability that the action is drawn at random, from all that are offered
-    States are numbered row by row, and `start` is that of S. Actions: 0 up, 1 right, 2 down, 3
-    left; those into walls or over the border are not offered. ValueError for rows that are not
-    equally long, other letters, not exactly one S, or a bad slip. Needs pick.
+    States are numbered row by row; `start` is the number of the cell S. Actions: 0 up, 1 right, 2
+    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
+    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
@@ -77,6 +76,7 @@ class GridWorld:
         # All rows as one text: the cell of state s is its letter number s.
         self.cells = "".join(rows)
         self.slip = slip
+        # set - set: the letters that are in the rows, but not allowed.
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
@@ -84,6 +84,7 @@ class GridWorld:
         width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
+        # (Walls and ends get outcomes, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
@@ -106,11 +107,10 @@ class GridWorld:
 
 
 # %% Algorithm: choosing at random, and the nodes of the tree
-
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    # Without this, a rollout into a state without actions would give an IndexError.
+    # Else a rollout into a state without actions would give an IndexError, and nobody knows why.
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
     # rng.choice(items) would do, but is slower (NumPy's makes an array of the items). With n = 4,
@@ -128,8 +128,8 @@ def as_generator(rng):
     """The generator rng itself. Or, if rng is a seed, a new generator (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's generator draws single numbers several times faster than NumPy's. (int, because
-    # random.Random does not take NumPy's integers as seeds.)
+    # Python's generator draws single numbers several times faster than NumPy's. (As a seed it does
+    # not take NumPy's integers: int makes one of Python's.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -141,7 +141,7 @@ class Node:
 
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
-    >>> node.select(1.0, random.Random(0))      # index 1, "right", as the untried come first
+    >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
     1
     >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
     'left'
@@ -156,8 +156,8 @@ class Node:
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
-        # by chance also to 8, each has a node of its own. (A state that is reached in two ways has
-        # two nodes, with counts of their own.) Not [{}] * n: that would be one dict n times.
+        # by chance also to 8, each has a node of its own: children[1] = {7: ..., 8: ...}. (Not
+        # [{}] * n: that is the same dict n times, and all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -170,7 +170,7 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (Other forms do this, too; of this one, Auer et al. prove that it works.)
+        # times as large. (Auer et al. prove that with this form the losses grow only as ln N.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -193,19 +193,18 @@ class Node:
 
 
 # %% Algorithm: Monte-Carlo Tree Search
-
 def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode simulated from `state` on, of at most n_steps. Needs pick."""
     G = 0.0
-    discount = 1.0
-    for _ in range(n_steps):
+    for t in range(n_steps):
+        # The fixed simulation policy: random, or the function `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted.
-        G += discount * float(reward)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float:
+        # models may give other kinds of numbers, say an array with one number in it.)
+        G += gamma**t * float(reward)
         if terminated:
             break
-        discount *= gamma
     return G
 
 
@@ -215,13 +214,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must be able to step from any state, which a
-                Gymnasium environment cannot. It must draw from rng only: so the same seed gives
+                environment usually cannot. It must draw from rng only: so the same seed gives
                 the same tree. States must be hashable (they are keys of a dict), and equal (==) if
-                they are the same. For a state that ended an episode, actions is never asked
+                they are the same. A state in which an episode ended needs no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                follow counts as 0 (or, if leaf_value is given, as leaf_value of the state there)
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. The state
+                there counts as 0 (or, if leaf_value is given, as its leaf_value)
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with the action
@@ -230,7 +229,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. (A new node has N = 0: its rollout is not counted in it.)
+    children[i] = {next state: Node}. (A new node has N = 0: the rollout from its state tells
+    about no action of the node, so it counts for the nodes above it only.)
     ValueError: numbers out of range (at least one simulation, of one step or more; a finite c), a
     root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
@@ -258,7 +258,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # If s has no node yet, `node` is the leaf: here the path leaves the tree. We also stop
-            # if the episode ends, or if the simulation is long enough.
+            # if the episode ends, or if the simulation is long enough. (s, node and i are used
+            # below: they are those of the last step.)
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -286,15 +287,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow. If
-    # this root is used again, it works with arrays, too.)
+    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow. But
+    # they work there, too, if this root is used again.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node, as mcts does.
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node, like mcts.
     Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     # This node alone: none is ever added below it.
@@ -310,13 +311,12 @@ def flat_search(model, state, n_simulations, gamma, rng):
 
 
 # %% Algorithm: putting it all together
-
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
     actions    a function: actions(state) -> sequence of those offered there
-    step draws one of the outcomes (next state, reward, terminated) seen so far, each with the
-    share it had. For a (state, action) never tried, it gives the same state, reward 0, and ends.
+    step draws one of the outcomes (next state, reward, terminated) seen so far; what was seen
+    twice is twice as probable. A (state, action) never tried: same state, reward 0, and the end.
     Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
@@ -336,9 +336,9 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing. So it is chosen only as long as none
-        # looks better: ties are broken at random. (That is little exploration, but enough here:
-        # until it has found a treasure, the agent walks about at random.)
+        # An action never tried is expected to earn nothing: 0. So it is chosen only where no other
+        # action has more than 0, by a tie. (That is little exploration, but enough here: until it
+        # has found a treasure, all actions are worth 0, and the agent walks about at random.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -378,7 +378,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
         # Broken off after 100 steps: the first episodes are long walks without a treasure.
         for t in range(100):
             # Search: imagined steps only, the real world is not asked.
-            root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root,
+            root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
@@ -400,13 +400,11 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
 
 # %% Exact answers
-
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep k finds what k steps can earn. In our worlds about 11 lead to G, with slips some more:
-    # 300 are plenty.
+    # Sweep k finds what k steps can earn. In our small worlds, 300 steps are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -470,7 +468,7 @@ def crossing(search, length, seeds):
     for run, seed in enumerate(seeds):
         for k, n in enumerate(SIMULATIONS):
             root = search(world, world.start, n, GAMMA, rng=seed)
-            # True (1) if the best action is 1, to the right. (The seed breaks ties.)
+            # True (1) if the best action is 1, to the right. (The seed is for ties, see best.)
             crossed[run, k] = root.best(seed) == 1
     return crossed
 
@@ -479,13 +477,12 @@ def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
     # Flat search fails already on the shortest bridge. The optimum is 1, all runs cross: even
-    # behind a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4.
+    # behind a bridge of 4, G is worth 0.95^4 = 0.81 (5 steps, the last four discount it), g 0.4.
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
-
 def draw_bars(ax, node, left, step):
     """A bar for each action of the node, as wide as its visits; the first begins at x = left."""
     for action, n, children in zip(node.actions, node.N, node.children):
@@ -515,11 +512,11 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # With a large c, most simulations leave the good path. So all Q are means over many falls, and
-    # the best action is hard to see.
+    # With a large c, most simulations leave the good path and fall. Q is their mean: so even the
+    # best action looks bad.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and there are no values: nothing to learn, so a run is one
-    # episode. Each call of play gives a column (runs, 1), and hstack puts them side by side.
+    # The world itself is the model, and there are no values. Nothing is learned, so one episode is
+    # enough. Each call of play gives a column (runs, 1), and hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
@@ -528,7 +525,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # Only few simulations before each real step: with many, a new tree is soon as good.
+    # Only few simulations before each real step: with many, a new tree is as good as a kept one.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -540,7 +537,6 @@ def draw_reuse(ax, seeds):
 
 
 # %% Slide "Putting it all together"
-
 def draw_learning(ax, seeds):
     # Of the three, only the first has search and values. (max_depth=1 is no search, and with
     # values=False rollouts take the place of the values, see together.)
@@ -553,12 +549,11 @@ def draw_learning(ax, seeds):
 
 
 # %% The run: what is printed, and main
-
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # A seed for each run; all methods get the same ones, and so the same luck. (Another --seed
-    # gives other numbers.) Where a run is only one episode, we take four times as many runs.
+    # A seed for each run; all methods get the same ones, and so the same luck. (1000 times: so
+    # --seed 1 has none of them.) Where a run is only one episode, we take four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

@@ -44,7 +44,6 @@ import numpy as np
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 # %% Environment: a point mass, and a hill between start and goal
-
 class PointMass:
     """A mass to be pushed from (-2, 0) to (2, 0). A bell-shaped hill at (0, 0.4) is in the way.
 
@@ -107,7 +106,6 @@ class PointMass:
 
 
 # %% Algorithm, step (2) of the recipes: learn the dynamics model
-
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
@@ -244,7 +242,6 @@ class PhysicalModel:
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
-
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
@@ -346,7 +343,6 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
 
 
 # %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
-
 def first_state(env):
     """Begin an episode: its first state (ds,), a copy."""
     return np.array(env.reset()[0], float)
@@ -572,7 +568,6 @@ def draw_band(ax, x, runs, color, style, label):
 
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
-
 def show_v05(ax, title, seed, exact):
     """Play one run of v0.5, print its return, and draw it."""
     # What v0.5 gives is (its return, its plan).
@@ -587,7 +582,6 @@ def show_v05(ax, title, seed, exact):
 
 
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
-
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
@@ -631,7 +625,6 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 
 
 # %% The run: what is printed, and main
-
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines. The paths are those of the last run."""
     print("what                                           | measured | compare")

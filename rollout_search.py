@@ -9,20 +9,20 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a)  (the slide: the mean of G, if pi chooses A)
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
     takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step multiplies its tree; a rollout only becomes one step longer. In a learned model
-    the error of the values grows with depth: each step asks it once more, and it is a bit wrong.
+    further step multiplies its tree; a rollout only becomes one step longer. A learned model is a
+    bit wrong, and each step ahead uses it once more: so the error of the values grows with depth.
     Rollouts tell what the simulated policy will earn; 4 times as many rollouts halve the error. An
-    agent that takes the action with the best rollouts does better than that policy, but not as
-    well as possible: a random walker falls off the bridge, so its rollouts call the bridge bad,
-    however many they are. With too few, luck decides which action looks best.
+    agent that always takes the action with the best rollouts does better than that policy. But it
+    does not do as well as possible: the random policy falls off the bridge, and so, even with many
+    rollouts, the bridge looks bad. With few rollouts, luck decides which action looks best.
 
 Try, after reading: change one line, run again, and answer
-    SLIP = 0.0        Without slips, can search still improve the sensible policy?
+    SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
 
@@ -32,7 +32,7 @@ reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of r
 Left out on purpose: growing the tree only where it pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
-# For tools only: what "uv run" has to install, and the licence.
+# For programs that install what a script needs; and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -63,7 +63,7 @@ TREASURES = {"g": 0.4, "G": 1.0}
 SLIP = 0.2
 # Close to 1, so that a treasure 6 steps away still counts.
 GAMMA = 0.98
-# Rollouts are cut after so many steps. Nearly all episodes are over by then.
+# Rollouts are cut after so many steps. (More than 99 % of the random walks are over by then.)
 HORIZON = 30
 
 # Three colours that colour-blind readers can tell apart.
@@ -71,7 +71,6 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 # %% Environment: a slippery world with a bridge
-
 def bridge_model(maze, slip):
     """The world of a map as a TabularModel (the class below).
 
@@ -101,18 +100,19 @@ def bridge_model(maze, slip):
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
-
 def sample_columns(sums, rows, rng):
-    """For each row number in `rows` (N,): draw a column, with the probabilities of that row.
+    """For each row number in `rows` (N,): draw a column of a table, with the probabilities that
+    stand in this row. sums is table.cumsum(axis=1).T[:-1].
 
-    sums[c][row] is the probability of the columns 0 to c of this row together. For example, the
-    probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
+    The probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
     that u has passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u
     from .1 to .7, so with the probability .6. (rng.choice can draw from one row only.)
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    for sum_of_each_row in sums:                    # first the sums up to column 0, then 1, ...
+    # .T has turned the table: the loop goes through columns of sums. The last one is left out: it
+    # is 1, or should be, and no u passes 1.
+    for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
 
@@ -121,18 +121,17 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing. (Our world does not need that.
-              But a model that counted how often an episode ended has such rows, for example
-              LookupModel in expectation_model.py)
-    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is. (The
-              mean of the returns is the same, as if it paid by S')
+              episode ends with the probability that is missing. (Not in our world. But models
+              that count how often an episode ended are so: LookupModel in expectation_model.py)
+    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is: that
+              does not change the mean of the returns
     terminal  (S,) bool, default none: the episode ends when such a state is entered, and nothing
               is paid any more
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
-    other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (but for
-    rounding). Needs sample_columns (if you copy it). An example with one state, where action 0
-    pays 1 and ends the episode, and action 1 waits:
+    other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (rounding is
+    allowed). If you copy this, copy sample_columns, too. An example with one state, where action
+    0 pays 1 and ends the episode, and action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -157,23 +156,20 @@ class TabularModel:
         self.terminal = terminal
 
         # For sample_columns: a table with one row for each pair; (s, a) has row s * A + a. Nearly
-        # all next states are impossible. To save time, we list only the possible ones, and put s
-        # behind them. Say there are at most n = 3. Then P[s, a] = 0 .8 0 .1 has
-        #     probabilities  .8 .1 0
-        #     sums           .8 .9 .9
-        #     successors     1  3  -  s    u = .95 passes all sums: the episode ends, in s
-        # (- is never drawn. A sum of 0.9999999999999999 in place of 1 ends 1 of 10^16 episodes.)
-        table = P.reshape(S * A, S)
-        n = (table > 0).sum(axis=1).max()
-        probabilities = np.zeros((S * A, n))
-        self.successors = np.zeros((S * A, n + 1), int)
-        for row, p in enumerate(table):
+        # all next states are impossible: to save time, we list only the possible ones, at most n
+        # in a row. In one more column, the missing probability ends the episode in s. For example,
+        # with n = 3 the row P[s, a] = 0 .8 0 .1 becomes
+        #     table       .8 .1  0  (the rest, .1: sample_columns does not need it)
+        #     successors   1  3  s  s
+        n = (P > 0).sum(axis=2).max()
+        table = np.zeros((S * A, n + 1))
+        self.successors = np.zeros(table.shape, int)
+        for row, p in enumerate(P.reshape(S * A, S)):
             possible = np.flatnonzero(p)
-            probabilities[row, :len(possible)] = p[possible]
+            table[row, :len(possible)] = p[possible]
+            self.successors[row] = row // A                         # s, as row = s * A + a
             self.successors[row, :len(possible)] = possible
-            self.successors[row, n] = row // A      # s
-        # .T turns the table: sample_columns wants sums[c][row].
-        self.sums = probabilities.cumsum(axis=1).T
+        self.sums = table.cumsum(axis=1).T[:-1]
 
     def step(self, states, actions, rng):
         """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
@@ -185,7 +181,7 @@ class TabularModel:
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]        # one for each of the N pairs
-        missing = columns == len(self.sums)                 # u has passed all sums
+        missing = columns == len(self.sums)                 # drawn was the last column
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -233,17 +229,17 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       a TabularModel. (Only its step is asked, and the shape of its R.)
+    model       a TabularModel, or anything with a step and a table R like that
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the slide's K, for each action
     horizon     episodes are cut after so many steps
     rng         a Generator or a seed of one; model.step and pi draw from it
 
-    Slide "Simulation-based search". All episodes walk in lockstep: a call of model.step is one
-    step of all of them. Returns Q (A,) and its standard error (A,), std(G, ddof=1) / sqrt(K) of
-    the K returns G, or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an
-    unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are
-    no probabilities (but for rounding). Needs sample_columns.
+    Slide "Simulation-based search". All episodes walk side by side: a call of model.step is one
+    step of all of them. Returns Q (A,) and its standard error (A,): the standard deviation of the
+    K returns, divided by sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q.
+    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
+    policy whose rows are no probabilities (rounding is allowed). Needs sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -257,9 +253,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
-    # For sample_columns: sums[a][s]. Those of the last action are 1, and no u passes 1: we leave
-    # them out. (By rounding they might be less than 1, and there is no action behind the last.)
-    sums = policy.cumsum(axis=1).T[:-1]
+    sums = policy.cumsum(axis=1).T[:-1]             # for sample_columns
 
     # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
     # model is one step of all of them, which makes NumPy fast.
@@ -269,7 +263,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
     # The numbers of the episodes that are not over. G has an entry for each episode; `states` and
-    # `actions` only for the running ones.
+    # `actions` only for the running ones: when episode 1 of 0 1 2 is over, running is 0 2.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -288,7 +282,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: divide by K - 1.)
+    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: a standard deviation
+    # that is measured in K numbers divides by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -297,7 +292,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
 # Where one can act: only there, P is not 0.
-CELLS = [s for s in range(len(MODEL.P)) if MODEL.P[s].any()]
+CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 # How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
 DEPTHS = np.arange(1, HORIZON + 1)
 
@@ -320,7 +315,7 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# V_d stops growing long before d is HORIZON, so this is what the best policy earns.
+# V_30 is larger than V_29 by less than 10^-7: so this is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 
@@ -329,17 +324,16 @@ def count_nodes():
     nodes = np.ones_like(V_EXACT)
     for d in DEPTHS:
         # The state itself, and below it, for each action, the trees of all next states that are
-        # possible. The product sums their nodes, as True counts as 1: (S, A, S) @ (S,) = (S, A).
+        # possible. (The same state may be in the tree many times.) The product sums their nodes,
+        # as True counts as 1: (S, A, S) @ (S,) = (S, A).
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     return nodes
 
 
 # %% What the experiments and panels below share
-
 def draw_band(ax, x, runs, i, label):
-    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. (Without
-    ddof=1, as that needs at least two runs.)"""
+    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
@@ -355,13 +349,14 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-# A tree of this depth has 600,000 nodes (count_nodes() counts them), and takes half a second.
+# A tree of this depth has 600,000 nodes (see count_nodes), and takes half a second.
 TREE_DEPTH = 6
 
 
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
+    # ":8.4g" prints 8 characters, 4 digits.
     print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
           f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
@@ -375,12 +370,11 @@ def show_depth(ax):
 
 
 # %% Slide "Forward search": expensive
-
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # A node costs about as much as a step: a look into the tables. Rollouts: 1000 for each of the
-    # 4 actions, of d steps each.
+    # A node and a step of a rollout both are one look into the model's tables. Rollouts: 1000 for
+    # each of the 4 actions, of d steps each.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -392,32 +386,30 @@ N_SAMPLES = [3, 10, 100]
 
 
 def errors_of_learned_models(n_runs, seed):
-    """Error of V_1, V_2, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON)."""
-    errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON))
+    """Error of V_0, V_1, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
+    errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
         # A generator for each run. (NumPy takes a list of numbers as one seed.)
         rng = np.random.default_rng([seed, run])
         for i, n in enumerate(N_SAMPLES):
-            # Learn by counting. For each pair (s, a), all at once, multinomial draws how often n
-            # tries led to each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the
-            # learned p(s'|s,a). (In walls and after the end, multinomial puts all n into the last
-            # cell: a wall, where nothing is ever paid.)
+            # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
+            # each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p.
+            # (In walls and after the end, where P is 0, it puts all n into the last cell: a wall.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known. So V_1, which needs no next state, is right.
-            error = abs(lookahead_values(P=P) - V_EXACT)    # (HORIZON + 1, S); V_0 is always 0
-            errors[run, i] = error[1:, CELLS].mean(axis=1)  # the mean over the cells
+            error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
+            errors[run, i] = error[:, CELLS].mean(axis=1)       # the mean over the cells
     return errors
 
 
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
-    # errors[:, 0] are those of 3 samples. In the last axis, place 0 is V_1: so place 1 is V_2.
-    print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{errors[:, 0, -1].mean():8.4g} | "
-          f"more than {errors[:, 0, 1].mean():.4g}, the error of V_2")
     for i, n in enumerate(N_SAMPLES):
-        draw_band(ax, DEPTHS, errors[:, i], i, f"{n} samples of each pair")
-    ax.set_ylim(0, 0.5 * OPTIMUM)
+        draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
+    mean = errors[:, 0].mean(axis=0)                # of 3 samples; mean[d] is the error of V_d
+    print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
+          f"{mean[HORIZON]:8.4g} | more than {mean[2]:.4g}, the error of V_2")
+    ax.set_ylim(0, OPTIMUM / 2)                     # room for the legend
     finish(ax, "learned model: errors accumulate", "depth: steps looked ahead", "mean error of V")
 
 
@@ -429,30 +421,27 @@ K_ROLLOUTS = 4**np.arange(5)
 # be better, but take longer.)
 N_SEARCHES = 12
 
-UNIFORM = np.full_like(MODEL.R, 0.25)               # of the shape of R: (S, A)
-POLICIES = {"random": UNIFORM, "sensible": UNIFORM.copy()}
-for s in CELLS:
-    for a, arrow in enumerate("^>v<"):
-        # The action of the arrow has probability 1 (True), the others 0. (The arrows are in the
-        # order of the actions.)
-        POLICIES["sensible"][s, a] = "".join(SENSIBLE)[s] == arrow
+# The action of each arrow, as a number: up, right, down, left are 0 to 3. (In walls and after the
+# end, find gives -1. Nobody acts there.)
+arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
+# Row a of np.eye(4) is 1 in column a, else 0: action a for certain.
+POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
     """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
     S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
     K rollouts in each step, and takes the action with the largest Q."""
-    # Q^pi exactly: R + gamma sum_s' p(s'|s,a) V^pi(s'), with V^pi of the HORIZON - 1 steps that
-    # are left. That is forward search of depth 1.
-    Q_pi = forward_search(MODEL, START, 1, GAMMA, lookahead_values(policy)[HORIZON - 1])
+    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'), with HORIZON - 1 steps left from s'.
+    Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # By luck, each search in s may find another action best. So the agent takes action a
-            # with some probability. We measure it roughly: acting[s, a] is the share of searches
-            # that find a best. With this table the agent's value is computed without episodes.
+            # Each search in s may, by luck, prefer another action. So this agent is a policy, too,
+            # which takes action a with some probability. acting[s, a] is a rough measure of that:
+            # the share of searches in which a looked best. Its value then needs no episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -472,14 +461,14 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). The spread of the returns is their standard error
-    # times sqrt(K), which 10,000 rollouts tell well. (The mean is over the four actions.)
+    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well: it is 100, the
+    # root of 10,000, times their standard error. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
-    print(f"{name + ' policy, 256 rollouts: RMS error of Q':46} | {errors[:, -1].mean():8.4g} | "
+    theory = 100 * np.sqrt((error**2).mean() / K_ROLLOUTS)
+    print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
           f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
-    errors_ax.loglog(K_ROLLOUTS, theory, "ko")
+    errors_ax.loglog(K_ROLLOUTS, theory, "ko")                      # black (k) dots (o)
     finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
            "RMS error of Q at S (dots: theory)")
 
@@ -496,7 +485,6 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
 
 
 # %% The run: what is printed, and main
-
 def run_all(axes, n_runs, seed):
     """All experiments, panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
