@@ -11,22 +11,22 @@ The equations
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: unknown are only three strengths of forces, the same everywhere.
+    System identification works: the model lacks only three numbers, and they hold everywhere.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
 Try, after reading: change one number in the experiments at the end
-    N_BASE = 40                     Is v0.5 saved by four times as much data of the base policy?
+    N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation ("Needs ..." in a docstring: what you must copy together with this function)
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-Left out on purpose: learning the reward (it is known here), and next states that are random.
+Left out: learning the reward (it is known), random next states, Adam's correction at its start.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 """
-# For tools only: what "uv run" has to install, and the licence.
+# For programs that install what a script needs; and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -45,14 +45,14 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
-    """A mass to be pushed from (-2, 0) to (2, 0). A bell-shaped hill at (0, 0.4) is in the way.
+    """A mass, seen from above, to be pushed from (-2, 0) to (2, 0) around a hill in the way.
 
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    (push is the slope of a bell). theta = (gain, drag, strength). Reward: minus the distance from
-    position' to the goal. reset and step are Gymnasium's, the usual interface; after n_steps the
-    episode is cut off. Example: at (0, 0), below the hill, we push right, the hill pushes down.
+    push is how steeply the hill, a bell, goes down. theta = (gain, drag, strength). Reward: minus
+    the distance from position' to the goal. reset and step are Gymnasium's; after n_steps the
+    episode is cut off. Example: at (0, 0) we push right, and the hill, at (0, 0.4), in y:
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -60,10 +60,10 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # It pushes with up to 8 exp(-1/2) = 4.9 (where |d| = 1), and we with 3: better go around it.
+    # Where |d| = 1 it pushes most: 8 exp(-1/2) = 4.9. We push with 3: better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium: an object with these attributes. (Planners read low and high.)
+    # As in Gymnasium: an object with these attributes. (The recipes read low and high.)
     observation_space = SimpleNamespace(shape=(4,))
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -72,8 +72,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, -v, push (3, N, 2). Times gain, drag, strength, they sum to (v' - v) / dt."""
-        # d points from the hill to the mass, and so does the push.
+        """Our force, -v, and push (3, N, 2): what gain, drag and strength are multiplied with."""
+        # d points from hill to mass. (keepdims: sums of shape (N, 1), to be multiplied with (N, 2).)
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
         return np.array([np.clip(actions, -1, 1), -states[:, 2:], push])
@@ -128,10 +128,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one of them. So with
-            # weights of size 1/sqrt(n), what goes into tanh has size 1. If it were large, tanh
-            # would be flat there, and could not learn. (float32, numbers of 7 digits, takes half
-            # the time.)
+            # A sum of n random numbers is about sqrt(n) times as large as one of them. So weights
+            # of size 1/sqrt(n) send numbers of size 1 into tanh. For large ones tanh is flat, and
+            # could not learn. (float32, numbers of 7 digits, takes half the time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -166,8 +165,8 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # A second fit computes these means anew, but goes on with the old weights. They do not
-        # quite suit the new means, but are a better start than random ones, and go on learning.
+        # (A second fit computes these means anew, but goes on with the old weights. For the new
+        # means they are not quite right, but they learn on, and start better than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
@@ -176,8 +175,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (We leave out its divisions by 1 - 0.9^t and 1 - 0.99^t, which matter only in the
-        # first steps t.)
+        # g^2. (One batch is partly luck; a mean of many is less so.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -188,15 +186,15 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
-                for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # (All six g were computed before the first weight changes.) A running mean
-                    # moves a tenth (or hundredth) of the way to each new value: so it is a mean of
-                    # about the last 10 (or 100). One batch is partly luck.
+                gradients = self.gradients(x[batch], y[batch])
+                for i, g in enumerate(gradients):           # i: W1, b1, W2, ...
+                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
+                    # it is a mean of about the last 10 (or 100).
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of the mean square is the usual size of g. We divide by it: so a
-                    # weight moves by about step_size, even if its gradients are small. (1e-8: do
-                    # not divide by 0.)
+                    # The root of the mean square is the usual size of g. We divide by it, so that
+                    # each weight moves by about step_size: else those with small gradients would
+                    # learn too slowly. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -208,7 +206,7 @@ class NeuralDynamics:
         n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
-        h1, h2, y = self.forward(x)
+        y = self.forward(x)[2]
         return states + (self.mean[n:] + self.std[n:] * y)          # s' = s + change
 
 
@@ -227,17 +225,17 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
-        # this is linear regression, with a row for each example and direction (x and y in turn),
-        # and a column for each unknown. lstsq ("least squares") finds the theta for which
-        # |A theta - b|^2 is smallest: [0], the first thing that it returns. (rcond=None: or older
-        # NumPy gives a warning.)
+        # this is linear regression. A has a column for each unknown, and a row for each example
+        # and direction: x of example 1, y of example 1, x of example 2, ... lstsq ("least
+        # squares") finds the theta that makes |A theta - b|^2 smallest, and returns it first: [0].
+        # (rcond=None: or older NumPy gives a warning.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
 
     def predict(self, states, actions):
-        # A PointMass with the theta that was found. (self.env has the true one.)
+        # A PointMass with the theta that was found: self.env has the true one.
         return PointMass(self.theta).dynamics(states, actions)
 
 
@@ -255,8 +253,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
-    # the largest number. So its return becomes -infinity. (0 would beat all negative returns.
-    # With a horizon below 1, nothing was imagined.)
+    # the largest number. So its return becomes -infinity. (A return of 0 would beat all that are
+    # negative.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -265,11 +263,10 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Floats, as some environments have bounds in int8, where sums go wrong: 100 + 100 is -56. (cem
-    # adds the bounds.)
+    # Floats: some environments have bounds in int8, numbers up to 127, and cem adds the bounds.
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
-    # (If one bound is infinite, so is the difference, or it is NaN.)
+    # The difference is finite only if both are.
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     # Both get the same shape, if one was a number.
@@ -282,8 +279,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,), or a number for all components (two numbers: da is 1). rng: Generator
-    or seed. mean: not used; it is there so that planning_v15 can call both planners in the same
+    (ds,). low, high: (da,), or one of them a number, for all components; if both are numbers, da
+    is 1. rng: Generator or seed. mean is not used: with it, cem (below) can be called in the same
     way. A sequence whose return is NaN loses. ValueError if the horizon is below 1, the bounds are
     wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -291,7 +288,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
     array([[1.]])
     """
-    # A Generator stays as it is; a seed becomes one.
+    # Makes a Generator of a seed; a Generator stays as it is.
     rng = np.random.default_rng(rng)
     low, high = float_bounds(low, high)
     sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
@@ -306,8 +303,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
         which are the n_elites sequences with the largest returns
     Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
-    Returns the mean (H, da) of the last elites. ValueError as there, and for n_elites of 1 (its
-    spread is 0) or more than n_candidates. Needs imagined_returns, float_bounds.
+    Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is 1 (a single one
+    has no spread) or more than n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -321,12 +318,13 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Each search begins wide, as the caller's mean may be wrong by now. The bounds are one
-    # standard deviation from the middle. So a third of the actions are cut to a bound: full force,
-    # which is often the best.
+    # Each search begins wide: the caller's mean may be a plan from some steps ago, and be wrong by
+    # now. The bounds are one standard deviation from the middle. A third of all normal numbers are
+    # farther away: they are cut to a bound, and mean full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
+        # (Shapes: mean and spread, (da,) or later (H, da), are used for all N alike.)
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
@@ -337,8 +335,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways, as the mean is in between. Our hill is not in the middle: one way is shorter.
-    # And clip is against rounding: the mean of 50 times 0.3 may be a bit more than 0.3.)
+    # different ways, as the mean is in between. Here the way below the hill is shorter, and wins.
+    # And clip is against rounding: a mean of numbers that are all 0.3 may be a bit more than 0.3.)
     return np.clip(mean, low, high)
 
 
@@ -357,7 +355,7 @@ def execute(env, state, actions, D):
         # too: some return the same array each time, and D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
-        # If one number is NaN or infinite, so is the sum.
+        # If one number is NaN or infinite, the sum is one of both.
         if not np.isfinite(reward + next_state.sum()):
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
@@ -372,14 +370,14 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment, base policy and planner have random numbers of their own (spawn makes new
-    # Generators): so a planner that draws more of them meets the same data, and the same luck.
+    # Environment, base policy and planner have a Generator of random numbers each (spawn makes new
+    # ones): so a planner that draws more numbers still meets the same data, and the same luck.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only hands over a seed. Each episode begins with another reset, without one: with
-    # the same seed each time, all episodes would have the same luck.
+    # This reset only hands over a seed, any number. Each episode begins with another reset,
+    # without a seed: with the same one each time, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -392,8 +390,8 @@ def run_base_policy(env, n_episodes, seed):
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (That is
-    how the slide writes it; the first p(...) is the next state that the model predicts.)"""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2, the slide
+    says. In this sum, p(s'|s, a) is the next state that the model predicts."""
     # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
@@ -421,13 +419,13 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: that is, through a model that knows pi_0's data. The
-    # plan that looks best to it leaves these data: where a model is wrong, some things look too
-    # good.
+    # (3) plan through pi_0 to choose actions: that is, through a model of pi_0's data. Outside of
+    # these data the model is wrong, and by luck some things there look too good. The best plan is
+    # the one that looks best: so it goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
-    total, _, _ = execute(env, state, actions, [])
+    total = execute(env, state, actions, [])[0]
     return total, actions
 
 
@@ -453,7 +451,7 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
         # from where the plan has led, and there the model was wrong. So the states of plans and
         # those of the data become more alike, which is the slide's goal.
-        returns[i], _, _ = execute(env, state, actions, D)
+        returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
 
@@ -462,16 +460,16 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
 
-    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
-    the plan has fewer). Gives the returns (n_rounds,), D, and the plans of the last episode: a
-    list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
+    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (if it has
+    so many). Gives the returns (n_rounds,), D, and the plans of the last episode: a list of
+    (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
     Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    # With replan_every = 0, nothing would ever be executed; without a round, there are no plans.
+    # With replan_every = 0 nothing would ever be executed. Without a round there are no plans.
     if replan_every < 1 or n_rounds < 1:
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
@@ -493,9 +491,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, as most of it is still right.
-            # Behind it come as many mid-range actions as were executed: if one action of a b c d
-            # was executed, it is b c d middle. (The cut at the end is for replan_every > H.)
+            # The next search starts from the rest of this plan, as most of it is still right, and
+            # mid-range actions at its end. If the first action of a b c d was executed, that is
+            # b c d middle. (The cut [:len(actions)] is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), this loop, and every N steps (here: after each episode) to (2)
@@ -521,10 +519,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
-    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. All
-    settings go to the recipe, and from there to the planner.
-    Gives three things: the returns, (runs,) for v0.5 and else (runs, n_rounds); and the model and
-    the result of the last run."""
+    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. The
+    settings are for the recipe and its planner. Gives three things: the returns, (runs,) for v0.5
+    and else (runs, n_rounds); the model of the last run; and all that the recipe gave there."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -538,12 +535,12 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]              # the last episode in D (but for its last s')
+    executed = states[-WORLD.n_steps:]              # the last episode in D
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
-        # What the model imagined of this plan. A model takes N states; here N is 1: state[None]
-        # is an array (1, ds) with the state (ds,) as its only row.
+        # What the model imagined of this plan. A model takes states (N, ds), here with N = 1:
+        # state[None] has the state (ds,) as its only row.
         imagined = [state[None]]
         for action in actions:
             imagined.append(model.predict(imagined[-1], action[None]))
@@ -584,11 +581,11 @@ def show_v05(ax, title, seed, exact):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # 8 further episodes, with a fit before each. v1.5 is as good as it gets after 5.
+    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one round is enough. (There too, v1.5 does
-    # better than v1.0: no search finds the perfect plan, but each new plan improves the last one.)
-    reference, _, _ = play(recipe, seeds, exact=True, n_rounds=1, **settings)
+    # With the true dynamics there is nothing to learn: one episode is enough. (There too, v1.5 is
+    # better: no search finds the perfect plan, but each new one improves the plan of before.)
+    reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
     print(f"{name}: the last episode                         | {runs[:, -1].mean():8.4g} | "
@@ -601,18 +598,18 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 
-# Why do we lose if we plan seldom, even with the exact model? No plan of a short search is
+# Why are rare plans worse, even with the exact model? The search is short, and so no plan is
 # perfect. With replanning only its first actions count, and the next search improves the rest. Why
-# is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: the same search
-# comes nearer to the best one. (But plans of 1 or 2 steps do not see that the detour pays.)
+# is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: these are harder
+# to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
     columns = []
     for interval in intervals:
-        returns, _, _ = play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=interval,
-                             **settings)
+        returns = play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=interval,
+                       **settings)[0]
         columns.append(returns)                             # (runs, 1), as n_rounds is 1
     runs = np.concatenate(columns, axis=1)                  # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
