@@ -73,7 +73,7 @@ class PointMass:
 
     def forces(self, states, actions):
         """Our force, -v, and push (3, N, 2): what gain, drag and strength are multiplied with."""
-        # d points from hill to mass. (keepdims: sums of shape (N, 1), to be multiplied with (N, 2).)
+        # d points from hill to mass. (keepdims: sums of shape (N, 1), to multiply with (N, 2).)
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
         return np.array([np.clip(actions, -1, 1), -states[:, 2:], push])
