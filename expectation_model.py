@@ -7,50 +7,42 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_compound
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-
 The equations (R^, S'^, p^: the slide's hats, for what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
-    expectation    only the mean E[S' | s, a]: make the mean squared distance of S'^ from S' small
-    stochastic     R^, S'^ ~ p^(r, s' | s, a, epsilon), where epsilon are random numbers: make the
-                   probability of what happened large (the mean of -log p^ small)
+    expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them: make the mean of
+                   the squared errors small
+    stochastic     samples, R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
+                   learn: make p^ of what happened large (we make the mean of -log p^ small)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
-
-What you will see, and why
+Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
     decides whether it ends one row higher or lower.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
-    the border a leap ends early, and no linear function does that. With few data the network is
-    better than the table: it learns from neighbours, too.
+    the border a leap is cut short, in the middle it is not, and no linear function does both. With
+    few data the network is better than the table: it learns from neighbours, too.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
-
 Try, after reading: change one line, run again, and answer
-    In MixtureModel.learn: size=1 in place of size=K. What if all components start alike?
-    In plan_on_the_table: .fit(*collect(n, seed)[:4]). What if the table does not hear that
-        episodes end in the pit and at the goal?
-    N_GOOD = 25600. Whose errors still compound, with all these data?
-
-Notation
+    In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
+    In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
+    N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
+Notation ("Needs f" in a docstring: if you copy this, copy f, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
-    "Needs f, g" in a docstring: if you copy this, copy f and g too
-
-Left out on purpose: other ways of planning (see the other scripts), features that the model
-learns itself (MuZero, Dreamer), memory of earlier states (the recurrent part of World Models).
-
-References: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 4.4 and 8.1. Bishop,
-Mixture density networks (1994); Ha & Schmidhuber, World models (2018). Wan et al., Planning with
-expectation models (IJCAI 2019). Lakshminarayanan et al., Deep ensembles (NeurIPS 2017). Kingma &
-Ba, Adam (ICLR 2015).
+Left out: other ways of planning (see the other scripts), features that the model learns itself,
+memory of earlier states (World Models has both), Adam's correction at its start.
+References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
+Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
 """
-# For tools only: what "uv run" has to install, and the licence.
+# For programs that install what a script needs; and the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -72,9 +64,9 @@ N_STATES = N_COLUMNS * N_ROWS
 # In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up, right, down, left; action 4 is the leap, of two columns.
-MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1),
-         (4, 2, -1, 0.5), (4, 2, 1, 0.5)]           # a coin: one row higher or lower
+# steps up (-1 row down), right, down, left. Action 4 is the leap, of two columns; a coin decides
+# whether it ends one row higher or lower.
+MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
 N_ACTIONS = 5
 LEAP = 4
 
@@ -87,12 +79,13 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s']. (As if one could walk out of the pit and the goal.
-# Models and planning take care of the ends.)
+# The probabilities of the world, P[s, a, s']. In them the pit and the goal are cells like others:
+# that an episode ends there is said by collect (to models), and by PLANNING_P (to planning).
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # At the border one stays inside: clip keeps column and row between 0 and the last, X[-1].
+        # At the border one stays inside: clip keeps the column and the row between 0 and those of
+        # the last cell, X[-1] = (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
@@ -112,10 +105,11 @@ def draw_from_rows(probabilities, rng):
 
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
-    # rng may be a seed, of which this makes a Generator; or a Generator, which is used as it is.
+    # If rng is a seed, this makes a Generator of it. A Generator stays as it is.
     rng = np.random.default_rng(rng)
-    # Not from episodes, but from all cells alike, so that the models know all of them. (choice(35)
-    # draws from 0 to 34; choice of a list draws from the list. Pit and goal are drawn, too.)
+    # The states are not those of episodes. Each cell is drawn with the same probability (the pit
+    # and the goal, too), so that the models know all of them. choice(35, n) draws n of the numbers
+    # 0 to 34; choice of a list draws from the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -142,6 +136,7 @@ def checked(name, values, shape, below=None):
                          f"of d features is (1, d)), and no NaN")
     if below is None:
         return array
+    # isin: is each number one of 0, 1, ..., below - 1?
     if not np.isin(array, range(below)).all():
         raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
     return array.astype(int)
@@ -152,12 +147,12 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             Rows of P leave out the probability that the episode ends, as nothing is earned
-             after that: they may sum to less than 1.
+             Where episodes end with probability 0.1, the row of P sums to 0.9: the values of
+             what follows an end must not count in planning.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
-             Generator or a seed. The reward is the mean of all rewards seen with the same s'
-             and terminated.
+             Generator or a seed. The reward is the mean of all rewards seen with the same s, a,
+             s' and terminated.
 
     states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
     reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
@@ -172,7 +167,8 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # An outcome has a number: s' if the episode went on in s', S + s' if it ended there.
+        # An outcome has a number: s' if the episode went on in s', S + s' if it ended there. Of
+        # S = 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
 
@@ -184,7 +180,7 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(N)
         terminated = checked("terminated", terminated, (N,), 2)         # below 2: 0 or 1
-        # Of 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
+        # For each transition, the place in counts: (state, action, outcome).
         places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
@@ -229,7 +225,7 @@ class FeatureModel:
     """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
     the change of the features.
 
-    Each adds two methods of its own: learn(inputs, y, settings of the fit) returns what it has
+    Each of them adds two methods: learn(inputs, y, settings of the fit) returns what it has
     learned, and expected(inputs) the expected y. inputs (N, d+A) are x, and then a column for each
     action. Needs checked.
     """
@@ -289,18 +285,20 @@ class LinearModel(FeatureModel):
         With two actions, of which action 1 was taken, and x = 7: 0 0 7 1."""
         x = inputs[:, :self.n_features]
         taken = inputs[:, self.n_features:]                 # a column for each action, see check
-        # The weight of the 1 is the intercept. taken[:, [a]] is the column of action a: (N, 1).
+        # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([x, np.ones(len(x))])
+        # taken[:, [a]] (N, 1) is 1 in the rows where action a was taken, and 0 in the others.
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
-        # reward and transition are separate functions, as on the slide. (lstsq gives four things,
-        # first the weights. For an action never tried all weights fit equally well: then it takes
-        # the smallest, 0, so no reward and no change. rcond=None: or old NumPy warns.)
+        # reward and transition are separate functions, as on the slide. (lstsq returns the weights
+        # first: [0]. For an action never tried they are 0: no reward, no change. rcond=None: or
+        # old NumPy warns.)
         # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
         # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
-        # E[R|s,a]. But a plane cannot go through the means of all pairs: this error is its bias.
+        # E[R|s,a]. But a linear function of two features is a plane, and the means of all cells
+        # need not lie on a plane. How far they are from it is the bias of the linear model.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -312,8 +310,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (or, by rounding, a number far below its mean). To
-    # divide by that would give NaN, or noise as large as a signal: so it is divided by 1.
+    # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). To divide by
+    # that would give NaN, or make noise as large as a signal: so it is divided by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
@@ -323,9 +321,9 @@ class Network:
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     loss is a function, like squared_error below. It gets the outputs (B, n_out) and the
-            standardised targets (B, D) of the B rows of a batch, and returns the mean loss and
-            its derivatives by the outputs (B, n_out). The data are those of the constructor
+    fit     learns from x and y. loss is a function, such as squared_error below. It gets the
+            outputs (B, n_out) and the standardised targets (B, D) of B rows, and returns two
+            things: the mean loss, and its derivatives by the outputs (B, n_out)
     Needs mean_and_scale.
 
     >>> x = np.linspace(-1, 1, 200)[:, None]
@@ -342,7 +340,7 @@ class Network:
         self.targets = (y - self.y_mean) / self.y_scale
         # Random weights: units that start alike would get the same gradients, and stay alike. A
         # sum of n random numbers is about sqrt(n) times as large as one of them: so weights of
-        # size sqrt(1/n) keep it at size 1. The 2 makes up for max(z, 0), which sets half of the
+        # size sqrt(1/n) keep it at size 1. The 2 is there because max(z, 0) sets half of the
         # numbers to 0 (He et al., 2015).
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
@@ -376,33 +374,33 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (We leave out its divisions by 1 - 0.9^t and 1 - 0.99^t, which matter only in the
-        # first steps t.)
+        # g^2. (One gradient is partly luck; a mean of many is less so.)
         g_mean = [0] * 6
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
-            # A few rows, drawn at random: their gradient is right on average, and cheap. (i counts
-            # the six arrays of weights.)
+            # A few rows, drawn at random: their gradient is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
-            for i, g in enumerate(self.gradient(self.inputs[batch], self.targets[batch], loss)):
-                # A running mean moves a part of the way to each new value: so it is a mean of
-                # about the last 10 (or 100). One gradient is partly luck, such a mean less so.
-                g_mean[i] = 0.9 * g_mean[i] + 0.1 * g
-                g2_mean[i] = 0.99 * g2_mean[i] + 0.01 * g**2
-                # The root of g2_mean is the usual size of g. Divided by it, a weight moves by
-                # about `rate`, however small its gradients are. (1e-8 is there against 0/0.)
+            gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
+            for i, g in enumerate(gradient):                # i: W1, b1, W2, ...
+                # A running mean moves a tenth (or hundredth) of the way to each new value: so it
+                # is a mean of about the last 10 (or 100).
+                g_mean[i] += 0.1 * (g - g_mean[i])
+                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
+                # The root of g2_mean is the usual size of g. We divide by it, so that each weight
+                # moves by about `rate`: else those with small gradients would learn too slowly.
+                # (1e-8 is there against 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
-    def outputs(self, x):
+    def raw_outputs(self, x):
         """The outputs (N, n_out), in the units of the standardised targets."""
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
         """The outputs in the units of the targets."""
-        return self.y_mean + self.y_scale * self.outputs(x)
+        return self.y_mean + self.y_scale * self.raw_outputs(x)
 
 
 def squared_error(outputs, targets):
@@ -422,9 +420,8 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
              learning_rate, as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers.
-             Its unit is the standard deviation of S' - S in the data. If there are several
-             features, it is the mean of their spreads
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
+             in units of the standard deviation of S' - S in the data (mean over the features)
 
     Continuous actions and ValueErrors are as in LinearModel; also ValueError for the spread of one
     member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
@@ -445,7 +442,7 @@ class NeuralModel(FeatureModel):
     def learn(self, inputs, y, **settings):
         # The slide's separate functions for reward and transition are outputs of one network here.
         # The members learn from the same data. They differ in initial weights and in the batches
-        # drawn, and so agree only on what the data tell.
+        # drawn. Where there are data, these make them agree; elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -457,9 +454,9 @@ class NeuralModel(FeatureModel):
         _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # outputs are standardised: so it does not matter whether lengths are in m or in mm.
+        # raw_outputs are standardised: so it does not matter whether lengths are in m or in mm.
         # (Output 0 is the reward: left out.)
-        changes = [member.outputs(inputs)[:, 1:] for member in self.learned]
+        changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # (members, N, d): over the members the standard deviation, over the features the mean.
         return np.std(changes, axis=0).mean(axis=1)
 
@@ -481,16 +478,18 @@ def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
-    # Its logarithm. Inside one component the D numbers are independent: their densities multiply,
-    # so the logarithms add up. (All D numbers come from the same component.)
-    log_normals = -(z**2) / 2 - np.log(sds) - np.log(2 * np.pi) / 2
+    # Its logarithm. In a component the D numbers are independent, so their densities multiply, and
+    # the logarithms add up.
+    log_normals = -z**2 / 2 - np.log(sds) - np.log(2 * np.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
 
 class MixtureModel(FeatureModel):
     """A mixture density network: slide "Models can be stochastic too", as in World Models.
 
-        p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), all functions of s and a
+        p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
+
+    The network computes all weights, means and sds (standard deviations) from s and a.
 
     Shapes: x, x_next (N, d), actions (N,), rewards (N,). seed: as in NeuralModel.
 
@@ -518,29 +517,30 @@ class MixtureModel(FeatureModel):
         self.hidden = hidden
         self.seed = seed
         # The least sd of reward and features, in standardised units. Without it, a component could
-        # put its mean on a value that repeats, and shrink its sd to 0: log p^ would grow without
-        # end. For the reward it is larger. Most rewards are exactly 0: with sharp peaks there, log
-        # p^ would gain much, and care little about S'. (Both numbers were found by trying.)
+        # put its mean on a value that repeats, and shrink its sd to 0: the density there, and with
+        # it log p^, would grow without end. For the reward it is larger. Most rewards are exactly
+        # 0: with a small sd, log p^ would gain so much there that components no longer care about
+        # S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together: one network for all D = 1 + d numbers. For each of K
         # components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor + e^width)
-        # and a score (the weights are as e^score to each other), see split.
+        # and a score, of which the component's weight is made (see split).
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike would stay alike. So the mean of each starts at an outcome
         # from the data. The sds start small, with e^-2 = 0.14: a wide component would cover two
-        # landings, and stay between them. We write these first outputs into b3, and set W3 to 0,
-        # so that they do not depend on the inputs yet. (W3 will learn: its gradient h2.T @ delta3
-        # is not 0.)
+        # landings, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
-        network.weights[5] = start.ravel()                  # b3
-        network.weights[4] *= 0                             # W3
+        # The first outputs, h2 @ W3 + b3, shall be this start for all inputs: W3 = 0, b3 = start.
+        # (W3 does learn: its gradient, h2.T @ delta3, is not 0.)
+        network.weights[4] *= 0
+        network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
 
     def split(self, outputs):
@@ -565,12 +565,13 @@ class MixtureModel(FeatureModel):
         # Now the derivatives of -log p^. Adam steps against them: if one is negative, its output
         # grows.
         # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
-        # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). So its derivative
-        # by a score is weight - share: the weight grows if the share is larger.
+        # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). A component's
+        # part of the first sum is its weight, and of the second one its share. So the derivative
+        # by its score is weight - share: the weight grows if the share is larger.
         by_score = np.exp(log_weights) - share
         # (2) A component's mean is pulled towards y. By the chain rule, the derivative is its
-        # share times that of -log Normal = z^2/2 + log sd + ..., and that of z^2/2 by the mean is
-        # -z/sd.
+        # share times that of -log Normal = z^2/2 + log sd + ... As z = (y - mean)/sd, that of
+        # z^2/2 by the mean is -z/sd.
         by_mean = -share[:, :, None] * z / sds
         # (3) Its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: again its
         # share, times the derivative of z^2/2 + log sd by the sd, which is -z^2/sd + 1/sd.
@@ -585,7 +586,7 @@ class MixtureModel(FeatureModel):
     def components(self, inputs):
         """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
         network = self.learned
-        log_weights, means, sds = self.split(network.outputs(inputs))
+        log_weights, means, sds = self.split(network.raw_outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
     def expected(self, inputs):
@@ -607,8 +608,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # Number 0 of y is the reward. In each component it is independent of the others: without
-        # it, their density is the same product with one factor less. (The slices 1: leave it out.)
+        # The slices 1: leave out the reward, number 0 of y. In a component it is independent of
+        # the rest: so the density of the rest is the same product without its factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -630,8 +631,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.asarray(P)
     R = np.asarray(R)
-    # Not "if gamma < 0 or ...": every comparison with NaN is False, so NaN would get through. (+
-    # joins two shapes: (S, A) + (S,) is (S, A, S).)
+    # "if gamma < 0 or ..." would let NaN through, as every comparison with NaN is False. (+ joins
+    # two shapes: (S, A) + (S,) is (S, A, S).)
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
@@ -640,11 +641,12 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
-        change = abs(Q.max(axis=1) - V).max()
-        V = Q.max(axis=1)
+        best = Q.max(axis=1)
+        change = abs(best - V).max()
+        V = best
         # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
-        # and so on: in sum less than change / (1 - gamma). We stop when that is within the
-        # tolerance, or when the change is no more than rounding (V has 16 digits).
+        # and so on: in sum by less than change / (1 - gamma). We stop when that is within the
+        # tolerance; or when a sweep only changes the last of V's 16 digits, which is rounding.
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
@@ -661,11 +663,11 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. (value_iteration lets one walk out of the pit and the goal, too.
-# But nobody does: there all is over, and V is 0.)
+# V*, the values of the best plan. In the pit and at the goal all is over: there it is 0.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
-# Transitions in D: each time four times as many, so that 1/sqrt(N) halves each time.
+# N, the transitions in D: each time four times as many, so that errors that fall with 1/sqrt(N),
+# as those of the table do, halve each time.
 SIZES = 100 * 4**np.arange(5)
 
 
@@ -683,7 +685,8 @@ def exact_errors():
     # from one cell, where S A is TRUE_R.size. (With N = 100 that is less than one, and the
     # formula only a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
-    # With endless data, the linear model would be the plane that fits the exact means best.
+    # With endless data, a linear model would be the plane that comes nearest to the exact means,
+    # all cells counting alike, as collect draws them alike. So we fit one to these means.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
     return table, distance(linear.predict(X, LEAPS)[1], MEANS)
 
@@ -718,9 +721,9 @@ def errors_compound(seed, n=N_GOOD):
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s of truth is for a walker who started in s, the probability of
-    # each cell, at first 1 for s itself. `truth @ LEAP_P` is that after one more leap. guess is
-    # the same for the table.
+    # All 35 starts at once: row s of truth has the probabilities of where a walker is who started
+    # in s; at first that is s itself. One more leap makes them truth @ LEAP_P. guess is what the
+    # table says about them.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -731,6 +734,7 @@ def errors_compound(seed, n=N_GOOD):
         # nothing like it was in the data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
+        # The expected positions, (35, 2): probabilities @ X are those of the world and the table.
         errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
     return np.transpose(errors)
 
@@ -806,8 +810,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # Is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S']. But V* is not:
-    # it is high beside the pit, and 0 in it.
+    # The label asks: is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S'].
+    # But V* is not linear: it is high beside the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",

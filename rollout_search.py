@@ -29,7 +29,8 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A)
 are the numbers of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-Left out on purpose: growing the tree only where it pays (see mcts.py).
+"Needs f" in a docstring: if you copy this, copy f, too. Left out: trees that grow only where it
+pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 # For programs that install what a script needs; and the licence.
@@ -130,8 +131,8 @@ class TabularModel:
 
     The tables are copied, so changing yours afterwards does not change the model. ValueError for
     other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (rounding is
-    allowed). If you copy this, copy sample_columns, too. An example with one state, where action
-    0 pays 1 and ends the episode, and action 1 waits:
+    allowed). Needs sample_columns. An example with one state, where action 0 pays 1 and ends the
+    episode, and action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)

@@ -10,7 +10,7 @@ BUGS = [
     ("reward and change of another action", "taken[:, [a]] * x_and_1", "taken[:, [0]] * x_and_1", LINEAR),
     ("networks do not see the action", "np.eye(self.n_actions)[actions]", "np.eye(self.n_actions)[0 * actions]", FEATURES),
     ("Adam climbs", "self.weights[i] -= rate", "self.weights[i] += rate", NETWORK),
-    ("targets are not put back into their units", "self.y_mean + self.y_scale * self.outputs(x)", "self.outputs(x)", NETWORK),
+    ("targets are not put back into their units", "self.y_mean + self.y_scale * self.raw_outputs(x)", "self.raw_outputs(x)", NETWORK),
     ("the change is predicted, but x is not added", "return y[:, 0], x + y[:, 1:]", "return y[:, 0], y[:, 1:]", FEATURES),
     ("components that start alike", "size=K)]", "size=1)]", MIXTURE),
     ("the gradient of the weights has the wrong sign", "np.exp(log_weights) - share", "share - np.exp(log_weights)", MIXTURE),
