@@ -11,15 +11,15 @@ The equations
                  model for R, S', and do the same update with them
     Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
                  real steps since A was last tried in S (if never: all steps so far)
-    replay       Dyna-Q, but with R, S' of any earlier transition from S, A, not from the model
+    replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
     no plan can help. Then, without planning (n = 0), an agent needs about 30 episodes until it
     walks at most 20 steps (the shortest way has 14), with n = 5 about 6, with n = 50 only 3.
-    When the path is blocked, only a random action can lead Dyna-Q to another way: in half of the
-    runs none does. A shortcut that opens is hardly ever found, as the old way still works. Dyna-Q+
-    (from the book, not the slides) tries again what it has not tried for long, and finds both.
-    Replay, after the walls moved, goes on replaying old steps.
+    When the path is blocked, only random actions can lead Dyna-Q to another way: in half of the
+    runs they do not, in all of 2000 steps. A shortcut that opens is hardly ever found, as the old
+    way still works. Dyna-Q+ (from the book, not the slides) tries again what it has not tried for
+    long, and finds both. Replay, after the walls moved, goes on replaying old steps.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -29,7 +29,7 @@ imagined one. Array (S, A): a row for each state, a column for each action. "Nee
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
-# For programs that install what a script needs; and the licence.
+# For installers, such as "uv run": what this script needs. And the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -51,12 +51,12 @@ class Maze:
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
-                has an S and a G, too. An agent on whose cell a wall is put can still leave it
+                has an S and a G, too. If a new wall is where the agent stands, it can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode, all others pay 0. ValueError for rows or layouts of unequal size, no S or
-    more than one, and if an episode might never end: if no way leads to a goal, or none leads
-    there any more after the walls have moved. Needs check_maze, steps_to_goal.
+    more than one, and if an episode might never end, as no way leads to a goal (or none any more,
+    when the walls have moved). Needs check_maze, steps_to_goal.
 
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
@@ -181,10 +181,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     tried_at = {}                   # tried_at[s, a]: the real step at which a was last tried in s
-    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, for example [(0.0, 19,
-    # False), (0.0, 10, False)]. Dyna's model is the last of them; replay draws from all.
+    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end,
+    # for example [(0.0, 19, False), (0.0, 10, False)]. Dyna's model is the newest one (enough
+    # where nothing is random); replay draws from all.
     memory = {}
-    # known[s]: a list of the actions in memory[s]. Planning draws from it.
+    # known[s]: the actions in memory[s], as a list for planning to draw from. (To make this list
+    # in each imagined update would take time.)
     known = {}
     rewards = []
     steps_per_episode = []
@@ -213,8 +215,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         if s not in memory:
             memory[s] = {}
-            # Dyna-Q+ imagines actions never tried, too. Until it knows better, its model says that
-            # they lead nowhere (S' = S), with reward 0.
+            # Dyna-Q+ imagines actions never tried, too. Until a real outcome is put behind this
+            # one, its model says that they lead nowhere (S' = S), with reward 0.
             if kappa > 0 and not replay:
                 memory[s] = {action: [(0.0, s, False)] for action in range(A)}
         # setdefault gives the list of this action, or a new one if there is none.
@@ -226,8 +228,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (New names, as s, a, r, s2 belong to the real step.)
         for state in planning_rng.choices(list(memory), k=n_planning):
             # A <- random action previously taken in S. planning_rng.choice(known[state]) would do,
-            # but take twice the time. random() is in [0, 1), and int() rounds down: if there are 4
-            # known actions, to 0, 1, 2 or 3.
+            # but take twice the time. random() is in [0, 1), and int() rounds down: with 4 known
+            # actions to 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A). Or in replay: any stored transition of this S and A. (Old ones
             # may no longer be true.)
@@ -235,8 +237,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. It is only imagined: no real step pays it. (For
-            # a pair never tried get gives 0: then tau is t, all steps so far.)
+            # makes the agent curious to go there. (tried_at is 0 for a pair never tried: then tau
+            # is t, all steps so far. The root: with kappa = 0.001 the bonus is 0.01 after 100
+            # steps, and only 0.1 after 10,000. Without it, it would be 10, and the goal pays 1.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -246,6 +249,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
+    # (int: if no episode has ended, NumPy could not know that they are whole numbers.)
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -273,18 +277,19 @@ def check_maze(maze, all_rows):
     if ({len(row) for row in all_rows} != {maze.width}
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long, and later_rows as many as rows")
-    cells = []                          # where the agent may be: from there, a way must lead on
+    # The cells from which a way must lead to a goal: S, and where the agent may be when the walls
+    # move.
+    cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         cells.append(layout.index("S"))
-        # The shortest ways are shorter than the number of cells. Where there is none, each round
-        # has added a step.
+        # The shortest way is shorter than the number of cells. Where there is none, each round of
+        # steps_to_goal has added one step.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent is in any of the free cells that had a way (but not in a
-        # goal: there an episode has ended).
+        # That is any free cell that had a way (but no goal: there an episode has ended).
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -293,11 +298,11 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     epsilon, and else the best one: with epsilon = 0 the shortest way, with 1 a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, as for values, but with the steps still to go, which shall be few: one step,
-    # and then those from the next cell. steps[moves] (S, 4): what the four next cells have.
+    # Value iteration, but not of rewards that shall be many: of steps that shall be few. They are
+    # one step, and then those from the next cell on.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        after = steps[moves]
+        after = steps[moves]            # (S, 4): the steps from each of the four next cells
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
@@ -414,8 +419,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes; ours, also the 10 imagined updates below, were found
 # by trying. With alpha = 1 a new value replaces the old one, which is right where nothing is
-# random. With alpha = 0.1, nine tenths of the old value stay, and the old bonus is in it. So an
-# action that was just tried, and has no bonus now, still looks good, and is tried again and again.
+# random. With alpha = 0.1, an update moves a value only a tenth of the way. So when an action was
+# tried, and its bonus is 0 again, its value falls so slowly that it is tried many more times.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -439,7 +444,8 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         report(f"{method}, {title}", rewards[:, -1].mean(), compare)
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after; x, y, width and height are shares of the panel.
+    # The maze before and after; x, y, width and height are shares of the panel. (zip stops after
+    # two, so it leaves out layouts[2].)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -452,7 +458,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # "Other runs": those of another program, written only to check this one.
+    # "Other runs": those of a second program, written to check this one (see tests/expected).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -462,18 +468,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: no list of all options in front of each error message.
+    # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
+    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -7,7 +7,7 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_compound
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (R^, S'^, p^: the slide's hats, for what a model says)
+The equations (the slide's hat, here R^, S'^, p^: what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them: make the mean of
                    the squared errors small
@@ -36,13 +36,14 @@ Notation ("Needs f" in a docstring: if you copy this, copy f, too)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
                  their shapes are written with S and A, the numbers of states and of actions
-Left out: other ways of planning (see the other scripts), features that the model learns itself,
-memory of earlier states (World Models has both), Adam's correction at its start.
+Left out on purpose: other ways of planning (see the other scripts), features that the model learns
+itself and memory of earlier states (World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its "bias
+correction").
 """
-# For programs that install what a script needs; and the licence.
+# For installers, such as "uv run": what this script needs. And the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -79,14 +80,15 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s']. In them the pit and the goal are cells like others:
-# that an episode ends there is said by collect (to models), and by PLANNING_P (to planning).
+# The probabilities of the world, P[s, a, s']. They do not know that an episode ends in the pit and
+# at the goal: the data (see collect) and PLANNING_P (below) know it.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
         # At the border one stays inside: clip keeps the column and the row between 0 and those of
         # the last cell, X[-1] = (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
+        # +=, as two outcomes may end in the same cell, if you change MOVES.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -204,7 +206,7 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        N = np.size(states)
+        N = np.size(states)             # not len: a single number has none
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
 
@@ -225,9 +227,9 @@ class FeatureModel:
     """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
     the change of the features.
 
-    Each of them adds two methods: learn(inputs, y, settings of the fit) returns what it has
-    learned, and expected(inputs) the expected y. inputs (N, d+A) are x, and then a column for each
-    action. Needs checked.
+    Each of them adds two methods: learn(inputs, y, **settings) returns what it has learned, and
+    expected(inputs) the expected y. inputs (N, d+A) are x, and then a column for each action. The
+    settings are those that fit was given. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -375,7 +377,7 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
         # g^2. (One gradient is partly luck; a mean of many is less so.)
-        g_mean = [0] * 6
+        g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
@@ -383,7 +385,7 @@ class Network:
             # A few rows, drawn at random: their gradient is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
-            for i, g in enumerate(gradient):                # i: W1, b1, W2, ...
+            for i, g in enumerate(gradient):
                 # A running mean moves a tenth (or hundredth) of the way to each new value: so it
                 # is a mean of about the last 10 (or 100).
                 g_mean[i] += 0.1 * (g - g_mean[i])
@@ -442,7 +444,7 @@ class NeuralModel(FeatureModel):
     def learn(self, inputs, y, **settings):
         # The slide's separate functions for reward and transition are outputs of one network here.
         # The members learn from the same data. They differ in initial weights and in the batches
-        # drawn. Where there are data, these make them agree; elsewhere nothing does.
+        # drawn. The data make them agree where there are data; elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -538,7 +540,7 @@ class MixtureModel(FeatureModel):
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
         # The first outputs, h2 @ W3 + b3, shall be this start for all inputs: W3 = 0, b3 = start.
-        # (W3 does learn: its gradient, h2.T @ delta3, is not 0.)
+        # (W3 does learn: its gradient, h2.T @ delta3, is not 0. And then W1 and W2 do, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -608,8 +610,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # The slices 1: leave out the reward, number 0 of y. In a component it is independent of
-        # the rest: so the density of the rest is the same product without its factor.
+        # [:, :, 1:] leaves out the reward, number 0 of y. In a component it is independent of the
+        # rest: so the density of the rest is the same product without its factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -663,7 +665,8 @@ PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
-# V*, the values of the best plan. In the pit and at the goal all is over: there it is 0.
+# V*, the values of the best plan. (value_iteration gives the pit and the goal the value of walking
+# on from there. But there all is over: 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # N, the transitions in D: each time four times as many, so that errors that fall with 1/sqrt(N),
@@ -764,7 +767,8 @@ def draw_world(ax):
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network: of the first leap."""
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
+    # Of the 20 leaps of errors_compound, only the first one counts here.
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
@@ -894,18 +898,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: no list of all options in front of each error message.
+    # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
+    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:

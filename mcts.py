@@ -1,7 +1,7 @@
 """Monte-Carlo Tree Search: simulate episodes, and remember in a tree which actions went well.
 
 The slides, and where they are in this file
-    Simulation-based search      flat_search: rollouts for each action, without a tree
+    Simulation-based search      flat_search: rollouts for each action, without a tree ("flat")
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 
@@ -27,11 +27,11 @@ Try, after reading: write this line in place of the one there, run again, and an
 
 Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
 "Needs pick" in a docstring: if you copy this, copy pick, too. Left out: games, in which a second
-player moves, and a learned policy that says what Select should try first (Silver et al.: both).
+player moves, and learned policies that tell Select what to try first (both: Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
-# For programs that install what a script needs; and the licence.
+# For installers, such as "uv run": what this script needs. And the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -110,7 +110,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    # Else a rollout into a state without actions would give an IndexError, and nobody knows why.
+    # Without this, a rollout into a state without actions would end in a puzzling IndexError.
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated = True")
     # rng.choice(items) would do, but is slower (NumPy's makes an array of the items). With n = 4,
@@ -135,7 +135,7 @@ def as_generator(rng):
 
 class Node:
     """A state in the tree. For its action with index i, N[i] is the number of visits, Q[i] the
-    mean return, and children[i] has the nodes below.
+    mean return, and children[i] has the nodes below: one for each state that it has led to.
 
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
@@ -170,7 +170,8 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (Auer et al. prove that with this form the losses grow only as ln N.)
+        # times as large. (Why this very form? Auer et al. prove that with it bad actions are
+        # chosen hardly more often than is needed to know that they are bad.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -213,8 +214,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It must be able to step from any state, which a
-                environment usually cannot. It must draw from rng only: so the same seed gives
+                (next_state, reward, terminated). It must be able to step from any state (most
+                environments cannot), and must draw from rng only: so the same seed gives
                 the same tree. States must be hashable (they are keys of a dict), and equal (==) if
                 they are the same. A state in which an episode ended needs no actions
     gamma       discount, in [0, 1]
@@ -229,8 +230,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. (A new node has N = 0: the rollout from its state tells
-    about no action of the node, so it counts for the nodes above it only.)
+    children[i] = {next state: Node}. (A new node has N = 0: the rollout took none of its actions.)
     ValueError: numbers out of range (at least one simulation, of one step or more; a finite c), a
     root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
@@ -295,14 +295,14 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node, like mcts.
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node.
     Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     # This node alone: none is ever added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
         # The actions take turns, good or bad. After this first step, a random walk of at most 99:
-        # together 100, as in mcts.
+        # together 100, the max_depth of mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -336,9 +336,9 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing: 0. So it is chosen only where no other
-        # action has more than 0, by a tie. (That is little exploration, but enough here: until it
-        # has found a treasure, all actions are worth 0, and the agent walks about at random.)
+        # An action never tried is expected to earn nothing: where another one has more than 0, it
+        # is not chosen. (That is little exploration, but enough here: until the agent has found a
+        # treasure, all actions are worth 0, and it walks about at random.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -552,8 +552,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # A seed for each run; all methods get the same ones, and so the same luck. (1000 times: so
-    # --seed 1 has none of them.) Where a run is only one episode, we take four times as many.
+    # A seed for each run; all methods get the same ones, and so the same luck. (--seed 0 has those
+    # from 0 on, --seed 1 from 1000 on.) Where a run is one episode, we take four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -564,18 +564,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: no list of all options in front of each error message.
+    # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
+    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:

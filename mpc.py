@@ -11,7 +11,7 @@ The equations
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: the model lacks only three numbers, and they hold everywhere.
+    System identification works: of the dynamics, only the strengths of three forces are unknown.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
@@ -19,14 +19,15 @@ Try, after reading: change one number in the experiments at the end
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation ("Needs ..." in a docstring: what you must copy together with this function)
+Notation ("Needs f" in a docstring: if you copy this, copy f, too)
     s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
               N at once: states (N, ds), actions (N, da), next_states (N, ds)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
-Left out: learning the reward (it is known), random next states, Adam's correction at its start.
+Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
+Kingma & Ba (2015): Adam (here without its bias correction).
 """
-# For programs that install what a script needs; and the licence.
+# For installers, such as "uv run": what this script needs. And the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -50,9 +51,9 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    push is how steeply the hill, a bell, goes down. theta = (gain, drag, strength). Reward: minus
-    the distance from position' to the goal. reset and step are Gymnasium's; after n_steps the
-    episode is cut off. Example: at (0, 0) we push right, and the hill, at (0, 0.4), in y:
+    (v' is the next v.) push is the slope of a bell-shaped hill, downwards. theta = (gain, drag,
+    strength). Reward: minus the distance from position' to the goal. reset and step: Gymnasium's;
+    an episode is cut off after n_steps. At (0, 0) we push right, the hill at (0, 0.4) pushes down:
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -60,7 +61,7 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Where |d| = 1 it pushes most: 8 exp(-1/2) = 4.9. We push with 3: better go around it.
+    # Where |d| = 1 it pushes most: strength 8 exp(-1/2) = 4.9. We, with gain 3, better go around.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium: an object with these attributes. (The recipes read low and high.)
@@ -165,11 +166,13 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
         # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # (A second fit computes these means anew, but goes on with the old weights. For the new
-        # means they are not quite right, but they learn on, and start better than random ones.)
+        # (A second fit, with more data, computes new means, but goes on with the old weights. With
+        # the new means they are not quite right; but they learn on, from a better start than
+        # random numbers.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (or 1e-17): do not divide by that.
+        # A column that never changes has a deviation of 0 (by rounding, 1e-17): do not divide by
+        # it.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
@@ -235,7 +238,7 @@ class PhysicalModel:
         return self
 
     def predict(self, states, actions):
-        # A PointMass with the theta that was found: self.env has the true one.
+        # A new PointMass, as self.env has the true theta. (forces, used in fit, needs no theta.)
         return PointMass(self.theta).dynamics(states, actions)
 
 
@@ -253,8 +256,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
-    # the largest number. So its return becomes -infinity. (A return of 0 would beat all that are
-    # negative.)
+    # the largest number. So its return becomes -infinity. (Not 0: that would beat all negative
+    # returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -264,12 +267,13 @@ def imagined_returns(predict, reward, state, sequences):
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     # Floats: some environments have bounds in int8, numbers up to 127, and cem adds the bounds.
+    # (ndmin=1 makes an array (1,) of a single number.)
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     # The difference is finite only if both are.
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
-    # Both get the same shape, if one was a number.
+    # If one was a number, broadcast_arrays repeats it: both have the shape (da,).
     return np.broadcast_arrays(low, high)
 
 
@@ -279,10 +283,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,), or one of them a number, for all components; if both are numbers, da
-    is 1. rng: Generator or seed. mean is not used: with it, cem (below) can be called in the same
-    way. A sequence whose return is NaN loses. ValueError if the horizon is below 1, the bounds are
-    wrong or no return is finite. Needs imagined_returns, float_bounds.
+    (ds,). low, high: (da,); one of them may be a number, which holds for all components (if both
+    are, da is 1). rng: Generator or seed. mean is not used: it is there because cem has it, and so
+    both can be called in the same way. A sequence whose return is NaN loses. ValueError if the
+    horizon is below 1, the bounds are wrong or no return is finite. Needs imagined_returns,
+    float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -299,6 +304,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
+    (The name comes from the theory behind it: rare events.)
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
         which are the n_elites sequences with the largest returns
@@ -320,7 +326,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     mean = np.clip(mean, low, high)
     # Each search begins wide: the caller's mean may be a plan from some steps ago, and be wrong by
     # now. The bounds are one standard deviation from the middle. A third of all normal numbers are
-    # farther away: they are cut to a bound, and mean full force, which is often the best.
+    # farther away: they are cut to a bound, which is full force, and that is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -335,8 +341,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways, as the mean is in between. Here the way below the hill is shorter, and wins.
-    # And clip is against rounding: a mean of numbers that are all 0.3 may be a bit more than 0.3.)
+    # different ways, as the mean is in between. Here the way below the hill is shorter, and wins.)
+    # clip is against rounding: the mean of numbers that are all 0.3 may be a bit more than 0.3.
     return np.clip(mean, low, high)
 
 
@@ -351,11 +357,11 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # action.copy(): some environments change the array that they get. np.array(...) is a copy,
-        # too: some return the same array each time, and D would hold the last state many times.
+        # action.copy(): some environments change the array that they get. np.array(...) makes a
+        # copy, as some return the same array each time: D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
-        # If one number is NaN or infinite, the sum is one of both.
+        # If one number is NaN or infinite, the sum is NaN or infinite, too.
         if not np.isfinite(reward + next_state.sum()):
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
@@ -371,7 +377,8 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Environment, base policy and planner have a Generator of random numbers each (spawn makes new
-    # ones): so a planner that draws more numbers still meets the same data, and the same luck.
+    # ones). With one for all, a planner that draws more numbers would meet other luck in the
+    # world.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -390,8 +397,8 @@ def run_base_policy(env, n_episodes, seed):
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2, the slide
-    says. In this sum, p(s'|s, a) is the next state that the model predicts."""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2 (the slide's
+    words; in the sum, p(s'|s, a) stands for the next state that the model predicts)."""
     # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
@@ -419,9 +426,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: that is, through a model of pi_0's data. Outside of
-    # these data the model is wrong, and by luck some things there look too good. The best plan is
-    # the one that looks best: so it goes there.
+    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. Elsewhere
+    # it is wrong, and by luck some things there look too good. The best plan is the one that looks
+    # best: so it goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -460,9 +467,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
 
-    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (if it has
-    so many). Gives the returns (n_rounds,), D, and the plans of the last episode: a list of
-    (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
+    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
+    the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the last episode: a
+    list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
     Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)
@@ -500,9 +507,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     return returns, D, plans
 
 
-# %% Exact answers
-# No formula gives the best return here. So we compare with what the recipes get with the true
-# dynamics (exact=True in play): PhysicalModel finds theta exactly, as nothing is random.
+# %% Exact answers: no formula gives the best return here
+# So we compare with what the recipes get with the true dynamics: see play.
 
 
 # %% What the experiments and panels below share
@@ -519,9 +525,11 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
-    """Run a recipe once per seed, each time with a new network, or (exact) a PhysicalModel. The
-    settings are for the recipe and its planner. Gives three things: the returns, (runs,) for v0.5
-    and else (runs, n_rounds); the model of the last run; and all that the recipe gave there."""
+    """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
+    As nothing is random, it finds theta exactly: so this is what a recipe gets with the true
+    dynamics.
+    The settings are for the recipe and its planner. Gives three things: the returns, (runs,) for
+    v0.5, (runs, n_rounds) for the others; the last model; and the last result of the recipe."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -598,10 +606,10 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 
-# Why are rare plans worse, even with the exact model? The search is short, and so no plan is
-# perfect. With replanning only its first actions count, and the next search improves the rest. Why
-# is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: these are harder
-# to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
+# Why is it worse to replan seldom, even with the exact model? The search is short, and so no plan
+# is perfect. With replanning only its first actions count, and the next search improves the rest.
+# Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: these are
+# harder to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
@@ -645,18 +653,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: no list of all options in front of each error message.
+    # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
+    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:

@@ -9,7 +9,7 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near, a big one lies behind a bridge between two drops. Forward search
@@ -33,7 +33,7 @@ reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of r
 pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
-# For programs that install what a script needs; and the licence.
+# For installers, such as "uv run": what this script needs. And the licence.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
@@ -111,8 +111,8 @@ def sample_columns(sums, rows, rng):
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    # .T has turned the table: the loop goes through columns of sums. The last one is left out: it
-    # is 1, or should be, and no u passes 1.
+    # .T has turned the table: the loop goes through columns of sums. [:-1] has cut off the last
+    # one: there the sums are 1, and no u passes 1.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -160,7 +160,7 @@ class TabularModel:
         # all next states are impossible: to save time, we list only the possible ones, at most n
         # in a row. In one more column, the missing probability ends the episode in s. For example,
         # with n = 3 the row P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  (the rest, .1: sample_columns does not need it)
+        #     table       .8 .1  0  -     (- is the rest, .1: not filled in, as it is cut off)
         #     successors   1  3  s  s
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
@@ -316,7 +316,8 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# V_30 is larger than V_29 by less than 10^-7: so this is what the best policy earns.
+# The 30th step adds less than 10^-7, and more steps would add even less: so this is what the best
+# policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 
@@ -350,7 +351,7 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-# A tree of this depth has 600,000 nodes (see count_nodes), and takes half a second.
+# A tree of this depth has 600,000 nodes, as count_nodes says, and takes half a second.
 TREE_DEPTH = 6
 
 
@@ -407,7 +408,8 @@ def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
-    mean = errors[:, 0].mean(axis=0)                # of 3 samples; mean[d] is the error of V_d
+    # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
+    mean = errors[:, 0].mean(axis=0)
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{mean[HORIZON]:8.4g} | more than {mean[2]:.4g}, the error of V_2")
     ax.set_ylim(0, OPTIMUM / 2)                     # room for the legend
@@ -497,18 +499,18 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # usage=SUPPRESS: no list of all options in front of each error message.
+    # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, the options in sys.argv are those of Jupyter's own program: ignore them.
+    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # "agg" is what matplotlib draws with where there is no screen. It can only save pictures.
+    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
