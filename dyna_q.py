@@ -9,17 +9,16 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update with them
-    Dyna-Q+      Dyna-Q with R + kappa sqrt(tau) in the imagined updates. tau is the number of
-                 real steps since A was last tried in S (if never: all steps so far)
+    Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was tried in S
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
-    no plan can help. Then, without planning (n = 0), an agent needs about 30 episodes until it
-    walks at most 20 steps (the shortest way has 14), with n = 5 about 6, with n = 50 only 3.
+    no plan can help. Then an agent without planning (n = 0) needs about 30 episodes until it walks
+    at most 20 steps (the shortest way has 14), with n = 5 about 6, with n = 50 only 3.
     When the path is blocked, only random actions can lead Dyna-Q to another way: in half of the
-    runs they do not, in all of 2000 steps. A shortcut that opens is hardly ever found, as the old
-    way still works. Dyna-Q+ (from the book, not the slides) tries again what it has not tried for
-    long, and finds both. Replay, after the walls moved, goes on replaying old steps.
+    runs they do not. A shortcut that opens is hardly ever found, as the old way still works.
+    Dyna-Q+ (from the book) tries again what it has not tried for long, and finds both.
+    Replay, after the walls moved, goes on replaying old steps.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -106,14 +105,6 @@ class Maze:
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
-def size(space):
-    """How many states or actions a space of Gymnasium has."""
-    # Some spaces have a `start`: they number states from there, say 1, 2, 3. Our lists begin at 0.
-    if getattr(space, "start", 0):
-        raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-    return int(space.n)
-
-
 def epsilon_greedy(values, epsilon, rng):
     """With probability epsilon any action, else one with the highest of `values` (a list)."""
     if rng.random() < epsilon:
@@ -139,9 +130,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
     n_planning  imagined updates after each real step: of a random state where the agent has acted
                 before, and a random action known there. 0 is Q-learning
-    n_episodes  stop after so many episodes
-    n_steps     if given, stop after exactly so many real steps; n_episodes is then ignored,
-                whatever it is
+    n_episodes  stop after so many episodes. Ignored, whatever it is, if n_steps is given:
+    n_steps     stop after exactly so many real steps
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), where tau is
                 0 for the pair just taken. Actions never tried are imagined, too (but not in
                 replay), as if they led nowhere: S' = S, with reward 0
@@ -150,10 +140,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
-    reward of each real step. With kappa, Q contains the bonus. An agent that never explores
-    (epsilon = 0) or is only curious (large kappa) may never end an episode: then give n_steps.
-    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a
-    reward of NaN, and a space that does not start at 0. Needs size, epsilon_greedy, update.
+    reward of each real step. With kappa, Q contains the bonus. With epsilon = 0 or a large kappa
+    an episode may never end: then give n_steps. ValueError for alpha outside (0, 1], gamma or
+    epsilon outside [0, 1], a negative number, a reward of NaN, and a space that does not start at
+    0. Needs epsilon_greedy, update.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
@@ -168,13 +158,16 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
-    S = size(env.observation_space)
-    A = size(env.action_space)
+    # Some spaces of Gymnasium have a `start`: numbers from 1, say. Our lists begin at 0.
+    for space in [env.observation_space, env.action_space]:
+        if getattr(space, "start", 0):
+            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+    S = int(env.observation_space.n)
+    A = int(env.action_space.n)
 
     # Environment, acting, planning and replay each draw from a stream of their own. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. With one for planning and replay, replay would imagine other pairs than Dyna-Q.
-    # (random.Random draws single numbers much faster than NumPy's generator.)
+    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
@@ -185,8 +178,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # for example [(0.0, 19, False), (0.0, 10, False)]. Dyna's model is the newest one (enough
     # where nothing is random); replay draws from all.
     memory = {}
-    # known[s]: the actions in memory[s], as a list for planning to draw from. (To make this list
-    # in each imagined update would take time.)
+    # known[s]: a list of the actions in memory[s], for planning to draw from
     known = {}
     rewards = []
     steps_per_episode = []
@@ -237,9 +229,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (tried_at is 0 for a pair never tried: then tau
-            # is t, all steps so far. The root: with kappa = 0.001 the bonus is 0.01 after 100
-            # steps, and only 0.1 after 10,000. Without it, it would be 10, and the goal pays 1.)
+            # makes the agent curious to go there. (tried_at is 0 for a pair never tried. The root
+            # keeps the bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -260,7 +251,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     not from the model. Where nothing is random and nothing changes, all of them are the same, and
     so Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
     With kappa, only pairs once taken get the bonus. The other arguments (in the same order, or by
-    name), results and errors are those of dyna_q. Needs dyna_q, size, epsilon_greedy, update.
+    name), results and errors are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -277,8 +268,7 @@ def check_maze(maze, all_rows):
     if ({len(row) for row in all_rows} != {maze.width}
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long, and later_rows as many as rows")
-    # The cells from which a way must lead to a goal: S, and where the agent may be when the walls
-    # move.
+    # From these cells a way must lead to a goal: S, and where the agent is when the walls move.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
@@ -312,11 +302,6 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
 
 # Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
-
-
-def report(what, measured, compare):
-    """One printed line; in it, the number `measured` has four digits."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
 
 
 def draw_band(ax, runs, color, style, label):
@@ -368,8 +353,8 @@ def draw_comparison(ax, steps):
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         # The mean over the runs is one learning curve. For how many episodes is it above 20?
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
-        report(f"n = {N_PLANNING[i]}: episodes of more than 20 steps", n_slow,
-               f"about {book} in the book's figure")
+        print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
+              f"about {book} in the book's figure")
     # Three exact lines; the agents, too, take 10 % random actions (dyna_q's default epsilon).
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
@@ -386,8 +371,8 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # To see it there, we run it again. With the seed of run 0 it takes the same steps as before,
-    # and is now stopped after all those of episode 1 and half of those of episode 2.
+    # We run it again with the seed of run 0: it takes the same steps as before, and is now stopped
+    # after all those of episode 1 and half of those of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -437,15 +422,15 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Panel and printed lines of Dyna-Q and one other method; compare is a text for report."""
+    """Panel and printed lines of Dyna-Q and one other method; compare: a text to print."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        report(f"{method}, {title}", rewards[:, -1].mean(), compare)
+        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after; x, y, width and height are shares of the panel. (zip stops after
-    # two, so it leaves out layouts[2].)
+    # The maze before and after; x, y, width, height are shares of the panel. (zip stops after
+    # two.)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
