@@ -13,8 +13,8 @@ The equations
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
-    no plan can help. Then an agent without planning (n = 0) needs about 30 episodes until it walks
-    at most 20 steps (the shortest way has 14), with n = 5 about 6, with n = 50 only 3.
+    no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
+    walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
     When the path is blocked, only random actions can lead Dyna-Q to another way: in half of the
     runs they do not. A shortcut that opens is hardly ever found, as the old way still works.
     Dyna-Q+ (from the book) tries again what it has not tried for long, and finds both.
@@ -46,7 +46,8 @@ import numpy as np
 
 # %% Environment: the textbook's mazes
 class Maze:
-    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8), with Gymnasium's interface.
+    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8). reset and step are those of
+    Gymnasium, the usual interface of environments.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
@@ -62,18 +63,19 @@ class Maze:
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes: "later" are the same rows, and they hold from step 0 on.
+        # A maze that never changes: its walls move after infinitely many steps.
         if later_rows is None:
-            later_rows, change_at = rows, 0
+            later_rows, change_at = rows, math.inf
         self.change_at = change_at
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        check_maze(self, [*rows, *later_rows])
         # Gymnasium's spaces: objects with an attribute n, the number of states or actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        self.reset(seed=0)              # any seed: it sets the counter t to 0
+        check_maze(self, [*rows, *later_rows])
+        self.t = 0                      # real steps so far
+        self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -90,7 +92,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # With a seed all begins anew: steps are counted from 0 again.
+        # A seed begins a new run. (Nothing is random here, but the walls are as in the beginning.)
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -185,8 +187,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. int makes a number of our own: some environments
-        # return an array with one number in it, and write the next state into the same array.
+        # (a) S <- current (nonterminal) state. (Some environments give an array with one number.)
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -211,8 +212,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # one, its model says that they lead nowhere (S' = S), with reward 0.
             if kappa > 0 and not replay:
                 memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        # setdefault gives the list of this action, or a new one if there is none.
-        memory[s].setdefault(a, []).append((r, s2, terminated))
+        if a not in memory[s]:
+            memory[s][a] = []
+        memory[s][a].append((r, s2, terminated))
         known[s] = list(memory[s])
         tried_at[s, a] = t
 
