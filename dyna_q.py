@@ -16,7 +16,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
     walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
     When the path is blocked, only random actions can lead Dyna-Q to another way: in half of the
-    runs they do not. A shortcut that opens is hardly ever found, as the old way still works.
+    runs they never do. A shortcut that opens is hardly ever found, as the old way still works.
     Dyna-Q+ (from the book) tries again what it has not tried for long, and finds both.
     Replay, after the walls moved, goes on replaying old steps.
 Try, after reading: change one line, run again, and answer
@@ -28,13 +28,6 @@ imagined one. Array (S, A): a row for each state, a column for each action. "Nee
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
-# For installers, such as "uv run": what this script needs. And the licence.
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
-# ///
-# SPDX-License-Identifier: MIT-0
-
 import argparse
 import math
 import random
@@ -132,8 +125,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
     n_planning  imagined updates after each real step: of a random state where the agent has acted
                 before, and a random action known there. 0 is Q-learning
-    n_episodes  stop after so many episodes. Ignored, whatever it is, if n_steps is given:
-    n_steps     stop after exactly so many real steps
+    n_episodes  stop after so many episodes
+    n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), where tau is
                 0 for the pair just taken. Actions never tried are imagined, too (but not in
                 replay), as if they led nowhere: S' = S, with reward 0
@@ -142,10 +135,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
-    reward of each real step. With kappa, Q contains the bonus. With epsilon = 0 or a large kappa
-    an episode may never end: then give n_steps. ValueError for alpha outside (0, 1], gamma or
-    epsilon outside [0, 1], a negative number, a reward of NaN, and a space that does not start at
-    0. Needs epsilon_greedy, update.
+    reward of each real step. With kappa, Q contains the bonus. An agent that never explores
+    (epsilon = 0) or hardly does anything else (large kappa) may never reach a goal: give n_steps.
+    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a
+    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, update.
 
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
@@ -242,7 +235,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
-    # (int: if no episode has ended, NumPy could not know that they are whole numbers.)
+    # (int: np.array([]) alone would have the type float.)
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -252,7 +245,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. Where nothing is random and nothing changes, all of them are the same, and
     so Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
-    With kappa, only pairs once taken get the bonus. The other arguments (in the same order, or by
+    With kappa, only pairs that were taken get the bonus. Other arguments (in the same order, or by
     name), results and errors are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
@@ -290,8 +283,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     epsilon, and else the best one: with epsilon = 0 the shortest way, with 1 a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but not of rewards that shall be many: of steps that shall be few. They are
-    # one step, and then those from the next cell on.
+    # Value iteration, but of steps, not of rewards: min takes the place of max. The steps from a
+    # cell are one step, and then those from the next cell on.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         after = steps[moves]            # (S, 4): the steps from each of the four next cells
@@ -357,7 +350,8 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"about {book} in the book's figure")
-    # Three exact lines; the agents, too, take 10 % random actions (dyna_q's default epsilon).
+    # Three exact lines. The second is for agents such as ours, with dyna_q's default epsilon =
+    # 0.1.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
@@ -404,10 +398,11 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes; ours, also the 10 imagined updates below, were found
-# by trying. With alpha = 1 a new value replaces the old one, which is right where nothing is
-# random. With alpha = 0.1, an update moves a value only a tenth of the way. So when an action was
-# tried, and its bonus is 0 again, its value falls so slowly that it is tried many more times.
+# The book prints no settings for these mazes. Ours, and the 10 imagined updates per step in
+# changing_maze, were found by trying. With alpha = 1 a new value replaces the old one: that is
+# right where nothing is random. With alpha = 0.1 the values would follow the bonus much too
+# slowly: each of the 180 pairs is imagined about once in 18 steps, and then moves a tenth of the
+# way. An action that was just tried would look good for many steps more.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -445,16 +440,17 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # "Other runs": those of a second program, written to check this one (see tests/expected).
+    # No formula gives these rewards. So we compare with the means of 2000 runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
-                "Dyna-Q 74, Dyna-Q+ 142 in 2000 other runs")
+                "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
-                "Dyna-Q 284, Dyna-Q+ 346 in 2000 other runs")
+                "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
     draw_change(axes[1, 2], "replay: old transitions mislead it", "replay", BLOCKING, 3000, n_runs,
                 seed, "replay gets less than Dyna-Q")
 
 
 def main():
+    """Options, saving, showing: nothing about reinforcement learning any more."""
     # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
@@ -485,3 +481,10 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# SPDX-License-Identifier: MIT-0
+# What installers need to know, for example "uv run":
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# ///

@@ -12,7 +12,7 @@ The equations (the slide's hat, here R^, S'^, p^: what a model says)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them: make the mean of
                    the squared errors small
     stochastic     samples, R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn: make p^ of what happened large (we make the mean of -log p^ small)
+                   learn: make p^ of what happened large, that is, the mean of -log p^ small
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -40,16 +40,8 @@ Left out on purpose: other ways of planning (see the other scripts), features th
 itself and memory of earlier states (World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its "bias
-correction").
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
 """
-# For installers, such as "uv run": what this script needs. And the licence.
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
-# ///
-# SPDX-License-Identifier: MIT-0
-
 import argparse
 import sys
 
@@ -295,8 +287,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
         # reward and transition are separate functions, as on the slide. (lstsq returns the weights
-        # first: [0]. For an action never tried they are 0: no reward, no change. rcond=None: or
-        # old NumPy warns.)
+        # first: [0]. Those of an action never tried make no difference, and lstsq makes them 0: no
+        # reward, no change. rcond=None: or old NumPy warns.)
         # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
         # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
         # E[R|s,a]. But a linear function of two features is a plane, and the means of all cells
@@ -520,9 +512,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, in standardised units. Without it, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: the density there, and with
-        # it log p^, would grow without end. For the reward it is larger. Most rewards are exactly
-        # 0: with a small sd, log p^ would gain so much there that components no longer care about
-        # S'. (Both numbers were found by trying.)
+        # it log p^, would grow without end. For the reward it is larger. Nearly all rewards are
+        # exactly 0: with a small sd there, log p^ would be largest if the components divided the
+        # data by their rewards, and not by S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -898,6 +890,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
+    """Options, saving, showing: nothing about reinforcement learning any more."""
     # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
@@ -928,3 +921,10 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# SPDX-License-Identifier: MIT-0
+# What installers need to know, for example "uv run":
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# ///

@@ -31,13 +31,6 @@ player moves, and learned policies that tell Select what to try first (both: Sil
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
-# For installers, such as "uv run": what this script needs. And the licence.
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
-# ///
-# SPDX-License-Identifier: MIT-0
-
 import argparse
 import math
 import random
@@ -170,8 +163,8 @@ class Node:
         # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
         # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
         # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (Why this very form? Auer et al. prove that with it bad actions are
-        # chosen hardly more often than is needed to know that they are bad.)
+        # times as large. (That it has this very form, with root and logarithm, comes from a proof
+        # in Auer et al. Other forms with these properties work, too.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -230,7 +223,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. (A new node has N = 0: the rollout took none of its actions.)
+    children[i] = {next state: Node}. (A rollout counts for the path in the tree that led to it. So
+    a new node has N = 0, though the rollout began in its state.)
     ValueError: numbers out of range (at least one simulation, of one step or more; a finite c), a
     root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
@@ -336,9 +330,9 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing: where another one has more than 0, it
-        # is not chosen. (That is little exploration, but enough here: until the agent has found a
-        # treasure, all actions are worth 0, and it walks about at random.)
+        # An action never tried is expected to earn nothing: it is not chosen where another action
+        # has more than 0. (That is little exploration, but enough here: until the agent has found
+        # a treasure, all actions are worth 0, and it walks about at random.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
@@ -382,9 +376,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken, what this search says that s is worth. It has looked
-            # ahead from s, in a model that has learned since the last time: so this is a better
-            # estimate than the old V(s), and replaces it.
+            # V(s) <- Q of the action taken, what this search says that s is worth. The old V(s) is
+            # from a time when the model and the values of later states were worse: so it is
+            # replaced, not averaged. (Q is a mean of good and bad simulations, so a bit too low.)
             V[state] = root.Q[i]
             # One real step. `learned` learns from it, and the next search is a little wiser. (If a
             # known model was given, `learned` learns, too, but nobody asks it.)
@@ -564,6 +558,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
+    """Options, saving, showing: nothing about reinforcement learning any more."""
     # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
@@ -594,3 +589,10 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# SPDX-License-Identifier: MIT-0
+# What installers need to know, for example "uv run":
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# ///

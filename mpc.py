@@ -25,15 +25,8 @@ Notation ("Needs f" in a docstring: if you copy this, copy f, too)
     H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
 Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here without its bias correction).
+Kingma & Ba (2015): Adam (here simplified).
 """
-# For installers, such as "uv run": what this script needs. And the licence.
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
-# ///
-# SPDX-License-Identifier: MIT-0
-
 import argparse
 import sys
 from types import SimpleNamespace
@@ -197,7 +190,8 @@ class NeuralDynamics:
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of the mean square is the usual size of g. We divide by it, so that
                     # each weight moves by about step_size: else those with small gradients would
-                    # learn too slowly. (1e-8: do not divide by 0.)
+                    # learn too slowly. (Both means begin at 0, but what is too small in both
+                    # cancels in the quotient, more or less. 1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -304,7 +298,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    (The name comes from the theory behind it: rare events.)
+    (The name has historical reasons; nobody computes a cross-entropy here.)
 
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
         which are the n_elites sequences with the largest returns
@@ -653,6 +647,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
+    """Options, saving, showing: nothing about reinforcement learning any more."""
     # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
@@ -683,3 +678,10 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# SPDX-License-Identifier: MIT-0
+# What installers need to know, for example "uv run":
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# ///

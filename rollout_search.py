@@ -17,9 +17,10 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     further step multiplies its tree; a rollout only becomes one step longer. A learned model is a
     bit wrong, and each step ahead uses it once more: so the error of the values grows with depth.
     Rollouts tell what the simulated policy will earn; 4 times as many rollouts halve the error. An
-    agent that always takes the action with the best rollouts does better than that policy. But it
-    does not do as well as possible: the random policy falls off the bridge, and so, even with many
-    rollouts, the bridge looks bad. With few rollouts, luck decides which action looks best.
+    agent that always takes the action with the best rollouts does better than that policy, as each
+    of its steps is at least as good. But it does not do as well as possible: the random policy
+    falls off the bridge, and so, even with many rollouts, the bridge looks bad. With few rollouts,
+    luck decides which action looks best.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -33,13 +34,6 @@ reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of r
 pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
-# For installers, such as "uv run": what this script needs. And the licence.
-# /// script
-# requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
-# ///
-# SPDX-License-Identifier: MIT-0
-
 import argparse
 import sys
 
@@ -124,8 +118,8 @@ class TabularModel:
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
               episode ends with the probability that is missing. (Not in our world. But models
               that count how often an episode ended are so: LookupModel in expectation_model.py)
-    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is: that
-              does not change the mean of the returns
+    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is. (The
+              returns vary less than with rewards that depend on S', but have the same mean)
     terminal  (S,) bool, default none: the episode ends when such a state is entered, and nothing
               is paid any more
 
@@ -375,8 +369,8 @@ def show_depth(ax):
 def show_nodes(ax):
     # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # A node and a step of a rollout both are one look into the model's tables. Rollouts: 1000 for
-    # each of the 4 actions, of d steps each.
+    # We compare roughly: a node, and a step of a rollout, both ask the model once. Rollouts: 1000
+    # for each of the 4 actions, of d steps each.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -499,6 +493,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
+    """Options, saving, showing: nothing about reinforcement learning any more."""
     # SUPPRESS: error messages without a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
@@ -529,3 +524,10 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# SPDX-License-Identifier: MIT-0
+# What installers need to know, for example "uv run":
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# ///

@@ -13,7 +13,7 @@ BUGS = [
     ("ties go to the first action", "rng.choice([a for a in range(len(values)) if values[a] == best])",
      "values.index(best)", "def epsilon_greedy("),
     ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
-    ("tau instead of its square root", "math.sqrt(t - tried_at.get(", "((t - tried_at.get(", DYNA),
+    ("tau instead of its square root", "math.sqrt(t - ", "float(t - ", DYNA),
     ("Dyna-Q+ plans only what was tried", "if kappa > 0 and not replay:", "if False:", DYNA),
     ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
     ("replay draws the newest transition", "replay_rng.choice(outcomes)", "outcomes[-1]", DYNA),
