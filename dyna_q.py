@@ -28,6 +28,7 @@ imagined one. Array (S, A): a row for each state, a column for each action. "Nee
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
+
 import argparse
 import math
 import random

@@ -42,6 +42,7 @@ References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
 """
+
 import argparse
 import sys
 
@@ -553,24 +554,22 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # p^(y) is a sum over the components. A component's share is its part of this sum: how
-        # probably y comes from it (Bayes' rule).
+        # A component's share of p^(y), which is a sum over the components: how probably y comes
+        # from it (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25.
         share = np.exp(terms - log_p)                                           # (N, K)
-        # Now the derivatives of -log p^. Adam steps against them: if one is negative, its output
-        # grows.
-        # The derivative of log(e^a + e^b) by a is e^a / (e^a + e^b): the share of a in the sum.
-        # (1) -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). A component's
-        # part of the first sum is its weight, and of the second one its share. So the derivative
-        # by its score is weight - share: the weight grows if the share is larger.
+        # The derivatives of -log p^. Adam steps against them: where one is negative, the output
+        # grows. In words: each component learns from y, but only so much as its share is.
+        # (1) By a score. A component whose share is larger than its weight gets more weight.
+        # (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The derivative of
+        # such a log by a score is the component's part of the sum: its weight, and its share.)
         by_score = np.exp(log_weights) - share
-        # (2) A component's mean is pulled towards y. By the chain rule, the derivative is its
-        # share times that of -log Normal = z^2/2 + log sd + ... As z = (y - mean)/sd, that of
-        # z^2/2 by the mean is -z/sd.
+        # (2) By a mean. It is pulled towards y: up where z is positive, as y is above it. (Share
+        # times the derivative of -log Normal = z^2/2 + log sd + ..., where z = (y - mean)/sd.)
         by_mean = -share[:, :, None] * z / sds
-        # (3) Its sd grows if y is more than one sd away (z^2 > 1), else it shrinks: again its
-        # share, times the derivative of z^2/2 + log sd by the sd, which is -z^2/sd + 1/sd.
+        # (3) By an sd. It grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
+        # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
         by_sd = share[:, :, None] * (1 - z**2) / sds
-        # sd = floor + e^width, so the derivative of the sd by the width is e^width = sd - floor.
+        # By its width: sd = floor + e^width, whose derivative by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
         # In the order of the outputs, as split cuts them.
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)

@@ -31,6 +31,7 @@ player moves, and learned policies that tell Select what to try first (both: Sil
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
+
 import argparse
 import math
 import random

@@ -27,6 +27,7 @@ Left out on purpose: learning the reward (it is known here), and next states tha
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
+
 import argparse
 import sys
 from types import SimpleNamespace

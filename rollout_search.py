@@ -34,6 +34,7 @@ reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of r
 pays (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
+
 import argparse
 import sys
 
