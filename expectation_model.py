@@ -569,7 +569,7 @@ class MixtureModel(FeatureModel):
         # (3) By an sd. It grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
         # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
         by_sd = share[:, :, None] * (1 - z**2) / sds
-        # By its width: sd = floor + e^width, whose derivative by the width is e^width = sd - floor.
+        # By its width: sd = floor + e^width has the derivative e^width = sd - floor by the width.
         by_width = by_sd * (sds - self.floor)
         # In the order of the outputs, as split cuts them.
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
