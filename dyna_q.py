@@ -15,10 +15,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
     no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
     walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
-    When the path is blocked, only random actions can lead Dyna-Q to another way: in half of the
-    runs they never do. A shortcut that opens is hardly ever found, as the old way still works.
-    Dyna-Q+ (from the book) tries again what it has not tried for long, and finds both.
-    Replay, after the walls moved, goes on replaying old steps.
+    When the path is blocked, what is left of Dyna-Q's values leads it in circles. Only random
+    actions can bring it to the other gap: in half of the runs they never do. A shortcut that opens
+    is hardly ever found, as the old way still works. Dyna-Q+ (from the book) tries again what it
+    has not tried for long, and finds both. Replay goes on replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -114,7 +114,8 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned: a terminal state is worth 0. But an episode that is
-    # only cut off, say after 200 steps ("truncated"), would have gone on: there S' counts.
+    # only cut off, say after 200 steps ("truncated"), would have gone on: so there we do add the
+    # value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -164,7 +165,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Environment, acting, planning and replay each draw from a stream of their own. With one for
     # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
     # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
-    seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
+    seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()       # four large numbers
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
@@ -264,7 +265,8 @@ def check_maze(maze, all_rows):
     if ({len(row) for row in all_rows} != {maze.width}
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long, and later_rows as many as rows")
-    # From these cells a way must lead to a goal: S, and where the agent is when the walls move.
+    # From these cells a way must lead to a goal. We begin with S, and go on with the cells in
+    # which the agent may be when the walls move.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
@@ -275,7 +277,8 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # That is any free cell that had a way (but no goal: there an episode has ended).
+        # When the walls move, the agent may be in any free cell that had a way (but not in a goal,
+        # where steps is 0: there an episode has ended).
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -357,6 +360,7 @@ def draw_comparison(ax, steps):
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
         # 15,000 rounds: after so many, even the steps of the random walk hardly change any more.
+        # (maze.state is S: nobody has moved.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.

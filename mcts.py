@@ -54,7 +54,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that the action is drawn at random, from all that are offered
+    slip    the probability that the action is drawn at random, from all that are offered (also
+            the one chosen)
     States are numbered row by row; `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -196,7 +197,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float:
-        # models may give other kinds of numbers, say an array with one number in it.)
+        # some models give an array with one number in it.)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -214,8 +215,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 they are the same. A state in which an episode ended needs no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. The state
-                there counts as 0 (or, if leaf_value is given, as its leaf_value)
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+                come after that counts as 0 (or, if leaf_value is given, as that of the last state)
     rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
                 this very generator; from a seed we make a random.Random, the fastest
     root        None, or a node of an earlier tree to go on with. After a real step with the action

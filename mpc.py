@@ -11,7 +11,7 @@ The equations
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: of the dynamics, only the strengths of three forces are unknown.
+    System identification works: all that it has to find are the strengths of three forces.
     v1.0 learns from its failures: they are data from the very places to which it plans to go.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
@@ -42,12 +42,13 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 class PointMass:
     """A mass, seen from above, to be pushed from (-2, 0) to (2, 0) around a hill in the way.
 
-    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1].
+    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. The next
+    values, with a dash:
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    (v' is the next v.) push is the slope of a bell-shaped hill, downwards. theta = (gain, drag,
-    strength). Reward: minus the distance from position' to the goal. reset and step: Gymnasium's;
-    an episode is cut off after n_steps. At (0, 0) we push right, the hill at (0, 0.4) pushes down:
+    push is the slope of a bell-shaped hill, downwards. theta = (gain, drag, strength). Reward:
+    minus the distance from position' to the goal. reset and step are those of Gymnasium, the usual
+    interface; an episode is cut off after n_steps. At (0, 0), below the hill, we push right:
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -55,7 +56,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Where |d| = 1 it pushes most: strength 8 exp(-1/2) = 4.9. We, with gain 3, better go around.
+    # It pushes most where |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less: so we
+    # had better go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium: an object with these attributes. (The recipes read low and high.)
@@ -109,7 +111,7 @@ class NeuralDynamics:
     learn to copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. It may be called
     again, with the old data and the new. predict(states, actions) returns next states (N, ds).
-    ValueError if the data are empty, not finite or of other shapes, and if predict comes before
+    ValueError if the data are empty, not finite or of wrong shapes, and if predict comes before
     fit or is given a single state (ds,).
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
@@ -124,8 +126,9 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. So weights
-            # of size 1/sqrt(n) send numbers of size 1 into tanh. For large ones tanh is flat, and
-            # could not learn. (float32, numbers of 7 digits, takes half the time.)
+            # of size 1/sqrt(n) send numbers of size 1 into tanh. If they sent large ones, where
+            # tanh is flat, the gradients would be 0, and the network could not learn. (float32,
+            # numbers of 7 digits, takes half the time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -172,7 +175,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (One batch is partly luck; a mean of many is less so.)
+        # g^2, in this fit. (One batch is partly luck; a mean of many is less so.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -352,9 +355,10 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # action.copy(): some environments change the array that they get. np.array(...) makes a
-        # copy, as some return the same array each time: D would hold the last state many times.
+        # A copy, as some environments change the array that they get.
         observation, reward, terminated, truncated, info = env.step(action.copy())
+        # np.array makes a copy, too: some environments return the same array each time, and D
+        # would hold the last state many times.
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, the sum is NaN or infinite, too.
         if not np.isfinite(reward + next_state.sum()):
@@ -498,7 +502,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # b c d middle. (The cut [:len(actions)] is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), this loop, and every N steps (here: after each episode) to (2)
+            # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
     return returns, D, plans
 
 
@@ -586,8 +590,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one episode is enough. (There too, v1.5 is
-    # better: no search finds the perfect plan, but each new one improves the plan of before.)
+    # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
+    # v1.0 even then: no search finds the perfect plan, but each new plan improves the last one.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")

@@ -154,7 +154,7 @@ class TabularModel:
         # For sample_columns: a table with one row for each pair; (s, a) has row s * A + a. Nearly
         # all next states are impossible: to save time, we list only the possible ones, at most n
         # in a row. In one more column, the missing probability ends the episode in s. For example,
-        # with n = 3 the row P[s, a] = 0 .8 0 .1 becomes
+        # with n = 3 (another row has three) the row P[s, a] = 0 .8 0 .1 becomes
         #     table       .8 .1  0  -     (- is the rest, .1: not filled in, as it is cut off)
         #     successors   1  3  s  s
         n = (P > 0).sum(axis=2).max()
@@ -287,7 +287,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# Where one can act: only there, P is not 0.
+# The cells in which one can act: only there, P is not 0. (The sum is over actions and next
+# states.)
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 # How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
 DEPTHS = np.arange(1, HORIZON + 1)
@@ -330,7 +331,8 @@ def count_nodes():
 
 # %% What the experiments and panels below share
 def draw_band(ax, x, runs, i, label):
-    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
+    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. (Without
+    ddof=1, which needs two runs at least.)"""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
@@ -430,7 +432,8 @@ def search_everywhere(policy, n_runs, seed):
     """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
     S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
     K rollouts in each step, and takes the action with the largest Q."""
-    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'), with HORIZON - 1 steps left from s'.
+    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
+    # policy has HORIZON - 1 left. (A, S) @ (S,) = (A,).
     Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
