@@ -495,7 +495,7 @@ class MixtureModel(FeatureModel):
               probable an outcome is, for example to compare models (not used below)
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards, see __init__. Continuous actions and ValueErrors are as in
+    half of that of all rewards. Continuous actions and ValueErrors are as in
     LinearModel. Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp,
     draw_from_rows, checked.
 
@@ -513,9 +513,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The least sd of reward and features, in standardised units. Without it, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: the density there, and with
-        # it log p^, would grow without end. For the reward it is larger. Nearly all rewards are
-        # exactly 0: with a small sd there, log p^ would be largest if the components divided the
-        # data by their rewards, and not by S'. (Both numbers were found by trying.)
+        # it log p^, would grow without end. For the reward it is larger: with 0.03, too, some fits
+        # of few steps predict rewards badly. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -789,8 +788,8 @@ def leap_samples(seed):
     # 5 components for two landings, as in practice one does not know their number.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # In the data, one lands near the middle of a cell, not exactly there. (A density does not
-        # suit exact points: without this noise, in 1 fit of 12 a component stays between them.)
+        # In these data, one lands near the middle of a cell, not exactly there. (Without this noise,
+        # in 3 fits of 30 two components become alike, each so wide that it covers both landings.)
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
