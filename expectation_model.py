@@ -788,8 +788,9 @@ def leap_samples(seed):
     # 5 components for two landings, as in practice one does not know their number.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # In these data, one lands near the middle of a cell, not exactly there. (Without this noise,
-        # in 3 fits of 30 two components become alike, each so wide that it covers both landings.)
+        # In these data, one lands near the middle of a cell, not exactly there. (Without this
+        # noise, in 3 fits of 30 two components become alike, each so wide that it covers both
+        # landings.)
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
