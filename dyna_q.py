@@ -170,12 +170,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    tried_at = {}                   # tried_at[s, a]: the real step at which a was last tried in s
-    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end,
-    # for example [(0.0, 19, False), (0.0, 10, False)]. Dyna's model is the newest one (enough
-    # where nothing is random); replay draws from all.
-    memory = {}
-    # known[s]: a list of the actions in memory[s], for planning to draw from
+    # The real step at which a was last tried in s; 0 if never, so that tau = t - 0 is all steps.
+    tried_at = [[0] * A for _ in range(S)]
+    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
+    # Dyna's model is the newest one (enough where nothing is random); replay draws from all.
+    memory = [[[] for _ in range(A)] for _ in range(S)]
+    # known[s]: the actions that planning may draw in s. Only states visited before are in it.
     known = {}
     rewards = []
     steps_per_episode = []
@@ -201,35 +201,34 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
-        if s not in memory:
-            memory[s] = {}
-            # Dyna-Q+ imagines actions never tried, too. Until a real outcome is put behind this
-            # one, its model says that they lead nowhere (S' = S), with reward 0.
-            if kappa > 0 and not replay:
-                memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        if a not in memory[s]:
-            memory[s][a] = []
         memory[s][a].append((r, s2, terminated))
-        known[s] = list(memory[s])
-        tried_at[s, a] = t
+        tried_at[s][a] = t
+        # Planning imagines actions tried before; Dyna-Q+ all actions, but only in visited states.
+        if s not in known:
+            known[s] = list(range(A)) if kappa > 0 and not replay else []
+        if a not in known[s]:
+            known[s].append(a)
 
         # (f) Repeat n times: S <- random previously observed state: choices draws all n at once.
         # (New names, as s, a, r, s2 belong to the real step.)
-        for state in planning_rng.choices(list(memory), k=n_planning):
-            # A <- random action previously taken in S. planning_rng.choice(known[state]) would do,
-            # but take twice the time. random() is in [0, 1), and int() rounds down: with 4 known
-            # actions to 0, 1, 2 or 3.
+        for state in planning_rng.choices(list(known), k=n_planning):
+            # A <- random action known in S. planning_rng.choice(known[state]) would do, but take
+            # twice the time. random() is in [0, 1), and int() rounds down: with 4 known actions to
+            # 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            # R, S' <- Model(S,A). Or in replay: any stored transition of this S and A. (Old ones
-            # may no longer be true.)
             outcomes = memory[state][action]
+            if not outcomes:
+                # Never tried: Dyna-Q+ supposes that it leads nowhere (S' = S), with reward 0.
+                outcomes = [(0.0, state, False)]
+            # R, S' <- Model(S,A), the newest outcome. Or in replay: any stored transition of this
+            # S and A. (Old ones may no longer be true.)
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (tried_at is 0 for a pair never tried. The root
-            # keeps the bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.)
+            # makes the agent curious to go there. (The root keeps it small: with kappa = 0.001 it
+            # is 0.1 after 10,000 steps, not 10.)
             if kappa > 0:
-                reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
+                reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2

@@ -190,10 +190,10 @@ class LookupModel:
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
-        self.shares = counts / n[:, :, None]            # of all outcomes, with the ends
+        self.outcome_P = counts / n[:, :, None]         # of all 2S outcomes: they sum to 1
         # P leaves out the outcomes that end the episode: nothing is earned after an end, so in
         # planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.shares[:, :, :self.n_states]
+        self.P = self.outcome_P[:, :, :self.n_states]
         # For sample: the mean of the rewards that came with each outcome (0 if there were none).
         self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
         return self
@@ -209,7 +209,7 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        outcomes = draw_from_rows(self.shares[states, actions], np.random.default_rng(rng))
+        outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
         rewards = self.outcome_rewards[states, actions, outcomes]
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
