@@ -15,10 +15,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
     no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
     walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
-    When the path is blocked, what is left of Dyna-Q's values leads it in circles. Only random
-    actions can bring it to the other gap: in half of the runs they never do. A shortcut that opens
-    is hardly ever found, as the old way still works. Dyna-Q+ (from the book) tries again what it
-    has not tried for long, and finds both. Replay goes on replaying steps from before the change.
+    When the path is blocked, Dyna-Q knows no way any more. Only random actions can bring it to the
+    other gap: in half of the runs they never do. A shortcut that opens is hardly ever found, as the
+    old way still works. Dyna-Q+ (from the book) tries again what it has not tried for long, and
+    finds both. Replay goes on replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -170,12 +170,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s; 0 if never, so that tau = t - 0 is all steps.
+    # The real step at which a was last tried in s, or 0 (then tau = t - 0 is all steps so far)
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
     # Dyna's model is the newest one (enough where nothing is random); replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    # known[s]: the actions that planning may draw in s. Only states visited before are in it.
+    # known: the states visited before, each with a list of the actions that planning may draw
     known = {}
     rewards = []
     steps_per_episode = []
@@ -203,7 +203,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning imagines actions tried before; Dyna-Q+ all actions, but only in visited states.
+        # Planning may draw the actions tried before in s, but Dyna-Q+ all actions.
         if s not in known:
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
@@ -404,9 +404,9 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. Ours, and the 10 imagined updates per step in
 # changing_maze, were found by trying. With alpha = 1 a new value replaces the old one: that is
-# right where nothing is random. With alpha = 0.1 the values would follow the bonus much too
-# slowly: each of the 180 pairs is imagined about once in 18 steps, and then moves a tenth of the
-# way. An action that was just tried would look good for many steps more.
+# right where nothing is random. With alpha = 0.1 a value, and the old bonus in it, would change
+# slowly: an action just tried would look as good as one not tried for long, and would be tried
+# again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
