@@ -16,9 +16,9 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
     walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
     When the path is blocked, Dyna-Q knows no way any more. Only random actions can bring it to the
-    other gap: in half of the runs they never do. A shortcut that opens is hardly ever found, as the
-    old way still works. Dyna-Q+ (from the book) tries again what it has not tried for long, and
-    finds both. Replay goes on replaying steps from before the change.
+    other gap: in half of the runs they never do. A shortcut that opens is hardly ever found, as
+    the old way still works. Dyna-Q+ (from the book) tries again what it has not tried for long,
+    and finds both. Replay goes on replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
