@@ -7,27 +7,27 @@ The slides, and where they are in this file
 
 The equations
     Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
-    Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u:
-             G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   untried actions first (in random order), then the one with the largest UCB1 (upper
-             confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). See Node.select for why
+    Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
+             return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
+    Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
+             confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
-    not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
-    so more and more of its simulations cross. If c is too small, it gives up the bridge after a
-    few falls; if too large, it goes on falling. After a real step, the part of the tree that is
-    below the new state can be used again: that saves simulations. With a learned model, an agent
-    learns fastest if it has both search and learned values V(s).
+    A small treasure is beside the start. A big one is at the end of a narrow bridge. Flat search
+    does not cross the bridge, because most random walks fall off. More walks do not change that.
+    MCTS repeats what went well, so more and more of its simulations cross. If c is too small, MCTS
+    gives up the bridge after a few falls. If c is too large, MCTS goes on falling. After a real
+    step, the tree below the new state can be used again. This saves simulations. With a learned
+    model, an agent learns fastest if it has both search and learned values V(s).
 
-Try, after reading: write this line in place of the one there, run again, and answer
+Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Why the mean return, and not the best one?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
-Notation: s, a, r a state, action, reward; G a return; i the index of an action in a node's lists.
-"Needs pick" in a docstring: if you copy this, copy pick, too. Left out: games, in which a second
-player moves, and learned policies that tell Select what to try first (both: Silver et al.).
+Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
+"Needs pick" in a docstring means: if you copy this code, copy pick, too. Left out are games with
+a second player, and learned policies that tell Select what to try first (both: Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -54,11 +54,11 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that the action is drawn at random, from all that are offered (also
-            the one chosen)
-    States are numbered row by row; `start` is the number of the cell S. Actions: 0 up, 1 right, 2
-    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
-    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
+    slip    the probability that the action is drawn at random. The draw is from all the actions
+            offered, also the chosen one
+    States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
+    down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
+    are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
 
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
@@ -114,23 +114,23 @@ def pick(items, rng):
 
 
 def index_of_best(scores, rng):
-    """Index of the largest score, ties at random: else action 0 would win all of them."""
+    """Index of the largest score. Chance decides ties: else action 0 would win all ties."""
     best = max(scores)
     return pick([i for i in range(len(scores)) if scores[i] == best], rng)
 
 
 def as_generator(rng):
-    """The generator rng itself. Or, if rng is a seed, a new generator (None: any seed)."""
+    """Returns rng if it is a generator. If rng is a seed, returns a new one (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's generator draws single numbers several times faster than NumPy's. (As a seed it does
-    # not take NumPy's integers: int makes one of Python's.)
+    # Python's generator draws single numbers several times faster than NumPy's. But it does not
+    # take a NumPy integer as a seed, so int() turns the seed into a Python integer.
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
-    """A state in the tree. For its action with index i, N[i] is the number of visits, Q[i] the
-    mean return, and children[i] has the nodes below: one for each state that it has led to.
+    """A state in the tree. N[i] is the number of visits of the action with index i. Q[i] is its
+    mean return. children[i] has the nodes below: one for each state that this action has led to.
 
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
@@ -150,9 +150,9 @@ class Node:
         # Lists, not arrays: to read a single number, an array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
-        # by chance also to 8, each has a node of its own: children[1] = {7: ..., 8: ...}. (Not
-        # [{}] * n: that is the same dict n times, and all actions would have the same children.)
+        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
+        # 7, and by chance also to 8. Each state has its own node: children[1] = {7: ..., 8: ...}.
+        # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -160,13 +160,13 @@ class Node:
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what the action may be worth at best. The fewer
-        # visits N(s,a), the less we can rely on Q, and the larger is the second term. While other
-        # actions are chosen, ln N(s) grows, and N(s,a) does not: so every action gets another
-        # turn. But a logarithm grows ever more slowly: the turns of bad actions become rare. A
-        # small c trusts Q, a large c tries all alike. Returns 100 times as large need a c 100
-        # times as large. (That it has this very form, with root and logarithm, comes from a proof
-        # in Auer et al. Other forms with these properties work, too.)
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. If a has
+        # fewer visits N(s,a), we can rely less on Q, and the second term is larger. While other
+        # actions are chosen, ln N(s) grows, but N(s,a) does not. So every action gets another
+        # turn. But a logarithm grows ever more slowly, so the turns of bad actions become rare.
+        # A small c trusts Q. A large c tries all actions alike. If the returns are 100 times as
+        # large, c must be 100 times as large, too. The exact form, with root and logarithm, comes
+        # from a proof in Auer et al. Other forms with these properties work, too.
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -176,14 +176,14 @@ class Node:
         # One NaN would make Q NaN for ever, and spoil every choice.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # The mean, without a list of all returns. After 1 and 2 it is 1.5; a third return of 6
-        # makes it 1.5 + (6 - 1.5)/3 = 3.
+        # Q is the mean, without a list of all returns. After the returns 1 and 2, Q is 1.5. A
+        # third return of 6 makes Q = 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
     def best(self, rng=None):
         """The action with the largest Q, ties at random; slide: "output best action"."""
-        # An untried action has Q = 0, which would look best where all returns are negative.
+        # An untried action has Q = 0. If all returns are negative, this 0 would look best.
         scores = [self.Q[i] if self.N[i] > 0 else -math.inf for i in range(len(self.N))]
         return self.actions[index_of_best(scores, as_generator(rng))]
 
@@ -209,25 +209,25 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It must be able to step from any state (most
-                environments cannot), and must draw from rng only: so the same seed gives
-                the same tree. States must be hashable (they are keys of a dict), and equal (==) if
-                they are the same. A state in which an episode ended needs no actions
+                (next_state, reward, terminated). It must be able to step from any state. (Most
+                environments cannot.) It must draw from rng only, so that the same seed gives the
+                same tree. States must be hashable, because they are keys of a dict. They must be
+                equal (==) if they are the same. A state in which an episode ended needs no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                come after that counts as 0 (or, if leaf_value is given, as that of the last state)
-    rng         random.Random, NumPy Generator or seed (None: any). Model and rollout are handed
-                this very generator; from a seed we make a random.Random, the fastest
-    root        None, or a node of an earlier tree to go on with. After a real step with the action
-                of index i to next_state, that is root.children[i].get(next_state)
+                come later counts as 0. If leaf_value is given, it counts as leaf_value(last state)
+    rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
+                random.Random, the fastest. The model and rollout get this same generator
+    root        None, or a node of an earlier tree, to go on with. If the real action had index i
+                and led to next_state, this node is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. (A rollout counts for the path in the tree that led to it. So
-    a new node has N = 0, though the rollout began in its state.)
-    ValueError: numbers out of range (at least one simulation, of one step or more; a finite c), a
+    children[i] = {next state: Node}. A rollout counts for the path in the tree that led to the
+    rollout. So a new node has N = 0, even though the rollout began in its state.
+    ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c finite), a
     root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
 
@@ -246,23 +246,23 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
-        # Each step asks the model anew, as the same action may lead elsewhere this time.
+        # Each step asks the model again, because the same action may now lead to another state.
         node = root
         path = []
         while True:
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, `node` is the leaf: here the path leaves the tree. We also stop
-            # if the episode ends, or if the simulation is long enough. (s, node and i are used
-            # below: they are those of the last step.)
+            # If s has no node yet, `node` is the leaf, and the path leaves the tree here. We also
+            # stop if the episode ends, or if the simulation is long enough. The code below uses
+            # the s, node and i of the last step.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # By one only, for s: most states of a rollout are never seen again. An end needs no node,
-        # as nothing is chosen there. (If max_depth has stopped us, s may have one already.)
+        # Only s gets a node, because most states of a rollout are never seen again. An end needs
+        # no node, because nothing is chosen there. (After a stop by max_depth, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -273,18 +273,18 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         elif leaf_value is not None:
             G = float(leaf_value(s))
         else:
-            # As many steps as max_depth has left. If it has none, G is 0.
+            # The rollout gets the steps that max_depth has left. If none are left, G is 0.
             G = rollout_return(model, s, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
-        # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. With
-        # gamma = 0.5, rewards 1, 4 and then the end, the second pair gets 4, the first 1 + 2 = 3.
+        # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
+        # gamma = 0.5, rewards 1 and 4, then the end. The second pair gets 4, the first 1 + 2 = 3.
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
 
-    # Arrays for the caller, who will want sums and maxima. (In the loop they would be slow. But
-    # they work there, too, if this root is used again.)
+    # The caller gets arrays, because callers want sums and maxima. In the loop above, arrays
+    # would be slow. But if this root is used again, its arrays work there, too.
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -294,11 +294,11 @@ def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node.
     Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
-    # This node alone: none is ever added below it.
+    # The tree is this node alone. No node is ever added below it.
     root = Node(state, model.actions(state))
     for k in range(n_simulations):
-        # The actions take turns, good or bad. After this first step, a random walk of at most 99:
-        # together 100, the max_depth of mcts.
+        # The actions take turns, good or bad. After this first step comes a random walk of at most
+        # 99 steps. Together these are at most 100 steps, the max_depth of mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -310,10 +310,10 @@ def flat_search(model, state, n_simulations, gamma, rng):
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
 
-    actions    a function: actions(state) -> sequence of those offered there
-    step draws one of the outcomes (next state, reward, terminated) seen so far; what was seen
-    twice is twice as probable. A (state, action) never tried: same state, reward 0, and the end.
-    Needs pick.
+    actions    a function: actions(state) -> sequence of the actions offered in this state
+    step draws one of the outcomes (next state, reward, terminated) seen so far. An outcome seen
+    twice is twice as probable. If (state, action) was never tried, step returns the same state,
+    reward 0, and terminated = True. Needs pick.
 
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -332,12 +332,12 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # An action never tried is expected to earn nothing: it is not chosen where another action
-        # has more than 0. (That is little exploration, but enough here: until the agent has found
-        # a treasure, all actions are worth 0, and it walks about at random.)
+        # We expect that an action never tried earns 0. So it is not chosen if another action is
+        # worth more than 0. This is little exploration, but it is enough here. Until the agent has
+        # found a treasure, all actions are worth 0, and the agent walks about at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # To pick from the list is to draw with the counted probabilities N(s,a,s') / N(s,a).
+        # A pick from the list has the counted probabilities N(s,a,s') / N(s,a).
         return pick(self.seen[state, action], rng)
 
 
@@ -345,16 +345,17 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
              values=True, keep_tree=False, seed=0):
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
-    model      None: it is learned. Or a known one, for example the world itself
-    max_depth  with 1 there is no search: each simulation is one imagined step, and then the
-               learned value of the state reached. (20, and c = 1, were found by trying.)
+    model      None: the model is learned. Or a known model, for example the world itself
+    max_depth  if it is 1, there is no search. Each simulation is then one imagined step, and then
+               the learned value of the state reached. (20 and c = 1 were found by trying.)
     values     False: random rollouts in place of learned values
-    keep_tree  go on with the tree of the step before. Only for a model that does not change: the
-               returns in the tree are those of the model in which it grew.
+    keep_tree  True: go on with the tree of the step before. Use it only if the model does not
+               change, because the returns in the tree come from the model in which the tree grew.
     Returns the discounted return of each real episode (n_episodes,).
     """
-    # Two streams of random numbers (a text can be a seed, too). With one for both, an agent that
-    # searches more, and so draws more numbers, would have other luck in the real world.
+    # World and search have separate streams of random numbers. (A text can be a seed, too.) If
+    # they shared one stream, an agent that searches more would draw more numbers from it. Then the
+    # agent would have other luck in the real world.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -364,23 +365,23 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     V = {}
 
     def learned_value(state):
-        # Where the agent has never been, nothing is expected.
+        # If the agent has never been in this state, we expect 0.
         return V.get(state, 0.0)
 
     returns = np.zeros(n_episodes)
     for episode in range(n_episodes):
         state = world.start
         root = None
-        # Broken off after 100 steps: the first episodes are long walks without a treasure.
+        # We stop after 100 steps, because the first episodes are long walks without a treasure.
         for t in range(100):
             # Search: imagined steps only, the real world is not asked.
             root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) <- Q of the action taken, what this search says that s is worth. The old V(s) is
-            # from a time when the model and the values of later states were worse: so it is
-            # replaced, not averaged. (Q is a mean of good and bad simulations, so a bit too low.)
+            # V(s) becomes Q of the action taken: this search says that s is worth Q. The old V(s)
+            # comes from a worse model and worse values of later states. So we replace V(s), we do
+            # not average. (Q is a bit too low, because it is a mean of good and bad simulations.)
             V[state] = root.Q[i]
             # One real step. `learned` learns from it, and the next search is a little wiser. (If a
             # known model was given, `learned` learns, too, but nobody asks it.)
@@ -389,7 +390,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # The part of the tree below the state reached; None, a new tree, if there is none.
+            # keep_tree: go on with the node of next_state. If there is no node, None: a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -407,7 +408,8 @@ def optimal_values(world):
                 # What each move is worth if it succeeds.
                 outcomes = world.outcomes[state].values()
                 Q = [reward + GAMMA * V[s] for s, reward, _ in outcomes]
-                # The agent takes the best move; if it slips, any of them: that is worth the mean.
+                # The agent takes the best move. If it slips, it takes any of the moves. A slip is
+                # worth the mean of all Q.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -457,8 +459,8 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
 
 
 def crossing(search, length, seeds):
-    """1 where the search (mcts or flat_search) finds that the step onto the bridge is best:
-    (runs, len(SIMULATIONS))."""
+    """1 if the search (mcts or flat_search) finds that the step onto the bridge is best, else 0.
+    Shape (runs, len(SIMULATIONS))."""
     world = bridge(length)
     crossed = np.zeros((len(seeds), len(SIMULATIONS)))
     for run, seed in enumerate(seeds):
@@ -472,8 +474,9 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails already on the shortest bridge. The optimum is 1, all runs cross: even
-    # behind a bridge of 4, G is worth 0.95^4 = 0.81 (5 steps, the last four discount it), g 0.4.
+    # Flat search fails even on the shortest bridge. The optimum is 1: all runs cross. Even behind
+    # a bridge of 4, G is worth more than g: 0.95^4 = 0.81, and g is worth 0.4. (G is 5 steps away,
+    # and the last four steps discount it.)
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
 
@@ -485,8 +488,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, those of the next step. (In this world nobody slips, so an action has at
-        # most one child.)
+        # Above this bar we draw the bars of the next step. (In this world nobody slips, so an
+        # action has at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -498,7 +501,8 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Q stays below the exact Q*: it is the mean over all simulations, also of those that fell off.
+    # Q stays below the exact Q*, because all simulations count in the mean Q, also those that
+    # fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -534,8 +538,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # Of the three, only the first has search and values. (max_depth=1 is no search, and with
-    # values=False rollouts take the place of the values, see together.)
+    # Only the first of the three agents has both search and values. With max_depth=1 there is no
+    # search. With values=False, rollouts take the place of the values. (See together.)
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -548,8 +552,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # A seed for each run; all methods get the same ones, and so the same luck. (--seed 0 has those
-    # from 0 on, --seed 1 from 1000 on.) Where a run is one episode, we take four times as many.
+    # Each run has a seed. All methods get the same seeds, and so the same luck. (--seed 0 has the
+    # seeds from 0 on, --seed 1 from 1000 on.) If a run is one episode, we take four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

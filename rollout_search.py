@@ -12,15 +12,15 @@ The equations
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
-    A small treasure is near, a big one lies behind a bridge between two drops. Forward search
-    takes the small one until it looks 6 steps ahead, which is how far the big one is. But every
-    further step multiplies its tree; a rollout only becomes one step longer. A learned model is a
-    bit wrong, and each step ahead uses it once more: so the error of the values grows with depth.
-    Rollouts tell what the simulated policy will earn; 4 times as many rollouts halve the error. An
-    agent that always takes the action with the best rollouts does better than that policy, as each
-    of its steps is at least as good. But it does not do as well as possible: the random policy
-    falls off the bridge, and so, even with many rollouts, the bridge looks bad. With few rollouts,
-    luck decides which action looks best.
+    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
+    Forward search takes the small treasure until it looks 6 steps ahead. But every further step
+    multiplies the search tree. A rollout only becomes one step longer. A learned model is a bit
+    wrong. Each step ahead uses the model once more, so the error of the values grows with depth.
+    Rollouts tell what the simulated policy will earn. 4 times as many rollouts halve the error. An
+    agent that always takes the action with the best rollouts does better than the simulated
+    policy, because each step of the agent is at least as good. But the agent does not do as well
+    as possible. The random policy falls off the bridge, so the bridge looks bad even with many
+    rollouts. With few rollouts, luck decides which action looks best.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -30,8 +30,8 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A)
 are the numbers of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs f" in a docstring: if you copy this, copy f, too. Left out: trees that grow only where it
-pays (see mcts.py).
+"Needs f" in a docstring means: if you copy this code, copy f, too. This file leaves out trees
+that grow only where growing is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
@@ -49,7 +49,7 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: the shortest way to the big treasure, if nothing slipped.
+# A policy that makes sense. If no step slips, it takes the shortest way to the big treasure.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -71,11 +71,11 @@ def bridge_model(maze, slip):
     """The world of a map as a TabularModel (the class below).
 
     Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip`
-    a step goes to one of the two sides instead, for "up" to the left or to the right.
+    a step goes to one of the two sides instead. For example, "up" then goes left or right.
     """
     text = "".join(maze)
     width = len(maze[0])
-    # What a move adds to the number of a cell: one row down is `width` cells further.
+    # Each move adds one of these to the number of a cell. One row down adds `width`.
     moves = [-width, 1, width, -1]
     P = np.zeros((len(text), 4, len(text)))
     for s in range(len(text)):
@@ -83,7 +83,7 @@ def bridge_model(maze, slip):
         if text[s] not in "S.":
             continue
         for a in range(4):
-            # The moves go round clockwise: from "up", one turn is "right", three are "left".
+            # Clockwise order: from "up", one turn leads to "right", three turns lead to "left".
             for turns, p in [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]:
                 s2 = s + moves[(a + turns) % 4]
                 if text[s2] == "#":
@@ -97,17 +97,17 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def sample_columns(sums, rows, rng):
-    """For each row number in `rows` (N,): draw a column of a table, with the probabilities that
-    stand in this row. sums is table.cumsum(axis=1).T[:-1].
+    """Draw one column of a table for each row number in `rows` (N,). The numbers in this row are
+    the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
 
     The probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
-    that u has passed: u = .5 has passed one, the .1, so we take column 1. That happens for all u
-    from .1 to .7, so with the probability .6. (rng.choice can draw from one row only.)
+    that u has passed. u = .5 has passed one sum, the .1, so we take column 1. We take column 1 for
+    all u from .1 to .7, so its probability is .6. (rng.choice can draw from one row only.)
     """
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    # .T has turned the table: the loop goes through columns of sums. [:-1] has cut off the last
-    # one: there the sums are 1, and no u passes 1.
+    # .T has turned the table, so the loop goes through columns of sums. [:-1] has cut off the last
+    # column, because its sums are 1, and no u passes 1.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -117,17 +117,17 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the probability that is missing. (Not in our world. But models
-              that count how often an episode ended are so: LookupModel in expectation_model.py)
-    R         (S, A) expected reward. Every step from (s, a) pays this mean, whatever S' is. (The
-              returns vary less than with rewards that depend on S', but have the same mean)
-    terminal  (S,) bool, default none: the episode ends when such a state is entered, and nothing
-              is paid any more
+              episode ends with the missing probability. Our world has no such P. Models that
+              count how often an episode ended have it: LookupModel in expectation_model.py
+    R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
+              of the returns is the same as with rewards that depend on S'
+    terminal  (S,) bool, True for terminal states, by default none. The episode ends when such a
+              state is entered, and nothing is paid after that
 
-    The tables are copied, so changing yours afterwards does not change the model. ValueError for
-    other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (rounding is
-    allowed). Needs sample_columns. An example with one state, where action 0 pays 1 and ends the
-    episode, and action 1 waits:
+    The model copies the tables. If you change yours later, the model does not change. ValueError
+    for other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (rounding is
+    allowed). Needs sample_columns. An example with one state: action 0 pays 1 and ends the
+    episode, action 1 waits:
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
@@ -144,18 +144,18 @@ class TabularModel:
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
-        # Some tables have rows for terminal states too. Here nothing comes after the end.
+        # Some tables have rows for terminal states too. We set them to 0: the episode is over.
         P[terminal] = 0.0
         R[terminal] = 0.0
         self.P = P
         self.R = R
         self.terminal = terminal
 
-        # For sample_columns: a table with one row for each pair; (s, a) has row s * A + a. Nearly
-        # all next states are impossible: to save time, we list only the possible ones, at most n
-        # in a row. In one more column, the missing probability ends the episode in s. For example,
-        # with n = 3 (another row has three) the row P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  -     (- is the rest, .1: not filled in, as it is cut off)
+        # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. Nearly
+        # all next states are impossible. To save time, we list only the possible ones: at most n
+        # in each row. One more column is for the missing probability, which ends the episode in s.
+        # Example: if another row needs n = 3 columns, the row P[s, a] = 0 .8 0 .1 becomes
+        #     table       .8 .1  0  -     (- is the missing .1: left out, because it is cut off)
         #     successors   1  3  s  s
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
@@ -163,31 +163,31 @@ class TabularModel:
         for row, p in enumerate(P.reshape(S * A, S)):
             possible = np.flatnonzero(p)
             table[row, :len(possible)] = p[possible]
-            self.successors[row] = row // A                         # s, as row = s * A + a
+            self.successors[row] = row // A                     # s, because row = s * A + a
             self.successors[row, :len(possible)] = possible
         self.sums = table.cumsum(axis=1).T[:-1]
 
     def step(self, states, actions, rng):
-        """R, S' ~ model for N pairs at once: next_states, rewards, terminated, each (N,).
+        """R, S' ~ model for N pairs at once. Returns next_states, rewards, terminated, each (N,).
 
-        rng is a Generator or a seed. Where missing probability ends the episode, the next state is
+        rng is a Generator or a seed. If missing probability ends the episode, the next state is
         the state itself.
         """
         rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]        # one for each of the N pairs
-        missing = columns == len(self.sums)                 # drawn was the last column
+        missing = columns == len(self.sums)                 # the last column was drawn
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
-    Slide "Forward search". leaf_values (S,) are V_0, what a state is worth where the tree is cut,
-    by default 0. (Terminal states are always worth 0.) The model has tables P, R, terminal as
-    TabularModel does. ValueError for an unknown state, a depth below 1 or not whole, gamma outside
-    [0, 1], or leaf_values of another shape.
+    Slide "Forward search". leaf_values (S,) are V_0: the values of the states at which the tree is
+    cut. The default is 0. Terminal states are always worth 0. The model has tables P, R, terminal,
+    like a TabularModel. ValueError for an unknown state, a depth below 1 or not whole, gamma
+    outside [0, 1], or leaf_values of another shape.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
@@ -200,9 +200,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions that call each other: Q needs V of the next states, and V, below, needs Q,
-    # until d is 0. Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions
-    # together: (A,)
+    # Two functions call each other until d is 0. Q needs V of the next states. V, below, needs Q.
+    # Q returns the values of all actions together, (A,):
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
@@ -211,7 +211,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
                 values[a] += gamma * model.P[s, a, s2] * V(s2, d - 1)
         return values
 
-    # V_d(s) = max_a Q_d(s,a): whoever gets here will choose the best action.
+    # V_d(s) = max_a Q_d(s,a), because an agent in s will choose the best action.
     def V(s, d):
         if model.terminal[s]:
             return 0.0                              # the episode is over, nothing can be earned
@@ -225,17 +225,18 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       a TabularModel, or anything with a step and a table R like that
+    model       a TabularModel, or any object with such a method step and such a table R
     policy      (S, A), pi(a|s): the policy that is simulated
-    n_rollouts  the slide's K, for each action
-    horizon     episodes are cut after so many steps
+    n_rollouts  the number of episodes for each action: the slide's K
+    horizon     each episode is cut after this number of steps
     rng         a Generator or a seed of one; model.step and pi draw from it
 
-    Slide "Simulation-based search". All episodes walk side by side: a call of model.step is one
-    step of all of them. Returns Q (A,) and its standard error (A,): the standard deviation of the
-    K returns, divided by sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q.
-    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
-    policy whose rows are no probabilities (rounding is allowed). Needs sample_columns.
+    Slide "Simulation-based search". All episodes run side by side: one call of model.step is one
+    step of all episodes. Returns Q (A,) and its standard error (A,). The standard error is the
+    standard deviation of the K returns, divided by sqrt(K). For a single rollout, it is inf.
+    V(S) is policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon below 1,
+    gamma outside [0, 1], or a policy whose rows are not probabilities (rounding is allowed).
+    Needs sample_columns.
 
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -251,35 +252,35 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1).T[:-1]             # for sample_columns
 
-    # All A * K episodes walk side by side, each with its entry in the arrays: one call of the
-    # model is one step of all of them, which makes NumPy fast.
+    # All A * K episodes run side by side. Each has its own entry in the arrays. One call of the
+    # model is one step of all episodes. That makes NumPy fast.
     states = np.full(A * n_rollouts, state)
-    # The action whose Q is wanted comes first, and pi chooses only afterwards: that makes it
-    # Q^pi(S,A). If pi chose here too, every episode would estimate V^pi(S), whatever the action.
+    # Each episode starts with the action whose Q we want. pi chooses only after that, so we get
+    # Q^pi(S,A). If pi chose the first action too, every episode would estimate V^pi(S) instead.
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
-    # The numbers of the episodes that are not over. G has an entry for each episode; `states` and
-    # `actions` only for the running ones: when episode 1 of 0 1 2 is over, running is 0 2.
+    # The numbers of the episodes that are not over: when episode 1 of 0 1 2 ends, running is 0 2.
+    # G has an entry for each episode. `states` and `actions` have one for each running episode.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # Episodes that are over leave: they earn no more, and cost no more.
+        # We remove episodes that are over. They earn no more, and cost no more time.
         running = running[~terminated]
         states = states[~terminated]
         if len(running) == 0:
             break
         actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all
 
-    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts it comes near Q^pi, not Q*: after the
-    # first action, the episodes did what pi does, and not what would be best.
-    G = G.reshape(A, n_rollouts)                    # one row for each asked action
+    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*. The
+    # reason: after the first action, the episodes followed pi, not the best policy.
+    G = G.reshape(A, n_rollouts)                    # one row for each first action
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The mean of K returns is off by about their spread / sqrt(K). (ddof=1: a standard deviation
-    # that is measured in K numbers divides by K - 1.)
+    # The error of the mean of K returns is about their spread / sqrt(K). (ddof=1: a standard
+    # deviation that is estimated from K numbers divides by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -287,8 +288,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# The cells in which one can act: only there, P is not 0. (The sum is over actions and next
-# states.)
+# The cells in which the agent can act. P is 0 in all other cells. (The sum is over actions and
+# next states.)
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 # How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
 DEPTHS = np.arange(1, HORIZON + 1)
@@ -298,8 +299,9 @@ def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming.
 
     They are the values of forward_search. But here, each V_d is computed once for each state and
-    kept; the tree computes it again wherever the state turns up. With a policy: the values of that
-    policy. With another P: the values in that model. (The rewards are the true ones.)
+    kept. The tree computes V_d again wherever the state appears. If a policy is given, they are
+    the values of that policy. If another P is given, they are the values in the model with this P
+    and the true rewards.
     """
     # V stays 0 in walls and terminal states, because P and R are 0 there.
     V = np.zeros((HORIZON + 1, len(P)))
@@ -312,18 +314,18 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7, and more steps would add even less: so this is what the best
-# policy earns.
+# The 30th step adds less than 10^-7, and more steps would add even less. So OPTIMUM is what the
+# best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 
 def count_nodes():
-    """How many nodes a search tree of depth 0, 1, ... from each state has: (HORIZON + 1, S)."""
+    """Number of nodes in the search tree of depth 0, 1, ... from each state: (HORIZON + 1, S)."""
     nodes = np.ones_like(V_EXACT)
     for d in DEPTHS:
-        # The state itself, and below it, for each action, the trees of all next states that are
-        # possible. (The same state may be in the tree many times.) The product sums their nodes,
-        # as True counts as 1: (S, A, S) @ (S,) = (S, A).
+        # The tree has the state itself at the top. For each action, the trees of all possible next
+        # states are below. (The same state may be in the tree many times.) The product sums
+        # the nodes of these trees, because True counts as 1: (S, A, S) @ (S,) = (S, A).
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     return nodes
@@ -331,8 +333,8 @@ def count_nodes():
 
 # %% What the experiments and panels below share
 def draw_band(ax, x, runs, i, label):
-    """Curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. (Without
-    ddof=1, which needs two runs at least.)"""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. We
+    do not use ddof=1, because ddof=1 needs at least two runs."""
     color = [RED, BLUE, GREEN][i]
     style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
@@ -370,10 +372,10 @@ def show_depth(ax):
 
 # %% Slide "Forward search": expensive
 def show_nodes(ax):
-    # A logarithmic axis: on a plain one, all but the last two numbers would look like 0.
+    # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
-    # We compare roughly: a node, and a step of a rollout, both ask the model once. Rollouts: 1000
-    # for each of the 4 actions, of d steps each.
+    # A rough comparison: each node asks the model once, and each step of a rollout does, too.
+    # There are 1000 rollouts for each of the 4 actions. Each rollout has d steps.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -392,8 +394,8 @@ def errors_of_learned_models(n_runs, seed):
         rng = np.random.default_rng([seed, run])
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
-            # each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p.
-            # (In walls and after the end, where P is 0, it puts all n into the last cell: a wall.)
+            # each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p. In
+            # walls and after the end, P is 0. There, all n tries go to the last cell, a wall.
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known. So V_1, which needs no next state, is right.
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
@@ -417,21 +419,21 @@ def show_learned(ax, n_runs, seed):
 
 # 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
 K_ROLLOUTS = 4**np.arange(5)
-# Searches in each cell, in each run, to see how often each action looks best there. (More would
-# be better, but take longer.)
+# In each run, we search this many times in each cell. So we see how often each action looks best
+# there. (More searches would be better, but would take longer.)
 N_SEARCHES = 12
 
 # The action of each arrow, as a number: up, right, down, left are 0 to 3. (In walls and after the
 # end, find gives -1. Nobody acts there.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a, else 0: action a for certain.
+# Row a of np.eye(4) is 1 in column a and 0 elsewhere. So this row always chooses action a.
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
-    """For each K, two arrays (n_runs, len(K_ROLLOUTS)). The first: the error of Q of K rollouts at
-    S (RMS, the root of the mean square). The second: the value at S of an agent that searches with
-    K rollouts in each step, and takes the action with the largest Q."""
+    """Two arrays (n_runs, len(K_ROLLOUTS)), one column for each K. The first is the error of Q at
+    S with K rollouts (RMS, the root of the mean square). The second is the value at S of an agent.
+    In each step, the agent searches with K rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
     # policy has HORIZON - 1 left. (A, S) @ (S,) = (A,).
     Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
@@ -440,9 +442,10 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # Each search in s may, by luck, prefer another action. So this agent is a policy, too,
-            # which takes action a with some probability. acting[s, a] is a rough measure of that:
-            # the share of searches in which a looked best. Its value then needs no episodes.
+            # By luck, searches in s may prefer different actions. So this agent is a policy, too:
+            # it takes action a with some probability. acting[s, a] is a rough measure of this
+            # probability: the share of searches in which a looked best. To compute the value of
+            # the policy `acting`, we then need no episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -462,8 +465,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well: it is 100, the
-    # root of 10,000, times their standard error. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well. The spread is
+    # sqrt(10,000) = 100 times their standard error. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     theory = 100 * np.sqrt((error**2).mean() / K_ROLLOUTS)
     print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
@@ -473,7 +476,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
            "RMS error of Q at S (dots: theory)")
 
-    # Acting on the rollouts, against the policy that they simulate, and the best one.
+    # We compare acting on the rollouts with the policy that they simulate, and with the best one.
     itself = lookahead_values(policy)[HORIZON, START]
     print(f"    value at S of acting on them               | {values[:, -1].mean():8.4g} | "
           f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
@@ -509,7 +512,7 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
+    # If there is no screen, matplotlib draws with "agg". "agg" can only save, so we save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
