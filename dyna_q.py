@@ -12,19 +12,20 @@ The equations
     Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was tried in S
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Episode 1 is the same random walk for all: before the first reward,
-    no plan can help. Then, without planning (n = 0), it takes about 30 episodes until an agent
-    walks at most 20 steps (14 are possible), with n = 5 about 6, with n = 50 only 3.
+    Planning saves real steps. Episode 1 is the same random walk for all agents, because no plan
+    can help before the first reward. How many episodes does it take until an agent walks at most
+    20 steps? (14 are possible.) About 30 episodes without planning (n = 0), about 6 with n = 5,
+    and only 3 with n = 50.
     When the path is blocked, Dyna-Q knows no way any more. Only random actions can bring it to the
-    other gap: in half of the runs they never do. A shortcut that opens is hardly ever found, as
-    the old way still works. Dyna-Q+ (from the book) tries again what it has not tried for long,
-    and finds both. Replay goes on replaying steps from before the change.
+    other gap: in half of the runs they never do. When a shortcut opens, Dyna-Q hardly ever finds
+    it, because the old way still works. Dyna-Q+ (from the book) tries again what it has not tried
+    for long, and so finds both new ways. Replay goes on replaying steps made before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
-Notation: s, a, r, s2 are S, A, R, S' of a real step; state, action, reward, next_state those of an
-imagined one. Array (S, A): a row for each state, a column for each action. "Needs f": copy f, too.
+Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
+imagined step. Array (S, A): one row per state, one column per action. "Needs f": copy f, too.
 Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -40,17 +41,17 @@ import numpy as np
 
 # %% Environment: the textbook's mazes
 class Maze:
-    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8). reset and step are those of
-    Gymnasium, the usual interface of environments.
+    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8). The methods reset and step
+    work as in Gymnasium, the usual interface of environments.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
-                has an S and a G, too. If a new wall is where the agent stands, it can walk out
+                has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode, all others pay 0. ValueError for rows or layouts of unequal size, no S or
-    more than one, and if an episode might never end, as no way leads to a goal (or none any more,
-    when the walls have moved). Needs check_maze, steps_to_goal.
+    and ends the episode. All other steps pay 0. ValueError for rows or layouts of unequal size,
+    and for no S or more than one. ValueError, too, if an episode might never end, because no way
+    leads to a goal before or after the walls move. Needs check_maze, steps_to_goal.
 
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
@@ -76,7 +77,7 @@ class Maze:
         next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right
-            # Column -1 would be in the row above, a column too many in the row below.
+            # Column -1 would be a cell of the row above, column `width` a cell of the row below.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -86,7 +87,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A seed begins a new run. (Nothing is random here, but the walls are as in the beginning.)
+        # A seed begins a new run, with the walls as in the beginning. (Nothing is random here.)
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -102,20 +103,21 @@ class Maze:
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
 def epsilon_greedy(values, epsilon, rng):
-    """With probability epsilon any action, else one with the highest of `values` (a list)."""
+    """Returns a random action with probability epsilon, else one with the highest value.
+    `values` is a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. In the beginning all values are equal: an agent that takes the
-    # first of them goes up, in every state, and runs into the same wall again and again.
+    # Ties are broken at random. In the beginning all values are equal. An agent that takes the
+    # first action of a tie goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a in range(len(values)) if values[a] == best])
 
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned: a terminal state is worth 0. But an episode that is
-    # only cut off, say after 200 steps ("truncated"), would have gone on: so there we do add the
-    # value of S'.
+    # After the end nothing more can be earned, so a terminal state is worth 0. But some episodes
+    # are only cut off ("truncated"), say after 200 steps. They would have gone on, so for them we
+    # do add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -124,21 +126,21 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
            kappa=0.0, seed=0, replay=False):
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
-    env         Gymnasium's interface, states and actions numbered from 0, for example a Maze
-    n_planning  imagined updates after each real step: of a random state where the agent has acted
-                before, and a random action known there. 0 is Q-learning
+    env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
+    n_planning  number of imagined updates after each real step. Each is for a random state where
+                the agent has acted before, and a random action known there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), where tau is
-                0 for the pair just taken. Actions never tried are imagined, too (but not in
-                replay), as if they led nowhere: S' = S, with reward 0
-    seed        an int, a list of ints, or a NumPy Generator. The first env.reset gets a seed of
-                its own, and so do acting, planning and replay
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau). tau is 0 for
+                the pair just taken. Actions never tried are imagined, too, as if they led
+                nowhere: S' = S, with reward 0. Replay does not imagine such actions
+    seed        an int, a list of ints, or a NumPy Generator. Acting, planning, replay and the
+                first env.reset each get a seed of their own
     replay      imagine from stored transitions instead of the model; see replay_q
 
-    Returns three arrays: Q (S, A), the steps of each finished (ended or cut off) episode, and the
-    reward of each real step. With kappa, Q contains the bonus. An agent that never explores
-    (epsilon = 0) or hardly does anything else (large kappa) may never reach a goal: give n_steps.
+    Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
+    reward of each real step. With kappa, Q contains the bonus. An agent may never reach a goal if
+    it never explores (epsilon = 0) or almost only explores (large kappa): then give n_steps.
     ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a
     reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, update.
 
@@ -146,34 +148,34 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # Two limits stop the loop below; the one that shall not count becomes infinite.
+    # The loop below stops at one of two limits. The limit that we do not use becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    # "if alpha <= 0 or ..." would let NaN through, as every comparison with NaN is False.
+    # "if alpha <= 0 or ..." would let NaN through, because every comparison with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
-    # Some spaces of Gymnasium have a `start`: numbers from 1, say. Our lists begin at 0.
+    # Some Gymnasium spaces have a `start`: their numbers begin at 1, say. Our lists begin at 0.
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0):
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     S = int(env.observation_space.n)
     A = int(env.action_space.n)
 
-    # Environment, acting, planning and replay each draw from a stream of their own. With one for
-    # all, more planning would change how the agent walks in episode 1, and n = 0, 5, 50 could not
-    # be compared. (random.Random draws single numbers much faster than NumPy's generator.)
+    # Environment, acting, planning and replay each have their own stream of random numbers. With
+    # one for all, more planning would change the walk in episode 1. So n = 0, 5, 50 could not be
+    # compared. (random.Random draws single numbers much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()       # four large numbers
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
     # Lists, not arrays: to read one number, a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s, or 0 (then tau = t - 0 is all steps so far)
+    # The real step at which a was last tried in s, 0 if never (then tau = t - 0: all steps so far)
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
-    # Dyna's model is the newest one (enough where nothing is random); replay draws from all.
+    # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # known: the states visited before, each with a list of the actions that planning may draw
     known = {}
@@ -203,30 +205,30 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw the actions tried before in s, but Dyna-Q+ all actions.
+        # Planning may draw the actions tried before in s. In Dyna-Q+ it may draw all actions.
         if s not in known:
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
             known[s].append(a)
 
-        # (f) Repeat n times: S <- random previously observed state: choices draws all n at once.
-        # (New names, as s, a, r, s2 belong to the real step.)
+        # (f) Repeat n times: S <- random previously observed state. `choices` draws all n at once.
+        # (We use new names here, because s, a, r, s2 belong to the real step.)
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S. planning_rng.choice(known[state]) would do, but take
-            # twice the time. random() is in [0, 1), and int() rounds down: with 4 known actions to
-            # 0, 1, 2 or 3.
+            # A <- random action known in S. planning_rng.choice(known[state]) would work, too, but
+            # take twice as long. random() is in [0, 1), and int() rounds down. With 4 known
+            # actions, the result is 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             outcomes = memory[state][action]
             if not outcomes:
-                # Never tried: Dyna-Q+ supposes that it leads nowhere (S' = S), with reward 0.
+                # This action was never tried. Dyna-Q+ supposes it leads nowhere: S' = S, reward 0.
                 outcomes = [(0.0, state, False)]
-            # R, S' <- Model(S,A), the newest outcome. Or in replay: any stored transition of this
-            # S and A. (Old ones may no longer be true.)
+            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored transition of this S
+            # and A instead. (Old transitions may no longer be true.)
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
-            # Dyna-Q+: what was not tried for tau = t - tried_at steps may have changed. The bonus
-            # makes the agent curious to go there. (The root keeps it small: with kappa = 0.001 it
-            # is 0.1 after 10,000 steps, not 10.)
+            # Dyna-Q+: the action was not tried for tau = t - tried_at steps. Its outcome may have
+            # changed. The bonus makes the agent curious to try it. (The square root keeps the
+            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -244,10 +246,11 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. Where nothing is random and nothing changes, all of them are the same, and
-    so Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
-    With kappa, only pairs that were taken get the bonus. Other arguments (in the same order, or by
-    name), results and errors are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
+    not from the model. If nothing is random and nothing changes, all these transitions are equal.
+    So Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
+    With kappa, only pairs that were taken get the bonus. All other arguments, results and errors
+    are those of dyna_q. Give these arguments in the same order as there, or by name.
+    Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -260,34 +263,34 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
     """ValueError if the texts do not fit together, or an episode could never end."""
-    # The set of all lengths of rows has only one element if they are equal.
+    # If all rows are equally long, the set of their lengths has only one element.
     if ({len(row) for row in all_rows} != {maze.width}
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long, and later_rows as many as rows")
-    # From these cells a way must lead to a goal. We begin with S, and go on with the cells in
-    # which the agent may be when the walls move.
+    # A way must lead from each of these cells to a goal. For the first layout, the only cell is S.
+    # For the second, we add the cells in which the agent may be when the walls move.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         cells.append(layout.index("S"))
-        # The shortest way is shorter than the number of cells. Where there is none, each round of
-        # steps_to_goal has added one step.
+        # The shortest way has fewer steps than the maze has cells. If a cell has no way to a goal,
+        # each round of steps_to_goal has added one step to its number.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent may be in any free cell that had a way (but not in a goal,
-        # where steps is 0: there an episode has ended).
+        # When the walls move, the agent may be in any free cell that had a way to a goal. But it
+        # cannot be in a goal, because an episode ends there. In a goal, steps is 0.
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
-    """Mean number of steps (S,) from each cell to a goal, if an action is random with probability
-    epsilon, and else the best one: with epsilon = 0 the shortest way, with 1 a random walk."""
+    """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
+    epsilon, else the best one. epsilon = 0 means the shortest way, epsilon = 1 a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but of steps, not of rewards: min takes the place of max. The steps from a
-    # cell are one step, and then those from the next cell on.
+    # Value iteration, but of steps, not of rewards, so min takes the place of max. The number of
+    # steps from a cell is 1 plus the number of steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         after = steps[moves]            # (S, 4): the steps from each of the four next cells
@@ -339,7 +342,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # All agents get the same seed, and so meet the same luck; each run has another one.
+            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
             # (NumPy takes a list of numbers as one seed.)
             results = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
             steps[run, i] = results[1]              # of Q, steps, rewards
@@ -353,8 +356,8 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"about {book} in the book's figure")
-    # Three exact lines. The second is for agents such as ours, with dyna_q's default epsilon =
-    # 0.1.
+    # Three exact lines. The second is for agents such as ours: they act with epsilon = 0.1, the
+    # default of dyna_q.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
@@ -371,8 +374,8 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i of the first run had learned halfway through episode 2."""
-    # We run it again with the seed of run 0: it takes the same steps as before, and is now stopped
-    # after all those of episode 1 and half of those of episode 2.
+    # We run the agent again with the seed of run 0, so it takes the same steps as before. Now we
+    # stop it after all steps of episode 1 and half of the steps of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -397,16 +400,16 @@ GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 
 # Layout, later layout, and the real step at which the walls move.
-# "Harder": after 1000 of 3000 real steps the gap moves, and 10 steps to the goal grow to 16.
+# "Harder": after 1000 of 3000 real steps the gap moves. The way to G grows from 10 to 16 steps.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
-# "Easier": after 3000 of 6000 real steps a second gap opens, and 16 steps shrink to 10.
+# "Easier": after 3000 of 6000 real steps a second gap opens. The way shrinks from 16 to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes. Ours, and the 10 imagined updates per step in
-# changing_maze, were found by trying. With alpha = 1 a new value replaces the old one: that is
-# right where nothing is random. With alpha = 0.1 a value, and the old bonus in it, would change
-# slowly: an action just tried would look as good as one not tried for long, and would be tried
-# again.
+# The book prints no settings for these mazes. We found ours by trying, and also the 10 imagined
+# updates per step in changing_maze. With alpha = 1 a new value replaces the old one. This is right
+# if nothing is random. With alpha = 0.1, a value and the old bonus in it would change slowly. Then
+# an action just tried would look as good as one not tried for a long time. So the agent would try
+# the same action again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -430,8 +433,8 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after; x, y, width, height are shares of the panel. (zip stops after
-    # two.)
+    # The maze before and after the change. x, y, width, height are shares of the panel's size.
+    # (zip stops after the two mazes.)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -466,7 +469,7 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
+    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:

@@ -7,7 +7,7 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_compound
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (the slide's hat, here R^, S'^, p^: what a model says)
+The equations (R^, S'^ and p^, with a hat on the slides, are what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them: make the mean of
                    the squared errors small
@@ -18,9 +18,9 @@ The equations (the slide's hat, here R^, S'^, p^: what a model says)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
     decides whether it ends one row higher or lower.
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
-    the border a leap is cut short, in the middle it is not, and no linear function does both. With
-    few data the network is better than the table: it learns from neighbours, too.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not. At
+    the border a leap is cut short, in the middle it is not. No linear function can do both. With
+    few data the network is better than the table, because it also learns from neighbours.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
     nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
@@ -55,7 +55,7 @@ import numpy as np
 N_COLUMNS = 7
 N_ROWS = 5
 N_STATES = N_COLUMNS * N_ROWS
-# In row 2, columns 2, 4 and 6: their numbers are 2 * 7 + 2 and so on.
+# These cells are in row 2, columns 2, 4 and 6. Their numbers are 2 * 7 + 2 and so on.
 START, PIT, GOAL = 16, 18, 20
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
 # steps up (-1 row down), right, down, left. Action 4 is the leap, of two columns; a coin decides
@@ -73,15 +73,15 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s']. They do not know that an episode ends in the pit and
-# at the goal: the data (see collect) and PLANNING_P (below) know it.
+# The probabilities of the world, P[s, a, s']. They ignore that an episode ends in the pit and at
+# the goal. The data (see collect) and PLANNING_P (below) take these ends into account.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # At the border one stays inside: clip keeps the column and the row between 0 and those of
-        # the last cell, X[-1] = (6, 4).
+        # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0 and
+        # 4, because the last cell is X[-1] = (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        # +=, as two outcomes may end in the same cell, if you change MOVES.
+        # We use += because two outcomes may end in the same cell, if you change MOVES.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -89,9 +89,9 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
-    """One column number for each row (N,), drawn with the probabilities in this row (N, n)."""
-    # The probabilities .2 .5 .3 have the sums .2 .7 1. A uniform number from .2 to .7 is below the
-    # second sum, but not below the first: it draws column 1, with probability .5.
+    """Draw one column number (N,) for each row, with the probabilities in this row (N, n)."""
+    # The probabilities .2 .5 .3 have the running sums .2 .7 1. A uniform number from .2 to .7
+    # draws column 1, because .7 is the first sum above it. This happens with probability .5.
     cumulative = probabilities.cumsum(axis=1)
     uniform = rng.random((len(probabilities), 1))           # one number for each row
     # argmax finds the first True of each row.
@@ -102,9 +102,9 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # If rng is a seed, this makes a Generator of it. A Generator stays as it is.
     rng = np.random.default_rng(rng)
-    # The states are not those of episodes. Each cell is drawn with the same probability (the pit
-    # and the goal, too), so that the models know all of them. choice(35, n) draws n of the numbers
-    # 0 to 34; choice of a list draws from the list.
+    # The states do not come from episodes. Each cell (also the pit and the goal) is drawn with the
+    # same probability, so that the models know all of them. choice(35, n) draws n of the numbers 0
+    # to 34; choice(list, n) draws n entries of the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -123,7 +123,7 @@ def features(data):
 # %% Algorithm: a lookup table
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without this NumPy would not complain, and results would be wrong: a single reward would
+    # Without these checks NumPy would give wrong results, and no error. A single reward would
     # count for all N states, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
@@ -142,16 +142,16 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             Where episodes end with probability 0.1, the row of P sums to 0.9: the values of
-             what follows an end must not count in planning.
+             If the episode ends with probability 0.1, the row of P sums to 0.9. The reason: in
+             planning, the values of what follows an end must not count.
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
              Generator or a seed. The reward is the mean of all rewards seen with the same s, a,
              s' and terminated.
 
-    states, actions, rewards, next_states, terminated are (N,). A pair never seen stays put with
-    reward 0. ValueError for no data, other shapes, and numbers out of range. Needs checked,
-    draw_from_rows.
+    states, actions, rewards, next_states, terminated are (N,). For a pair (s, a) never seen, the
+    model says: s' = s, with reward 0. ValueError for no data, other shapes, and numbers out of
+    range. Needs checked, draw_from_rows.
 
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
@@ -162,8 +162,8 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # An outcome has a number: s' if the episode went on in s', S + s' if it ended there. Of
-        # S = 35 states: to go on in state 3 is outcome 3, to end there is outcome 38.
+        # Each outcome has a number: s' if the episode went on in s', and S + s' if it ended there.
+        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
 
@@ -182,8 +182,8 @@ class LookupModel:
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
 
-        # A pair never seen must have some answer: "stays put, reward 0" promises nothing. (In a
-        # copy: self.counts has only what was seen.)
+        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing. We
+        # write it into a copy, because self.counts has only what was seen.
         counts = self.counts.copy()
         for s, a in np.argwhere(counts.sum(axis=2) == 0):
             counts[s, a, s] = 1
@@ -191,8 +191,8 @@ class LookupModel:
         n = counts.sum(axis=2)
         self.R = self.reward_sums.sum(axis=2) / n
         self.outcome_P = counts / n[:, :, None]         # of all 2S outcomes: they sum to 1
-        # P leaves out the outcomes that end the episode: nothing is earned after an end, so in
-        # planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        # P leaves out the outcomes that end the episode, because nothing is earned after an end.
+        # So in planning these outcomes must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = self.outcome_P[:, :, :self.n_states]
         # For sample: the mean of the rewards that came with each outcome (0 if there were none).
         self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
@@ -220,9 +220,9 @@ class FeatureModel:
     """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
     the change of the features.
 
-    Each of them adds two methods: learn(inputs, y, **settings) returns what it has learned, and
-    expected(inputs) the expected y. inputs (N, d+A) are x, and then a column for each action. The
-    settings are those that fit was given. Needs checked.
+    Each of them adds two methods. learn(inputs, y, **settings) returns what it has learned.
+    expected(inputs) returns the expected y. inputs (N, d+A) are x, and then a column for each
+    action. The settings are those that fit was given. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -233,7 +233,7 @@ class FeatureModel:
         x, inputs = self.check(x, actions)
         rewards = checked("rewards", rewards, (len(x),))
         x_next = checked("x_next", x_next, x.shape)
-        # The change S' - S, not S' itself: a network should not have to learn to repeat its input.
+        # y has the change S' - S, not S': so a network need not learn to repeat its input.
         y = np.column_stack([rewards, x_next - x])
         self.learned = self.learn(inputs, y, **settings)
         return self
@@ -250,8 +250,8 @@ class FeatureModel:
         N = np.size(actions)
         x = checked("x", x, (N, self.n_features))
         actions = checked("actions", actions, (N,), self.n_actions)
-        # The column of the action taken is 1, the others 0: row a of np.eye is that for action a.
-        # One column with the action's number would not do: action 2 is not twice action 1.
+        # Row a of np.eye is 1 in the column of action a, and 0 in the others. A single column with
+        # the action's number would be wrong, because action 2 is not twice action 1.
         return x, np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
@@ -263,11 +263,11 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
 
-    Continuous actions are further features, with n_actions=1: for an angle and a torque, x is
-    (angle, torque) and x_next (next angle, torque). What is predicted for the torque means
-    nothing: put the next torque there before you predict the next step. An action never tried
-    stays put with reward 0. ValueError for no data, other shapes, numbers out of range. Needs
-    FeatureModel, checked.
+    Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
+    torque) and x_next is (next angle, torque). The torque in a prediction means nothing: replace
+    it by the next torque before you predict the next step. For an action never tried, the
+    prediction is x_next = x, with reward 0. ValueError for no data, other shapes, numbers out of
+    range. Needs FeatureModel, checked.
 
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -276,8 +276,8 @@ class LinearModel(FeatureModel):
     """
 
     def products(self, inputs):
-        """(N, A (d+1)): x and a 1 in the columns of the action taken, 0 in those of the others.
-        With two actions, of which action 1 was taken, and x = 7: 0 0 7 1."""
+        """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0.
+        Example: there are two actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
         x = inputs[:, :self.n_features]
         taken = inputs[:, self.n_features:]                 # a column for each action, see check
         # The weight of the 1 is the intercept.
@@ -286,14 +286,15 @@ class LinearModel(FeatureModel):
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
-        # Least squares: w = argmin sum_i (products_i . w - y_i)^2, for each column of y by itself:
-        # reward and transition are separate functions, as on the slide. (lstsq returns the weights
-        # first: [0]. Those of an action never tried make no difference, and lstsq makes them 0: no
-        # reward, no change. rcond=None: or old NumPy warns.)
-        # Why is that an expectation? After the rewards 0, 0, 1 the guess g that makes (g-0)^2 +
-        # (g-0)^2 + (g-1)^2 smallest is their mean, 1/3, and with more data this mean comes near
-        # E[R|s,a]. But a linear function of two features is a plane, and the means of all cells
-        # need not lie on a plane. How far they are from it is the bias of the linear model.
+        # Least squares: w = argmin sum_i (products_i . w - y_i)^2. Each column of y has its own w:
+        # reward and transition are separate functions, as on the slide. lstsq returns the weights
+        # first: [0]. The weights of an action never tried make no difference. lstsq makes them 0:
+        # no reward, no change. Without rcond=None, old NumPy warns.
+        # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data the mean comes
+        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
+        # cells need not lie on a plane. Their distance from the plane is the bias of the linear
+        # model.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -305,8 +306,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). To divide by
-    # that would give NaN, or make noise as large as a signal: so it is divided by 1.
+    # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). Dividing by
+    # this scale would give NaN, or make noise as large as a signal. So we divide by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
@@ -333,10 +334,10 @@ class Network:
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
-        # Random weights: units that start alike would get the same gradients, and stay alike. A
-        # sum of n random numbers is about sqrt(n) times as large as one of them: so weights of
-        # size sqrt(1/n) keep it at size 1. The 2 is there because max(z, 0) sets half of the
-        # numbers to 0 (He et al., 2015).
+        # The weights are random, because units that start alike would get the same gradients, and
+        # stay alike. A sum of n random numbers is about sqrt(n) times as large as one of them. So
+        # weights of size sqrt(1/n) keep the sum at size 1. The 2 is there because max(z, 0) sets
+        # half of the numbers to 0 (He et al., 2015).
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
@@ -354,15 +355,15 @@ class Network:
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
-        # this unit. For the outputs, the loss itself tells it.
+        # this unit. The function loss returns the deltas of the outputs.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
-        # Chain rule: a unit acts on all units above it, on each by the weight between them. So its
-        # delta is the sum of their deltas times these weights: a matrix product. max(z, 0) passes
-        # it on where z > 0, and blocks it elsewhere.
+        # Chain rule: a unit acts on each unit of the next layer by the weight between the two. So
+        # its delta is the sum of their deltas times these weights: a matrix product. max(z, 0)
+        # passes the delta on if z > 0, and blocks it otherwise.
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
-        # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
-        # product h.T @ delta sums this over the batch. What comes into a bias is always 1.
+        # The derivative by a weight is the weight's input times the delta of the unit it leads to.
+        # The product h.T @ delta sums this over the batch. The input of a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -383,9 +384,9 @@ class Network:
                 # is a mean of about the last 10 (or 100).
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # The root of g2_mean is the usual size of g. We divide by it, so that each weight
-                # moves by about `rate`: else those with small gradients would learn too slowly.
-                # (1e-8 is there against 0/0.)
+                # The root of g2_mean is the usual size of g. We divide by this size, so that each
+                # weight moves by about `rate`. Otherwise weights with small gradients would learn
+                # too slowly. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -435,9 +436,9 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # The slide's separate functions for reward and transition are outputs of one network here.
-        # The members learn from the same data. They differ in initial weights and in the batches
-        # drawn. The data make them agree where there are data; elsewhere nothing does.
+        # On the slide, reward and transition are separate functions. Here they are outputs of one
+        # network. The members learn from the same data, but their initial weights and
+        # batches differ. Where there are data, the data make them agree. Elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -452,7 +453,7 @@ class NeuralModel(FeatureModel):
         # raw_outputs are standardised: so it does not matter whether lengths are in m or in mm.
         # (Output 0 is the reward: left out.)
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
-        # (members, N, d): over the members the standard deviation, over the features the mean.
+        # Of (members, N, d): the standard deviation over the members, the mean over the features.
         return np.std(changes, axis=0).mean(axis=1)
 
 
@@ -511,16 +512,16 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The least sd of reward and features, in standardised units. Without it, a component could
-        # put its mean on a value that repeats, and shrink its sd to 0: the density there, and with
-        # it log p^, would grow without end. For the reward it is larger: with 0.03, too, some fits
-        # of few steps predict rewards badly. (Both numbers were found by trying.)
+        # The smallest sd of reward and features, in standardised units. Without it, a component
+        # could put its mean on a value that repeats, and shrink its sd to 0. Then the density
+        # there, and with it log p^, would grow without end. For the reward it is larger: with
+        # 0.03, some fits of few steps predict rewards badly. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
-        # Reward and S' are drawn together: one network for all D = 1 + d numbers. For each of K
-        # components it has 2D + 1 outputs, in this order: D means, D widths (sd = floor + e^width)
-        # and a score, of which the component's weight is made (see split).
+        # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For
+        # each of K components it has 2D + 1 outputs, in this order: D means, D widths (then sd is
+        # floor + e^width) and a score. split makes the component's weight from the score.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -531,8 +532,8 @@ class MixtureModel(FeatureModel):
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
-        # The first outputs, h2 @ W3 + b3, shall be this start for all inputs: W3 = 0, b3 = start.
-        # (W3 does learn: its gradient, h2.T @ delta3, is not 0. And then W1 and W2 do, too.)
+        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs: W3 = 0, b3 = start.
+        # (W3 does learn, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -553,22 +554,23 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # A component's share of p^(y), which is a sum over the components: how probably y comes
-        # from it (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25.
+        # p^(y) is a sum over the components. A component's share of p^(y) is the probability that
+        # y comes from it (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75
+        # and .25.
         share = np.exp(terms - log_p)                                           # (N, K)
-        # The derivatives of -log p^. Adam steps against them: where one is negative, the output
-        # grows. In words: each component learns from y, but only so much as its share is.
+        # The derivatives of -log p^. Adam steps against them: if one is negative, the output
+        # grows. In words: each component learns from y in proportion to its share.
         # (1) By a score. A component whose share is larger than its weight gets more weight.
         # (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The derivative of
-        # such a log by a score is the component's part of the sum: its weight, and its share.)
+        # each log by a score is the component's part of its sum: the weight, then the share.)
         by_score = np.exp(log_weights) - share
-        # (2) By a mean. It is pulled towards y: up where z is positive, as y is above it. (Share
-        # times the derivative of -log Normal = z^2/2 + log sd + ..., where z = (y - mean)/sd.)
+        # (2) By a mean. The mean is pulled towards y: up if z is positive, because y is above it.
+        # (Share times the derivative of -log Normal = z^2/2 + log sd + ...; z = (y - mean)/sd.)
         by_mean = -share[:, :, None] * z / sds
         # (3) By an sd. It grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
         # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
         by_sd = share[:, :, None] * (1 - z**2) / sds
-        # By its width: sd = floor + e^width has the derivative e^width = sd - floor by the width.
+        # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
         # In the order of the outputs, as split cuts them.
         gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
@@ -601,7 +603,7 @@ class MixtureModel(FeatureModel):
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # [:, :, 1:] leaves out the reward, number 0 of y. In a component it is independent of the
-        # rest: so the density of the rest is the same product without its factor.
+        # rest. So the density of the rest is the same product without the reward's factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -610,10 +612,10 @@ class MixtureModel(FeatureModel):
 def value_iteration(P, R, gamma, tolerance=1e-8):
     """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
 
-    P (S, A, S) probabilities. Where a row sums to less than 1, the missing rest is the probability
-    that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A),
-    within `tolerance` of the optimum of this model, which is not that of the world. ValueError if
-    P, R or gamma is not like this. Sutton & Barto, section 4.4.
+    P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
+    that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
+    They are within `tolerance` of the optimum of this model, which is not that of the world.
+    ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
 
     Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
@@ -637,15 +639,16 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         change = abs(best - V).max()
         V = best
         # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
-        # and so on: in sum by less than change / (1 - gamma). We stop when that is within the
-        # tolerance; or when a sweep only changes the last of V's 16 digits, which is rounding.
+        # and so on. The sum is less than change / (1 - gamma). We stop if it is within the
+        # tolerance, or if a sweep only changes the last of V's 16 digits. Such a change is
+        # rounding.
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
 
 # %% Exact answers
 
-# All models are asked where the leap ends, from each cell: it is the only action with chance.
+# All models are asked where a leap from each cell ends: only the leap depends on chance.
 LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
@@ -656,11 +659,11 @@ PLANNING_P[:, :, [PIT, GOAL]] = 0
 # Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
 GAMMA = 0.9
 # V*, the values of the best plan. (value_iteration gives the pit and the goal the value of walking
-# on from there. But there all is over: 0.)
+# on. But the episode is over there, so their values are 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
-# N, the transitions in D: each time four times as many, so that errors that fall with 1/sqrt(N),
-# as those of the table do, halve each time.
+# The numbers N of transitions in D. Each is four times the one before. So errors that fall with
+# 1/sqrt(N), like those of the table, halve each time.
 SIZES = 100 * 4**np.arange(5)
 
 
@@ -675,11 +678,11 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell, where S A is TRUE_R.size. (With N = 100 that is less than one, and the
-    # formula only a guide.)
+    # from one cell; S A is TRUE_R.size. (With N = 100, this n is less than one, and the formula is
+    # only a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
-    # With endless data, a linear model would be the plane that comes nearest to the exact means,
-    # all cells counting alike, as collect draws them alike. So we fit one to these means.
+    # With endless data, a linear model would be the plane that comes nearest to the exact means.
+    # All cells count alike, because collect draws them alike. So we fit a plane to these means.
     linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
     return table, distance(linear.predict(X, LEAPS)[1], MEANS)
 
@@ -714,17 +717,17 @@ def errors_compound(seed, n=N_GOOD):
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s of truth has the probabilities of where a walker is who started
-    # in s; at first that is s itself. One more leap makes them truth @ LEAP_P. guess is what the
-    # table says about them.
+    # All 35 starts at once. Row s of truth is about a walker who started in s. It has the
+    # probabilities of where this walker is now: at first in s itself. After one more leap, truth
+    # becomes truth @ LEAP_P. guess is what the table says about the walkers.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
     for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # These two know expected positions only: soon between cells, or out of the grid, and
-        # nothing like it was in the data.
+        # These two models know expected positions only. Such a position is soon between cells, or
+        # out of the grid. Nothing like it was in the data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # The expected positions, (35, 2): probabilities @ X are those of the world and the table.
@@ -785,11 +788,11 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)
     rows = [X[landings, 1]]
-    # 5 components for two landings, as in practice one does not know their number.
+    # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # In these data, one lands near the middle of a cell, not exactly there. (Without this
-        # noise, in 3 fits of 30 two components become alike, each so wide that it covers both
+        # Noise puts each landing near the middle of a cell, not exactly there. (Without this
+        # noise, in 3 fits of 30 two components become alike. Each is so wide that it covers both
         # landings.)
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
@@ -901,7 +904,7 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
+    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:

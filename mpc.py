@@ -10,9 +10,9 @@ The equations
     model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
-    v0.5 fails: its plan leads to where the base policy never was, and there its model guesses.
-    System identification works: all that it has to find are the strengths of three forces.
-    v1.0 learns from its failures: they are data from the very places to which it plans to go.
+    v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
+    System identification works: it only has to find the strengths of three forces.
+    v1.0 learns from its failures: each failure gives data from the places where its plans lead.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
     If you replan at every step, a short horizon is better, and even random plans are not bad.
 Try, after reading: change one number in the experiments at the end
@@ -40,15 +40,15 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
-    """A mass, seen from above, to be pushed from (-2, 0) to (2, 0) around a hill in the way.
+    """We push a mass from (-2, 0) to (2, 0), around a hill in its way. We see it from above.
 
-    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. The next
-    values, with a dash:
+    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A dash
+    marks the next values:
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    push is the slope of a bell-shaped hill, downwards. theta = (gain, drag, strength). Reward:
-    minus the distance from position' to the goal. reset and step are those of Gymnasium, the usual
-    interface; an episode is cut off after n_steps. At (0, 0), below the hill, we push right:
+    push is the slope of a bell-shaped hill, and points downhill. theta = (gain, drag, strength).
+    Reward: minus the distance from position' to the goal. reset and step work as in Gymnasium, the
+    usual interface. An episode is cut off after n_steps. At (0, 0), below the hill, we push right:
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -56,8 +56,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # It pushes most where |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less: so we
-    # had better go around it.
+    # The hill pushes most where |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less:
+    # so it is better to go around the hill.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium: an object with these attributes. (The recipes read low and high.)
@@ -69,7 +69,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, -v, and push (3, N, 2): what gain, drag and strength are multiplied with."""
+        """Array (3, N, 2): our force, -v and push. gain, drag and strength multiply these."""
         # d points from hill to mass. (keepdims: sums of shape (N, 1), to multiply with (N, 2).)
         d = (states[:, :2] - self.hill) / self.width
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
@@ -107,10 +107,10 @@ class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a). y predicts the CHANGE s' - s: as s' is almost s, the network should not have to
-    learn to copy s. (x and y are standardized, see fit.)
-    fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. It may be called
-    again, with the old data and the new. predict(states, actions) returns next states (N, ds).
+    x is (s, a). y predicts the CHANGE s' - s, because s' is almost s: so the network does not have
+    to learn to copy s. (x and y are standardized, see fit.)
+    fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
+    again, with old and new data together. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of wrong shapes, and if predict comes before
     fit or is given a single state (ds,).
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
@@ -126,9 +126,9 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. So weights
-            # of size 1/sqrt(n) send numbers of size 1 into tanh. If they sent large ones, where
-            # tanh is flat, the gradients would be 0, and the network could not learn. (float32,
-            # numbers of 7 digits, takes half the time.)
+            # of size 1/sqrt(n) send sums of size 1 into tanh. For large sums tanh is flat: then
+            # the gradients would be 0, and the network could not learn. (float32 has 7 digits, and
+            # takes half the time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -140,19 +140,20 @@ class NeuralDynamics:
         return h1, h2, h2 @ W3 + b3
 
     def gradients(self, x, target):
-        """Backpropagation: derivatives of 1/N sum_i |y_i - target_i|^2 by each of the weights."""
+        """Backpropagation: the derivatives of 1/N sum_i |y_i - target_i|^2 with respect to each
+        of the weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
-        # A delta is the derivative of the loss by what goes into a unit (before its tanh). The
-        # outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
+        # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
+        # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # Chain rule: a unit of layer 2 acts on all outputs, on each by the weight between them. So
-        # its delta is the sum of the outputs' deltas times these weights (a matrix product), times
-        # the slope of its tanh, which is 1 - h^2 where tanh gives h.
+        # Chain rule: a unit of layer 2 acts on each output through the weight between them. So we
+        # sum the outputs' deltas times these weights (a matrix product). To get the unit's delta,
+        # we multiply this sum by the slope of its tanh: if tanh gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # The derivative by a weight is what comes in, times the delta of the unit it goes to. The
-        # product x.T @ delta sums this over the examples. What comes into a bias is always 1.
+        # A weight's derivative is its input times the delta of the unit to which the weight leads.
+        # The product x.T @ delta sums this over the examples. The input of a bias is always 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -161,21 +162,21 @@ class NeuralDynamics:
         data = np.concatenate([states, actions, next_states - states], axis=1)
         if len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all():
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
-        # Standardize each column, of inputs and targets, to mean 0 and standard deviation 1. Else
-        # a speed of 100 would drown a position of 0.1 in the sums of layer 1, and in the loss too.
-        # (A second fit, with more data, computes new means, but goes on with the old weights. With
-        # the new means they are not quite right; but they learn on, from a better start than
-        # random numbers.)
+        # Standardize each column of inputs and targets to mean 0 and standard deviation 1. If not,
+        # a position of 0.1 would hardly count beside a speed of 100, in layer 1 and in the loss.
+        # A second fit, with more data, computes new means, but goes on with the old weights. With
+        # the new means, the old weights are not quite right. But they go on learning, and they are
+        # a better start than random numbers.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (by rounding, 1e-17): do not divide by
-        # it.
+        # A column that never changes has a deviation of 0, or of 1e-17 because of rounding. We
+        # must not divide by such a deviation.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2, in this fit. (One batch is partly luck; a mean of many is less so.)
+        # Adam: gradient descent with two running means for each weight: of its gradients g, and of
+        # g^2. Each fit starts them anew. (One batch is partly luck; a mean of many is less so.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -188,22 +189,22 @@ class NeuralDynamics:
                 batch = order[first:first + batch_size]
                 gradients = self.gradients(x[batch], y[batch])
                 for i, g in enumerate(gradients):           # i: W1, b1, W2, ...
-                    # A running mean moves a tenth (or hundredth) of the way to each new value: so
-                    # it is a mean of about the last 10 (or 100).
+                    # g_mean moves a tenth of the way to each new value: so it is a mean of about
+                    # the last 10. g2_mean moves a hundredth: it is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of the mean square is the usual size of g. We divide by it, so that
-                    # each weight moves by about step_size: else those with small gradients would
-                    # learn too slowly. (Both means begin at 0, but what is too small in both
-                    # cancels in the quotient, more or less. 1e-8: do not divide by 0.)
+                    # The root of g2_mean is the usual size of g. We divide by it, so that each
+                    # weight moves by about step_size. If not, weights with small gradients would
+                    # learn too slowly. Both means begin at 0, and are too small at first. In the
+                    # quotient, the two errors more or less cancel. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, go through the network, and back to the units of the data. (mean
-        # and std have first the n columns of s and a, and then those of the change.)
+        # Standardize as in fit, apply the network, and go back to the units of the data. In mean
+        # and std, the first n columns belong to s and a, and the others to the change.
         n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -225,18 +226,18 @@ class PhysicalModel:
         self.env = env
 
     def fit(self, states, actions, next_states):
-        # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: so
-        # this is linear regression. A has a column for each unknown, and a row for each example
-        # and direction: x of example 1, y of example 1, x of example 2, ... lstsq ("least
-        # squares") finds the theta that makes |A theta - b|^2 smallest, and returns it first: [0].
-        # (rcond=None: or older NumPy gives a warning.)
+        # The equation (v' - v) / dt = gain force - drag v + strength push is linear in the three
+        # unknowns: so this is linear regression. A has a column for each unknown. It has a row for
+        # each example and direction: x of example 1, y of example 1, x of example 2, ... lstsq
+        # ("least squares") finds the theta that makes |A theta - b|^2 smallest. theta is its first
+        # result: [0]. (Without rcond=None, older NumPy gives a warning.)
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
 
     def predict(self, states, actions):
-        # A new PointMass, as self.env has the true theta. (forces, used in fit, needs no theta.)
+        # A new PointMass: self.env has the true theta. (fit only calls forces: it needs no theta.)
         return PointMass(self.theta).dynamics(states, actions)
 
 
@@ -253,9 +254,9 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # A model may diverge, to infinity or NaN. Such a sequence must lose, but argmax takes NaN for
-    # the largest number. So its return becomes -infinity. (Not 0: that would beat all negative
-    # returns.)
+    # For some sequences the model may diverge, to infinity or NaN. Such a sequence must lose. But
+    # for argmax, NaN is the largest number: so the return of this sequence becomes -infinity. (A
+    # return of 0 would beat all negative returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -264,8 +265,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Floats: some environments have bounds in int8, numbers up to 127, and cem adds the bounds.
-    # (ndmin=1 makes an array (1,) of a single number.)
+    # Why floats? Some environments have int8 bounds. int8 ends at 127, and cem adds the bounds.
+    # ndmin=1 turns a single number into an array (1,).
     low = np.array(low, float, ndmin=1)
     high = np.array(high, float, ndmin=1)
     # The difference is finite only if both are.
@@ -281,11 +282,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
     and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,); one of them may be a number, which holds for all components (if both
-    are, da is 1). rng: Generator or seed. mean is not used: it is there because cem has it, and so
-    both can be called in the same way. A sequence whose return is NaN loses. ValueError if the
-    horizon is below 1, the bounds are wrong or no return is finite. Needs imagined_returns,
-    float_bounds.
+    (ds,). low, high: (da,). One of them may be a number: it then holds for all components. If both
+    are numbers, da is 1. rng: Generator or seed. mean is not used. It is there because cem has it:
+    so both planners can be called in the same way. A sequence whose return is NaN loses.
+    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -320,26 +321,27 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # (Around a mean far outside the bounds, all candidates would be cut to the same bound.)
+    # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
-    # Each search begins wide: the caller's mean may be a plan from some steps ago, and be wrong by
-    # now. The bounds are one standard deviation from the middle. A third of all normal numbers are
-    # farther away: they are cut to a bound, which is full force, and that is often the best.
+    # Each search begins wide, because the caller's mean may be an older plan, and wrong by now.
+    # The bounds are one standard deviation from the middle. A third of all normal numbers are
+    # farther away. They are cut to a bound: this is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
-        # (Shapes: mean and spread, (da,) or later (H, da), are used for all N alike.)
+        # mean and spread have shape (da,), later (H, da). All N sequences use the same ones.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
         elites = sequences[np.argsort(-returns)[:n_elites]]
-        # At steps where the elites agree, their spread is small, and the next search stays near
-        # them; where they differ, it stays wide.
+        # At steps where the elites agree, their spread is small: the next search stays near them.
+        # At steps where the elites differ, the next search stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
-    # among the good ones; in the mean of 50, most of that cancels. (It fails if the elites go two
-    # different ways, as the mean is in between. Here the way below the hill is shorter, and wins.)
+    # among the good ones. In the mean of 50, most of the bad cancels. But the mean fails if the
+    # elites go two different ways, because the mean is in between. Here the way below the hill
+    # is shorter, and wins.
     # clip is against rounding: the mean of numbers that are all 0.3 may be a bit more than 0.3.
     return np.clip(mean, low, high)
 
@@ -357,8 +359,8 @@ def execute(env, state, actions, D):
     for action in actions:
         # A copy, as some environments change the array that they get.
         observation, reward, terminated, truncated, info = env.step(action.copy())
-        # np.array makes a copy, too: some environments return the same array each time, and D
-        # would hold the last state many times.
+        # np.array makes a copy, too. Some environments return the same array each time: without a
+        # copy, D would hold the last state many times.
         next_state = np.array(observation, float)
         # If one number is NaN or infinite, the sum is NaN or infinite, too.
         if not np.isfinite(reward + next_state.sum()):
@@ -375,15 +377,15 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment, base policy and planner have a Generator of random numbers each (spawn makes new
-    # ones). With one for all, a planner that draws more numbers would meet other luck in the
-    # world.
+    # Environment, base policy and planner each have their own Generator of random numbers. (spawn
+    # makes new ones.) If they shared one, a planner that draws more numbers would meet other luck
+    # in the environment.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only hands over a seed, any number. Each episode begins with another reset,
-    # without a seed: with the same one each time, all episodes would have the same luck.
+    # This reset only gives the environment a seed, any number. Each episode begins with another
+    # reset, without a seed. With the same seed each time, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -396,8 +398,8 @@ def run_base_policy(env, n_episodes, seed):
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2 (the slide's
-    words; in the sum, p(s'|s, a) stands for the next state that the model predicts)."""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. These are
+    the slide's words. In the sum, p(s'|s, a) means the next state that the model predicts."""
     # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
@@ -405,7 +407,7 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). After H steps it stops, even if the episode is not over.
+    episode, and the plan (H, da). The recipe stops after H steps, even if the episode is not over.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
@@ -414,7 +416,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     plan      cem, random_shooting, or a function with the same arguments; settings are for it,
               for example horizon
     seed      a number, for environment, base policy and planner
-    ValueError as the planner's, and for NaN from the environment. Needs cem, imagined_returns,
+    ValueError as in the planner, and if the environment gives NaN. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
@@ -425,9 +427,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. Elsewhere
-    # it is wrong, and by luck some things there look too good. The best plan is the one that looks
-    # best: so it goes there.
+    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. In other
+    # places the model is wrong, and by luck some of these places look too good. The planner takes
+    # the plan that looks best: so this plan goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -436,9 +438,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
 
 
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
-    """Slide "Planning v1.0": v0.5, again and again, with what was executed as further data.
+    """Slide "Planning v1.0": repeat v0.5, and add the data of each executed plan to D.
 
-    Arguments and errors as planning_v05's; n_rounds: how often. Gives the returns (n_rounds,) and
+    Arguments and errors as in planning_v05; n_rounds: how often. Gives the returns (n_rounds,) and
     D. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
@@ -454,9 +456,9 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
-        # from where the plan has led, and there the model was wrong. So the states of plans and
-        # those of the data become more alike, which is the slide's goal.
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
+        # come from the places where the plan led. There the model was wrong. So the states of the
+        # plans and the states of the data become more alike: this is the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
@@ -497,9 +499,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, as most of it is still right, and
-            # mid-range actions at its end. If the first action of a b c d was executed, that is
-            # b c d middle. (The cut [:len(actions)] is for replan_every > H.)
+            # The next search starts from the rest of this plan, because most of it is still right.
+            # We add mid-range actions at its end. If the first action of a b c d was executed, the
+            # search starts from b c d middle. (The cut [:len(actions)] is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
@@ -525,8 +527,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
-    As nothing is random, it finds theta exactly: so this is what a recipe gets with the true
-    dynamics.
+    Because nothing is random, a PhysicalModel finds theta exactly. So with exact=True, a recipe
+    plans with the true dynamics.
     The settings are for the recipe and its planner. Gives three things: the returns, (runs,) for
     v0.5, (runs, n_rounds) for the others; the last model; and the last result of the recipe."""
     returns = []
@@ -576,7 +578,7 @@ def show_v05(ax, title, seed, exact):
     """Play one run of v0.5, print its return, and draw it."""
     # What v0.5 gives is (its return, its plan).
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
-    # The return that the model promised for this plan. It takes N plans (N, H, da), here one.
+    # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. With the same seed, the base policy collects the same again.
@@ -605,10 +607,11 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 
-# Why is it worse to replan seldom, even with the exact model? The search is short, and so no plan
-# is perfect. With replanning only its first actions count, and the next search improves the rest.
-# Why is a shorter horizon better? A plan of 8 steps has 16 numbers, one of 30 has 60: these are
-# harder to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
+# Why is it worse to replan rarely, even with the exact model? The search is short: so no plan is
+# perfect. If we replan, only the first actions of a plan count. The next search improves the rest.
+# Why is a shorter horizon better? A plan of 8 steps has 16 numbers. A plan of 30 steps has 60, and
+# 60 numbers are harder to find in the same time. (But plans of 1 or 2 steps do not see that the
+# detour pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
@@ -664,7 +667,7 @@ def main():
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Where there is no screen, matplotlib draws with "agg", which can only save: so we do that.
+    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:
