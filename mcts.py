@@ -291,8 +291,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node.
-    Needs Node, rollout_return, pick, index_of_best, as_generator."""
+    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node (N and Q are
+    lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     # The tree is this node alone. No node is ever added below it.
     root = Node(state, model.actions(state))
@@ -401,7 +401,7 @@ def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     # V stays 0 where an episode ends: nothing more can be earned there.
     V = np.zeros(len(world.cells))
-    # Sweep k finds what k steps can earn. In our small worlds, 300 steps are plenty.
+    # Each sweep looks one step further ahead, at least. In our small worlds, 300 are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -512,8 +512,8 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # With a large c, most simulations leave the good path and fall. Q is their mean: so even the
-    # best action looks bad.
+    # With a large c, most simulations leave the good path and fall. Q is their mean: so the step
+    # onto the bridge looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and there are no values. Nothing is learned, so one episode is
     # enough. Each call of play gives a column (runs, 1), and hstack puts them side by side.
