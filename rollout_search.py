@@ -18,9 +18,9 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     wrong. Each step ahead uses the model once more, so the error of the values grows with depth.
     Rollouts tell what the simulated policy will earn. 4 times as many rollouts halve the error. An
     agent that always takes the action with the best rollouts does better than the simulated
-    policy, because each step of the agent is at least as good. But the agent does not do as well
-    as possible. The random policy falls off the bridge, so the bridge looks bad even with many
-    rollouts. With few rollouts, luck decides which action looks best.
+    policy, because the best action is worth more than the mean of the policy's actions. But the
+    agent does not do as well as possible. The random policy falls off the bridge, so the bridge
+    looks bad even with many rollouts. With few rollouts, luck decides which action looks best.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -107,7 +107,7 @@ def sample_columns(sums, rows, rng):
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
     # .T has turned the table, so the loop goes through columns of sums. [:-1] has cut off the last
-    # column, because its sums are 1, and no u passes 1.
+    # column: whoever has passed all other sums gets it.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -155,7 +155,7 @@ class TabularModel:
         # all next states are impossible. To save time, we list only the possible ones: at most n
         # in each row. One more column is for the missing probability, which ends the episode in s.
         # Example: if another row needs n = 3 columns, the row P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  -     (- is the missing .1: left out, because it is cut off)
+        #     table       .8 .1  0  -     (- stays 0, because this column is cut off below)
         #     successors   1  3  s  s
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
@@ -435,7 +435,7 @@ def search_everywhere(policy, n_runs, seed):
     S with K rollouts (RMS, the root of the mean square). The second is the value at S of an agent.
     In each step, the agent searches with K rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
-    # policy has HORIZON - 1 left. (A, S) @ (S,) = (A,).
+    # policy has HORIZON - 1 left. (GAMMA times a table, (A, S), @ values (S,) = (A,).)
     Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
