@@ -165,8 +165,7 @@ class Node:
         # actions are chosen, ln N(s) grows, but N(s,a) does not. So every action gets another
         # turn. But a logarithm grows ever more slowly, so the turns of bad actions become rare.
         # A small c trusts Q. A large c tries all actions alike. If the returns are 100 times as
-        # large, c must be 100 times as large, too. The exact form, with root and logarithm, comes
-        # from a proof in Auer et al. Other forms with these properties work, too.
+        # large, c must be 100 times as large, too. (Why a root and a logarithm? See Auer et al.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -475,8 +474,7 @@ def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
     # Flat search fails even on the shortest bridge. The optimum is 1: all runs cross. Even behind
-    # a bridge of 4, G is worth more than g: 0.95^4 = 0.81, and g is worth 0.4. (G is 5 steps away,
-    # and the last four steps discount it.)
+    # a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4. (Of 5 steps, the last 4 discount.)
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
 
@@ -488,8 +486,7 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar we draw the bars of the next step. (In this world nobody slips, so an
-        # action has at most one child.)
+        # Above this bar, the bars of the next step. (Nobody slips: so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -501,8 +498,7 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Q stays below the exact Q*, because all simulations count in the mean Q, also those that
-    # fell off.
+    # Q stays below the exact Q*: all simulations count in this mean, also those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]

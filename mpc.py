@@ -164,13 +164,11 @@ class NeuralDynamics:
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1. If not,
         # a position of 0.1 would hardly count beside a speed of 100, in layer 1 and in the loss.
-        # A second fit, with more data, computes new means, but goes on with the old weights. With
-        # the new means, the old weights are not quite right. But they go on learning, and they are
-        # a better start than random numbers.
+        # A second fit, with more data, computes new means. The old weights are not quite right for
+        # these, but a better start than random numbers: so we keep them.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0, or of 1e-17 because of rounding. We
-        # must not divide by such a deviation.
+        # A column that never changes has a deviation of 0, or 1e-17 by rounding. Do not divide by 0.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
@@ -195,8 +193,7 @@ class NeuralDynamics:
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so that each
                     # weight moves by about step_size. If not, weights with small gradients would
-                    # learn too slowly. Both means begin at 0, and are too small at first. In the
-                    # quotient, the two errors more or less cancel. (1e-8: do not divide by 0.)
+                    # learn too slowly. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -340,9 +337,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         spread = elites.std(axis=0)                                 # (H, da)
     # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
     # among the good ones. In the mean of 50, most of the bad cancels. But the mean fails if the
-    # elites go two different ways, because the mean is in between. Here the way below the hill
-    # is shorter, and wins.
-    # clip is against rounding: the mean of numbers that are all 0.3 may be a bit more than 0.3.
+    # elites go two different ways, because the mean is in between. (Here the way below the hill is
+    # shorter, and wins.) clip is against rounding: a mean of equal numbers may be a bit larger.
     return np.clip(mean, low, high)
 
 
@@ -555,7 +551,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2, where it pushes with 8 * 2 * exp(-2) = 2.2, less than we can.
+    # The hill, out to |d| = 2. Farther away it pushes less than we do.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("hill", WORLD.hill)
@@ -609,9 +605,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # Why is it worse to replan rarely, even with the exact model? The search is short: so no plan is
 # perfect. If we replan, only the first actions of a plan count. The next search improves the rest.
-# Why is a shorter horizon better? A plan of 8 steps has 16 numbers. A plan of 30 steps has 60, and
-# 60 numbers are harder to find in the same time. (But plans of 1 or 2 steps do not see that the
-# detour pays.)
+# Why is a shorter horizon better? A plan of 8 steps has 16 numbers. The 60 numbers of 30 steps are
+# harder to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""

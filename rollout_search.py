@@ -288,8 +288,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# The cells in which the agent can act. P is 0 in all other cells. (The sum is over actions and
-# next states.)
+# The cells in which one can act: in all others P is 0. (The sum is over actions and next states.)
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 # How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
 DEPTHS = np.arange(1, HORIZON + 1)
@@ -314,8 +313,7 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7, and more steps would add even less. So OPTIMUM is what the
-# best policy earns.
+# The 30th step adds less than 10^-7. So OPTIMUM is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 
