@@ -168,7 +168,8 @@ class NeuralDynamics:
         # these, but a better start than random numbers: so we keep them.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0, or 1e-17 by rounding. Do not divide by 0.
+        # A column that never changes has a deviation of 0 (by rounding, 1e-17). We must not divide
+        # by it.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
