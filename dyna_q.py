@@ -13,13 +13,13 @@ The equations
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Episode 1 is the same random walk for all agents, because no plan
-    can help before the first reward. How many episodes does it take until an agent walks at most
-    20 steps? (14 are possible.) About 30 episodes without planning (n = 0), about 6 with n = 5,
-    and only 3 with n = 50.
-    When the path is blocked, Dyna-Q knows no way any more. Only random actions can bring it to the
-    other gap: in half of the runs they never do. When a shortcut opens, Dyna-Q hardly ever finds
-    it, because the old way still works. Dyna-Q+ (from the book) tries again what it has not tried
-    for long, and so finds both new ways. Replay goes on replaying steps made before the change.
+    can help before the first reward. After how many episodes does an agent walk at most 20 steps,
+    on average? (14 are possible.) Without planning (n = 0) after 27, with n = 5 after 5, and with
+    n = 50 after 2.
+    When the path is blocked, Dyna-Q's old values fade only slowly, and keep it below the wall: in
+    nearly half of the runs it never reaches the goal again. When a shortcut opens, Dyna-Q hardly
+    ever uses it, because the old way still works. Dyna-Q+ (from the book) tries again what it has
+    not tried for long, and so uses both new ways. Replay goes on replaying steps from before.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -48,10 +48,10 @@ class Maze:
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
                 has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
-    A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode. All other steps pay 0. ValueError for rows or layouts of unequal size,
-    and for no S or more than one. ValueError, too, if an episode might never end, because no way
-    leads to a goal before or after the walls move. Needs check_maze, steps_to_goal.
+    A move into a wall or over the border leaves the agent where it is. A step that ends in a goal
+    pays 1 and ends the episode. All other steps pay 0. ValueError for rows or layouts of unequal
+    size, and for no S or more than one. ValueError, too, if an episode might never end, because no
+    way leads to a goal before or after the walls move. Needs check_maze, steps_to_goal.
 
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
@@ -153,7 +153,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    # "if alpha <= 0 or ..." would let NaN through, because every comparison with NaN is False.
+    # "if alpha <= 0 or ..." would let NaN through, because every < or > with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
@@ -184,7 +184,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. (Some environments give an array with one number.)
+        # (a) S <- current (nonterminal) state. (int: some environments give a NumPy number.)
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -247,10 +247,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. If nothing is random and nothing changes, all these transitions are equal.
-    So Q is the same as Dyna-Q's. (Most programs draw S and A from the stored transitions, too.)
-    With kappa, only pairs that were taken get the bonus. All other arguments, results and errors
-    are those of dyna_q. Give these arguments in the same order as there, or by name.
-    Needs dyna_q, epsilon_greedy, update.
+    So with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw S and A from the stored
+    transitions, too.) With kappa, only pairs that were taken are imagined. All other arguments
+    (without replay), results and errors are those of dyna_q. Give these arguments in the same
+    order as there, or by name. Needs dyna_q, epsilon_greedy, update.
 
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -262,7 +262,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts do not fit together, or an episode could never end."""
+    """ValueError if the texts are not as Maze wants them, or an episode might never end."""
     # If all rows are equally long, the set of their lengths has only one element.
     if ({len(row) for row in all_rows} != {maze.width}
             or len(maze.layouts[0]) != len(maze.layouts[1])):
@@ -279,8 +279,8 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent may be in any free cell that had a way to a goal. But it
-        # cannot be in a goal, because an episode ends there. In a goal, steps is 0.
+        # When the walls move, the agent is in a free cell that had a way to a goal. It cannot be
+        # in a goal, because an episode ends there. In a goal, steps is 0.
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -355,7 +355,7 @@ def draw_comparison(ax, steps):
         # The mean over the runs is one learning curve. For how many episodes is it above 20?
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
-              f"about {book} in the book's figure")
+              f"the book: nearly optimal after about {book}")
     # Three exact lines. The second is for agents such as ours: they act with epsilon = 0.1, the
     # default of dyna_q.
     maze = Maze(DYNA_MAZE)

@@ -22,7 +22,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     the border a leap is cut short, in the middle it is not. No linear function can do both. With
     few data the network is better than the table, because it also learns from neighbours.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where
-    nobody ever lands. A mixture of Gaussians draws samples from where the leaps do land.
+    it never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
     Models fed with their own predictions go astray: the errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
@@ -102,9 +102,9 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     # If rng is a seed, this makes a Generator of it. A Generator stays as it is.
     rng = np.random.default_rng(rng)
-    # The states do not come from episodes. Each cell (also the pit and the goal) is drawn with the
-    # same probability, so that the models know all of them. choice(35, n) draws n of the numbers 0
-    # to 34; choice(list, n) draws n entries of the list.
+    # The states do not come from episodes. By default each cell (also the pit and the goal) is
+    # drawn with the same probability, so that the models know all of them. choice(35, n) draws n
+    # of the numbers 0 to 34; choice(list, n) draws n entries of the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -123,8 +123,8 @@ def features(data):
 # %% Algorithm: a lookup table
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without these checks NumPy would give wrong results, and no error. A single reward would
-    # count for all N states, and state -1 would mean the last state.
+    # Without these checks NumPy would often give wrong results, and no error. A single reward
+    # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
         raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
@@ -222,7 +222,7 @@ class FeatureModel:
 
     Each of them adds two methods. learn(inputs, y, **settings) returns what it has learned.
     expected(inputs) returns the expected y. inputs (N, d+A) are x, and then a column for each
-    action. The settings are those that fit was given. Needs checked.
+    action. The settings are those that fit was given (LinearModel has none). Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -384,9 +384,9 @@ class Network:
                 # is a mean of about the last 10 (or 100).
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # The root of g2_mean is the usual size of g. We divide by this size, so that each
-                # weight moves by about `rate`. Otherwise weights with small gradients would learn
-                # too slowly. (1e-8 prevents 0/0.)
+                # The root of g2_mean is the usual size of g. We divide by this size, so that small
+                # gradients count as much as large ones: a weight moves by about `rate` if its
+                # gradients agree, else by less. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -515,7 +515,8 @@ class MixtureModel(FeatureModel):
         # The smallest sd of reward and features, in standardised units. Without it, a component
         # could put its mean on a value that repeats, and shrink its sd to 0. Then the density
         # there, and with it log p^, would grow without end. For the reward it is larger: with
-        # 0.03, some fits of few steps predict rewards badly. (Both numbers were found by trying.)
+        # 0.03, a single Gaussian predicts some rewards badly after few steps. (Both numbers were
+        # found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -526,9 +527,9 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike would stay alike. So the mean of each starts at an outcome
-        # from the data. The sds start small, with e^-2 = 0.14: a wide component would cover two
-        # landings, and stay between them.
+        # Components that start alike get the same gradients: only rounding could separate them. So
+        # the mean of each starts at an outcome from the data. The sds start small, e^width with
+        # e^-2 = 0.14: a wide component can cover two landings, and may stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -614,7 +615,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
-    They are within `tolerance` of the optimum of this model, which is not that of the world.
+    They are within `tolerance` of the optimum of this model (which is not that of the world), or
+    within 1e-14 |V| / (1 - gamma), if that is more.
     ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
 
     Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
@@ -625,7 +627,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.asarray(P)
     R = np.asarray(R)
-    # "if gamma < 0 or ..." would let NaN through, as every comparison with NaN is False. (+ joins
+    # "if gamma < 0 or ..." would let NaN through, because every < or > with NaN is False. (+ joins
     # two shapes: (S, A) + (S,) is (S, A, S).)
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
@@ -640,15 +642,15 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         V = best
         # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
         # and so on. The sum is less than change / (1 - gamma). We stop if it is within the
-        # tolerance, or if a sweep only changes the last of V's 16 digits. Such a change is
-        # rounding.
+        # tolerance. We also stop if a sweep only changes the last two of V's 16 digits, because
+        # rounding soon stops all progress there.
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
 
 # %% Exact answers
 
-# All models are asked where a leap from each cell ends: only the leap depends on chance.
+# We ask models where a leap from each cell ends, because only the leap depends on chance.
 LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
@@ -678,8 +680,8 @@ def exact_errors():
     # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
     variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
     # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell; S A is TRUE_R.size. (With N = 100, this n is less than one, and the formula is
-    # only a guide.)
+    # from one cell; S A is TRUE_R.size. (With N = 100 or 400, some leaps were never seen, and the
+    # formula is only a guide.)
     table = np.sqrt(variance * TRUE_R.size / SIZES)
     # With endless data, a linear model would be the plane that comes nearest to the exact means.
     # All cells count alike, because collect draws them alike. So we fit a plane to these means.
@@ -736,7 +738,8 @@ def errors_compound(seed, n=N_GOOD):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %)."""
+    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %, if there
+    are many runs)."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -792,8 +795,7 @@ def leap_samples(seed):
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         # Noise puts each landing near the middle of a cell, not exactly there. (Without this
-        # noise, in 3 fits of 30 two components become alike. Each is so wide that it covers both
-        # landings.)
+        # noise, in 1 to 3 fits of 30 a wide component covers both landings.)
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -808,8 +810,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # The label asks: is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w . E[S'].
-    # But V* is not linear: it is high beside the pit, and 0 in it.
+    # The label answers: is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w .
+    # E[S']. But V* is not linear: it is high beside the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -828,7 +830,7 @@ def plan_on_the_table(seed):
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
-        # they are, others worse; max_a takes those that look better: the promise is too high.
+        # they are, others worse. max_a takes those that look better: so the plan achieves less.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -880,7 +882,7 @@ def draw_known(ax, known):
 
 # %% The run: all experiments, and main
 def run_all(axes, n_runs, seed):
-    """All experiments, panels and printed lines, in the order of the slides."""
+    """All experiments, panels and printed lines."""
     print("what                                           | measured | compare")
     draw_world(axes[0, 0])
     draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))

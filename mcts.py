@@ -6,7 +6,7 @@ The slides, and where they are in this file
     Putting it all together      together: search in a learned model, with learned values
 
 The equations
-    Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
+    Counts   N(s,a): how often simulations took action a in the node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
@@ -16,13 +16,14 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start. A big one is at the end of a narrow bridge. Flat search
     does not cross the bridge, because most random walks fall off. More walks do not change that.
     MCTS repeats what went well, so more and more of its simulations cross. If c is too small, MCTS
-    gives up the bridge after a few falls. If c is too large, MCTS goes on falling. After a real
-    step, the tree below the new state can be used again. This saves simulations. With a learned
-    model, an agent learns fastest if it has both search and learned values V(s).
+    gives up the bridge after one or two bad walks. If c is too large, its simulations go on
+    falling, so the bridge looks bad. After a real step, the tree below the new state can be used
+    again. This saves simulations. In our slippery maze, with a learned model, an agent learns
+    fastest if it has both search and learned values V(s).
 
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
-    Node.update:      self.Q[i] = max(self.Q[i], G)    Why the mean return, and not the best one?
+    Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
@@ -114,7 +115,7 @@ def pick(items, rng):
 
 
 def index_of_best(scores, rng):
-    """Index of the largest score. Chance decides ties: else action 0 would win all ties."""
+    """Index of the largest score. Ties at random: else the first would always win. Needs pick."""
     best = max(scores)
     return pick([i for i in range(len(scores)) if scores[i] == best], rng)
 
@@ -123,14 +124,14 @@ def as_generator(rng):
     """Returns rng if it is a generator. If rng is a seed, returns a new one (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's generator draws single numbers several times faster than NumPy's. But it does not
-    # take a NumPy integer as a seed, so int() turns the seed into a Python integer.
+    # Python's generator draws single numbers several times faster than NumPy's. But newer Pythons
+    # do not take a NumPy integer as a seed, so int() turns the seed into a Python integer.
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree. N[i] is the number of visits of the action with index i. Q[i] is its
-    mean return. children[i] has the nodes below: one for each state that this action has led to.
+    mean return. children[i] has the nodes below: one for each state (no end) it has led to.
 
     ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
 
@@ -162,8 +163,8 @@ class Node:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. If a has
         # fewer visits N(s,a), we can rely less on Q, and the second term is larger. While other
-        # actions are chosen, ln N(s) grows, but N(s,a) does not. So every action gets another
-        # turn. But a logarithm grows ever more slowly, so the turns of bad actions become rare.
+        # actions are chosen, ln N(s) grows, but N(s,a) does not. So (if c > 0) every action gets
+        # another turn. But a logarithm grows ever more slowly: turns of bad actions become rare.
         # A small c trusts Q. A large c tries all actions alike. If the returns are 100 times as
         # large, c must be 100 times as large, too. (Why a root and a logarithm? See Auer et al.)
         log_visits = math.log(sum(self.N))
@@ -172,7 +173,7 @@ class Node:
 
     def update(self, i, G):
         """One more return of action i."""
-        # One NaN would make Q NaN for ever, and spoil every choice.
+        # One NaN would make Q NaN for ever, and this action would never be chosen again.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # Q is the mean, without a list of all returns. After the returns 1 and 2, Q is 1.5. A
@@ -196,7 +197,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float:
-        # some models give an array with one number in it.)
+        # some models give NumPy numbers.)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -260,8 +261,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # Only s gets a node, because most states of a rollout are never seen again. An end needs
-        # no node, because nothing is chosen there. (After a stop by max_depth, s may have one.)
+        # Only s gets a node, because most nodes further on would never be visited again. An end
+        # needs no node: nothing is chosen there. (After a stop by max_depth, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -332,8 +333,8 @@ class CountModel:
 
     def step(self, state, action, rng):
         # We expect that an action never tried earns 0. So it is not chosen if another action is
-        # worth more than 0. This is little exploration, but it is enough here. Until the agent has
-        # found a treasure, all actions are worth 0, and the agent walks about at random.
+        # worth more than 0. This is little exploration, but enough to find a treasure here. Until
+        # then, all actions are worth 0, and the agent walks about at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick from the list has the counted probabilities N(s,a,s') / N(s,a).
@@ -371,7 +372,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        # We stop after 100 steps, because the first episodes are long walks without a treasure.
+        # We stop after 100 steps, because the first episodes are often long walks without a
+        # treasure.
         for t in range(100):
             # Search: imagined steps only, the real world is not asked.
             root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
@@ -380,7 +382,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken: this search says that s is worth Q. The old V(s)
             # comes from a worse model and worse values of later states. So we replace V(s), we do
-            # not average. (Q is a bit too low, because it is a mean of good and bad simulations.)
+            # not average. (Q is a mean of good and bad simulations, so V is far below V*. The
+            # agent learns in spite of that.)
             V[state] = root.Q[i]
             # One real step. `learned` learns from it, and the next search is a little wiser. (If a
             # known model was given, `learned` learns, too, but nobody asks it.)
@@ -415,7 +418,7 @@ def optimal_values(world):
 
 # %% What the experiments and panels below share
 
-# A slippery maze: chance chooses 1 action in 10. It is 11 steps to G: random walks seldom arrive.
+# A slippery maze: chance chooses 1 action in 10. 11 steps to G: random walks seldom arrive soon.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -434,7 +437,7 @@ def play(world, seeds, n_episodes=1, **settings):
 
 
 def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
-    """Draws and prints the means of lines = {name: runs (n_runs, len(x))}, and the optimum."""
+    """Draws means of lines = {name: runs (n_runs, len(x))} and the optimum. Prints the last mean."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = list(map(str, x))
     for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
@@ -473,7 +476,7 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails even on the shortest bridge. The optimum is 1: all runs cross. Even behind
+    # Flat search fails even on a bridge of 2. The optimum is 1: all runs cross. Even behind
     # a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4. (Of 5 steps, the last 4 discount.)
     draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
                 "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
@@ -498,7 +501,7 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Q stays below the exact Q*: all simulations count in this mean, also those that fell off.
+    # Q of "right" stays below the exact Q*: it is the mean of all, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -516,7 +519,7 @@ def draw_constants(ax, seeds):
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
-                "slippery bridge of 2: a small c\ngives up, a large c falls off",
+                "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 optimal_values(world)[world.start])
 
 

@@ -14,8 +14,8 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: each failure gives data from the places where its plans lead.
     v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
-    If you replan at every step, a short horizon is better, and even random plans are not bad.
-Try, after reading: change one number in the experiments at the end
+    If you replan at every step, a short horizon is better. Then even random plans are not bad.
+Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
@@ -107,12 +107,12 @@ class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
 
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a). y predicts the CHANGE s' - s, because s' is almost s: so the network does not have
+    x is (s, a). y predicts the CHANGE s' - s, because s' is near s: so the network does not have
     to learn to copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError if the data are empty, not finite or of wrong shapes, and if predict comes before
-    fit or is given a single state (ds,).
+    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
+    predict comes before fit or is given a single state (ds,).
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -126,9 +126,9 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. So weights
-            # of size 1/sqrt(n) send sums of size 1 into tanh. For large sums tanh is flat: then
-            # the gradients would be 0, and the network could not learn. (float32 has 7 digits, and
-            # takes half the time.)
+            # of size 1/sqrt(n) send sums of size 1 or less into tanh. For large sums tanh is flat:
+            # then the gradients would be nearly 0, and the network could not learn. (float32 has 7
+            # digits, and takes less time.)
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -192,9 +192,9 @@ class NeuralDynamics:
                     # the last 10. g2_mean moves a hundredth: it is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of g2_mean is the usual size of g. We divide by it, so that each
-                    # weight moves by about step_size. If not, weights with small gradients would
-                    # learn too slowly. (1e-8: do not divide by 0.)
+                    # The root of g2_mean is the usual size of g. We divide by it, so that small
+                    # gradients count as much as large ones: a weight moves by about step_size if
+                    # its gradients agree, else by less. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -213,7 +213,8 @@ class NeuralDynamics:
 class PhysicalModel:
     """System identification: the form of PointMass's dynamics is known, theta is fitted.
 
-    Slide "Planning v0.5". fit and predict are as in NeuralDynamics.
+    Slide "Planning v0.5". fit and predict take and give the same arrays as those of
+    NeuralDynamics, but do not check them. Needs PointMass.
     >>> env = PointMass(theta=(2.0, 1.0, 5.0))
     >>> s, a = np.array([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, -1.0, 1.0]]), np.array([[1.0, 0.0]] * 2)
     >>> PhysicalModel(env).fit(s, a, env.dynamics(s, a)).theta.round(3)
@@ -327,7 +328,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
-        # mean and spread have shape (da,), later (H, da). All N sequences use the same ones.
+        # mean and spread, (da,) or (H, da), are the same for all N sequences.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         # argsort counts from small to large. With the minus, the largest returns come first.
@@ -336,10 +337,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites differ, the next search stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # Why the mean of the elites, and not the best sequence? A random sequence has bad actions
-    # among the good ones. In the mean of 50, most of the bad cancels. But the mean fails if the
-    # elites go two different ways, because the mean is in between. (Here the way below the hill is
-    # shorter, and wins.) clip is against rounding: a mean of equal numbers may be a bit larger.
+    # We return the mean of the elites, as is usual. (The best sequence of the last search would do
+    # as well here.) The mean fails if the elites go two different ways, because it is in between.
+    # Here the way below the hill is shorter, and wins. clip is against rounding: a mean of equal
+    # numbers may be a bit larger.
     return np.clip(mean, low, high)
 
 
@@ -541,7 +542,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]              # the last episode in D
+    executed = states[-WORLD.n_steps:]      # the last episode in D, without its last state
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
@@ -563,7 +564,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and two standard errors to each side (95 %)."""
+    """The mean of runs (n_runs, len(x)), and two standard errors to each side (95 %, if there are
+    many runs)."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
@@ -590,7 +592,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
-    # v1.0 even then: no search finds the perfect plan, but each new plan improves the last one.)
+    # v1.0 even then: 10 iterations are too few for 30 steps, but v1.5 searches on at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
@@ -607,7 +609,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why is it worse to replan rarely, even with the exact model? The search is short: so no plan is
 # perfect. If we replan, only the first actions of a plan count. The next search improves the rest.
 # Why is a shorter horizon better? A plan of 8 steps has 16 numbers. The 60 numbers of 30 steps are
-# harder to find in the same time. (But plans of 1 or 2 steps do not see that the detour pays.)
+# harder to find with as many sequences. (But plans of 1 or 2 steps do not see that the detour
+# pays.)
 
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""

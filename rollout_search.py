@@ -15,12 +15,12 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     multiplies the search tree. A rollout only becomes one step longer. A learned model is a bit
-    wrong. Each step ahead uses the model once more, so the error of the values grows with depth.
-    Rollouts tell what the simulated policy will earn. 4 times as many rollouts halve the error. An
-    agent that always takes the action with the best rollouts does better than the simulated
-    policy, because the best action is worth more than the mean of the policy's actions. But the
-    agent does not do as well as possible. The random policy falls off the bridge, so the bridge
-    looks bad even with many rollouts. With few rollouts, luck decides which action looks best.
+    wrong. Each step ahead uses the model once more, so the error of the values grows with depth,
+    until most episodes are over. Rollouts tell what the simulated policy will earn. Four times as
+    many rollouts halve the error. With enough rollouts, an agent that always takes the action with
+    the best ones does better than the simulated policy. With few rollouts, luck decides which
+    action looks best, and the agent may do worse. Rollouts of the random policy never lead it to
+    the big treasure: only 1 random walk in 200 gets there, so the small one looks better.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -117,8 +117,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. Our world has no such P. Models that
-              count how often an episode ended have it: LookupModel in expectation_model.py
+              episode ends with the missing probability. (In our world, nobody acts in such a
+              row. But LookupModel in expectation_model.py counts ends in this way)
     R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
               of the returns is the same as with rewards that depend on S'
     terminal  (S,) bool, True for terminal states, by default none. The episode ends when such a
@@ -195,7 +195,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """
     S, A = model.R.shape
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
-    # A depth of 1.5 would never count down to 0, and the search would not end.
+    # A depth of 1.5 would never count down to 0: the search would not end by itself.
     if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
@@ -302,7 +302,7 @@ def lookahead_values(policy=None, P=MODEL.P):
     the values of that policy. If another P is given, they are the values in the model with this P
     and the true rewards.
     """
-    # V stays 0 in walls and terminal states, because P and R are 0 there.
+    # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in DEPTHS:
         # P @ V is the sum over s', for all pairs at once: (S, A).
@@ -348,14 +348,14 @@ def finish(ax, title, xlabel, ylabel):
 
 # %% Slide "Forward search": select the best action by lookahead
 
-# A tree of this depth has 600,000 nodes, as count_nodes says, and takes half a second.
+# A tree of this depth has 600,000 nodes, as count_nodes says, and takes less than a second.
 TREE_DEPTH = 6
 
 
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    # ":8.4g" prints 8 characters, 4 digits.
+    # ":8.4g" prints 8 characters, up to 4 digits.
     print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
           f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
@@ -373,7 +373,7 @@ def show_nodes(ax):
     # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
     # A rough comparison: each node asks the model once, and each step of a rollout does, too.
-    # There are 1000 rollouts for each of the 4 actions. Each rollout has d steps.
+    # There are 1000 rollouts for each of the 4 actions. A rollout has at most d steps.
     ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
     finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
 
@@ -448,8 +448,9 @@ def search_everywhere(policy, n_runs, seed):
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False becomes .5 .5 0 0. (With K = 1, often
-                    # all returns are 0, and argmax would always take the first action, "up".)
+                    # Ties are shared: True True False False becomes .5 .5 0 0. (With K = 1, at
+                    # times all returns are 0, and argmax would always take the first action,
+                    # "up".)
                     best = Q == Q.max()
                     acting[s] += best / best.sum() / N_SEARCHES
                     # S is one of the cells. There we also measure the error of Q.
