@@ -437,7 +437,7 @@ def play(world, seeds, n_episodes=1, **settings):
 
 
 def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
-    """Draws means of lines = {name: runs (n_runs, len(x))} and the optimum. Prints the last mean."""
+    """Draws means of lines = {name: runs (n_runs, len(x))} and the optimum. Prints the last."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = list(map(str, x))
     for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
