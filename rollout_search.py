@@ -19,7 +19,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     until most episodes are over. Rollouts tell what the simulated policy will earn. Four times as
     many rollouts halve the error. With enough rollouts, an agent that always takes the action with
     the best ones does better than the simulated policy. With few rollouts, luck decides which
-    action looks best, and the agent may do worse. Rollouts of the random policy never lead it to
+    action looks best, and the agent may do worse. Rollouts of the random policy do not lead it to
     the big treasure: only 1 random walk in 200 gets there, so the small one looks better.
 
 Try, after reading: change one line, run again, and answer
