@@ -368,7 +368,7 @@ class Network:
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
-    def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=1e-2):
+    def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
         # g^2. (One gradient is partly luck; a mean of many is less so.)
         g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
