@@ -264,9 +264,9 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 def check_maze(maze, all_rows):
     """ValueError if the texts are not as Maze wants them, or an episode might never end."""
     # If all rows are equally long, the set of their lengths has only one element.
-    if ({len(row) for row in all_rows} != {maze.width}
+    if ({len(row) for row in all_rows} != {maze.width} or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
-        raise ValueError("rows must be equally long, and later_rows as many as rows")
+        raise ValueError("rows must be equally long; later_rows as many, and with change_at")
     # A way must lead from each of these cells to a goal. For the first layout, the only cell is S.
     # For the second, we add the cells in which the agent may be when the walls move.
     cells = []
@@ -344,8 +344,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
             # (NumPy takes a list of numbers as one seed.)
-            results = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
-            steps[run, i] = results[1]              # of Q, steps, rewards
+            # [1]: dyna_q returns Q, steps, rewards.
+            steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
 

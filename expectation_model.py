@@ -412,8 +412,8 @@ class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
-    Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an
-    ensemble. seed is a number, a list of numbers or a Generator.
+    Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an ensemble. seed is a
+    number, a list of numbers or a Generator.
 
     fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
              learning_rate, as in Network.fit
@@ -498,9 +498,8 @@ class MixtureModel(FeatureModel):
               probable an outcome is, for example to compare models (not used below)
 
     n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards. Continuous actions and ValueErrors are as in
-    LinearModel. Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp,
-    draw_from_rows, checked.
+    half of that of all rewards. Continuous actions and ValueErrors are as in LinearModel. Needs
+    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
 
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
@@ -617,8 +616,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` of the optimum of this model (which is not that of the world), or
-    within 1e-14 |V| / (1 - gamma), if that is more.
-    ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
+    within 1e-14 |V| / (1 - gamma), if that is more. ValueError if P, R or gamma is not like this.
+    Sutton & Barto, section 4.4.
 
     Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])

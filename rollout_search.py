@@ -17,8 +17,8 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     multiplies the search tree. A rollout only becomes one step longer. A learned model is a bit
     wrong. Each step ahead uses the model once more, so the error of the values grows with depth,
     until most episodes are over. Rollouts tell what the simulated policy will earn. Four times as
-    many rollouts halve the error. With enough rollouts, an agent that always takes the action with
-    the best ones does better than the simulated policy. With few rollouts, luck decides which
+    many rollouts halve the error. With enough of them, an agent that always takes the action with
+    the best rollouts does better than the simulated policy. With few rollouts, luck decides which
     action looks best, and the agent may do worse. Rollouts of the random policy do not lead it to
     the big treasure: only 1 random walk in 200 gets there, so the small one looks better.
 
