@@ -626,7 +626,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    ax.margins(y=1.2)                       # room for the legend
+    ax.margins(y=1.6)                       # room for the legend
     ax.legend(loc="lower left")
 
 
