@@ -2,31 +2,31 @@
 
 The slides, and where they are in this file
     Sample-based planning: Dyna-Q (I), (II)    dyna_q, steps (a) to (f)
-    Dyna-Q: set-up, comparison of 0/5/50       Maze, compare_planning, draw_policy
+    Dyna-Q: set-up, comparison                 Maze, compare_planning, draw_policy
     Dyna-Q: harder, easier                     BLOCKING, SHORTCUT, changing_maze
     What about Experience Replay?              replay_q, changing_maze
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
-                 model for R, S', and do the same update with them
+                 model for R, S', and do the same update
     Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was tried in S
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Episode 1 is the same random walk for all agents, because no plan
-    can help before the first reward. After how many episodes does an agent walk at most 20 steps,
-    on average? (14 are possible.) Without planning (n = 0) after 27, with n = 5 after 5, and with
-    n = 50 after 2.
-    When the path is blocked, Dyna-Q's old values fade only slowly, and keep it below the wall: in
-    nearly half of the runs it never reaches the goal again. When a shortcut opens, Dyna-Q hardly
-    ever uses it, because the old way still works. Dyna-Q+ (from the book) tries again what it has
-    not tried for long, and so uses both new ways. Replay goes on replaying steps from before.
+    Planning saves real steps. Without it (n = 0), the mean of all runs is above 20 steps in 27 of
+    the 50 episodes (14 steps are possible), with n = 5 in 5, with n = 50 in 2. Episode 1 is the
+    same random walk for all, because no plan can help before the first reward.
+    When the path is blocked, Dyna-Q stays below the wall: nearly half of the runs never reach the
+    goal again. A cell is worth 0.95 times its best neighbour, so the old values hold each other
+    up, and fade slowly. When a shortcut opens, Dyna-Q hardly ever uses it, because the old way
+    still works. Dyna-Q+ (from the book) tries again what it has not tried for long, and so uses
+    both new ways. Replay goes on replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined step. Array (S, A): one row per state, one column per action. "Needs f": copy f, too.
-Left out on purpose: random outcomes (see expectation_model.py), networks in place of the table.
+imagined step. Array (S, A): one row per state, one column per action. "Needs f" in a docstring:
+if you copy this, copy f, too. Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
 
@@ -41,31 +41,29 @@ import numpy as np
 
 # %% Environment: the textbook's mazes
 class Maze:
-    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8). The methods reset and step
-    work as in Gymnasium, the usual interface of environments.
+    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8), with Gymnasium's interface.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
                 has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
-    A move into a wall or over the border leaves the agent where it is. A step that ends in a goal
-    pays 1 and ends the episode. All other steps pay 0. ValueError for rows or layouts of unequal
-    size, and for no S or more than one. ValueError, too, if an episode might never end, because no
-    way leads to a goal before or after the walls move. Needs check_maze, steps_to_goal.
-
+    A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
+    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
+    is not exactly one S, or if an episode might never end, because no way leads to a goal before
+    or after the walls move. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # A maze that never changes: its walls move after infinitely many steps.
+        # Walls that never move: they move after infinitely many steps.
         if later_rows is None:
             later_rows, change_at = rows, math.inf
         self.change_at = change_at
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Gymnasium's spaces: objects with an attribute n, the number of states or actions.
+        # Gymnasium's spaces have an attribute n, the number of states or actions.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
@@ -77,7 +75,7 @@ class Maze:
         next_states = []
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right
-            # Column -1 would be a cell of the row above, column `width` a cell of the row below.
+            # Column -1 would be a cell of the row above, column `width` one of the row below.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -87,7 +85,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A seed begins a new run, with the walls as in the beginning. (Nothing is random here.)
+        # Nothing is random here. A seed begins a new run: the walls are as in the beginning.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -103,21 +101,19 @@ class Maze:
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
 def epsilon_greedy(values, epsilon, rng):
-    """Returns a random action with probability epsilon, else one with the highest value.
-    `values` is a list."""
+    """A random action with probability epsilon, else one with the highest of `values`, a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. In the beginning all values are equal. An agent that takes the
-    # first action of a tie goes up in every state, and runs into the same wall again and again.
+    # Ties are broken at random. At first all values are equal. An agent that takes the first of
+    # them goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a in range(len(values)) if values[a] == best])
 
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned, so a terminal state is worth 0. But some episodes
-    # are only cut off ("truncated"), say after 200 steps. They would have gone on, so for them we
-    # do add the value of S'.
+    # After the end nothing more can be earned, so a terminal state is worth 0. An episode that was
+    # only cut off ("truncated"), say after 200 steps, would have gone on: there S' does count.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -127,28 +123,26 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
     env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
-    n_planning  number of imagined updates after each real step. Each is for a random state where
-                the agent has acted before, and a random action known there. 0 is Q-learning
+    n_planning  imagined updates after each real step, each for a random state where the agent has
+                acted before, and a random action known there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau). tau is 0 for
-                the pair just taken. Actions never tried are imagined, too, as if they led
-                nowhere: S' = S, with reward 0. Replay does not imagine such actions
-    seed        an int, a list of ints, or a NumPy Generator. Acting, planning, replay and the
-                first env.reset each get a seed of their own
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau); tau is 0 for
+                the pair just taken. Actions never tried are imagined, too, as if they led nowhere
+                (S' = S, reward 0), but not by replay
+    seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
-    reward of each real step. With kappa, Q contains the bonus. An agent may never reach a goal if
-    it never explores (epsilon = 0) or almost only explores (large kappa): then give n_steps.
-    ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a
-    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, update.
-
+    reward of each real step. With kappa, Q contains the bonus. Give n_steps if an agent may never
+    reach a goal: with epsilon = 0, or if the bonus of a large kappa is worth more. ValueError for
+    alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a reward of NaN, and
+    a space that does not start at 0. Needs epsilon_greedy, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The loop below stops at one of two limits. The limit that we do not use becomes infinite.
+    # The loop below stops at one of two limits. The other becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
@@ -157,7 +151,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
-    # Some Gymnasium spaces have a `start`: their numbers begin at 1, say. Our lists begin at 0.
+    # Some Gymnasium spaces have a `start`: they begin at 1, say. Our lists begin at 0.
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0):
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
@@ -165,17 +159,17 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     A = int(env.action_space.n)
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
-    # one for all, more planning would change the walk in episode 1. So n = 0, 5, 50 could not be
-    # compared. (random.Random draws single numbers much faster than NumPy's generator.)
+    # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
+    # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
     seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()       # four large numbers
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
-    # Lists, not arrays: to read one number, a NumPy array takes several times as long.
+    # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s, 0 if never (then tau = t - 0: all steps so far)
+    # The real step at which a was last tried in s, 0 if never.
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
-    # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
+    # Dyna's model is the newest (enough if nothing is random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # known: the states visited before, each with a list of the actions that planning may draw
     known = {}
@@ -184,7 +178,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state. (int: some environments give a NumPy number.)
+        # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
@@ -205,30 +199,27 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw the actions tried before in s. In Dyna-Q+ it may draw all actions.
+        # Planning may draw the actions tried in s before; in Dyna-Q+, all actions.
         if s not in known:
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
             known[s].append(a)
 
-        # (f) Repeat n times: S <- random previously observed state. `choices` draws all n at once.
-        # (We use new names here, because s, a, r, s2 belong to the real step.)
+        # (f) Repeat n times: S <- random previously observed state (`choices` draws all n)
+        # The imagined step has names of its own: s, a, r, s2 belong to the real one.
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S. planning_rng.choice(known[state]) would work, too, but
-            # take twice as long. random() is in [0, 1), and int() rounds down. With 4 known
-            # actions, the result is 0, 1, 2 or 3.
+            # A <- random action known in S. This is planning_rng.choice(known[state]) in half the
+            # time: random() is in [0, 1), so with 4 known actions int() gives 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             outcomes = memory[state][action]
             if not outcomes:
                 # This action was never tried. Dyna-Q+ supposes it leads nowhere: S' = S, reward 0.
                 outcomes = [(0.0, state, False)]
-            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored transition of this S
-            # and A instead. (Old transitions may no longer be true.)
-            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            reward, next_state, ended = outcome
-            # Dyna-Q+: the action was not tried for tau = t - tried_at steps. Its outcome may have
-            # changed. The bonus makes the agent curious to try it. (The square root keeps the
-            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.)
+            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored one, old or new.
+            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
+            # have changed. The bonus makes the agent curious. (With kappa = 0.001 it is 0.1 after
+            # 10,000 steps. Without the square root it would be 10.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -238,7 +229,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
-    # (int: np.array([]) alone would have the type float.)
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -246,12 +236,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. If nothing is random and nothing changes, all these transitions are equal.
-    So with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw S and A from the stored
-    transitions, too.) With kappa, only pairs that were taken are imagined. All other arguments
-    (without replay), results and errors are those of dyna_q. Give these arguments in the same
-    order as there, or by name. Needs dyna_q, epsilon_greedy, update.
-
+    not from the model. If nothing is random and nothing changes, all these transitions are equal:
+    then, with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw S and A from the stored
+    transitions, too.) The other arguments, results and errors are those of dyna_q. Needs dyna_q,
+    epsilon_greedy, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -263,24 +251,21 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
     """ValueError if the texts are not as Maze wants them, or an episode might never end."""
-    # If all rows are equally long, the set of their lengths has only one element.
-    if ({len(row) for row in all_rows} != {maze.width} or maze.change_at is None
+    if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    # A way must lead from each of these cells to a goal. For the first layout, the only cell is S.
-    # For the second, we add the cells in which the agent may be when the walls move.
+    # A way must lead to a goal from S and, after the walls have moved, from where the agent is.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         cells.append(layout.index("S"))
-        # The shortest way has fewer steps than the maze has cells. If a cell has no way to a goal,
-        # each round of steps_to_goal has added one step to its number.
+        # Each round of steps_to_goal adds a step, for ever if there is no way from a cell to a
+        # goal. If there is one, it has fewer steps than there are cells.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent is in a free cell that had a way to a goal. It cannot be
-        # in a goal, because an episode ends there. In a goal, steps is 0.
+        # The agent may be in any free cell that has a way, but not in a goal (0 steps).
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -289,18 +274,17 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     epsilon, else the best one. epsilon = 0 means the shortest way, epsilon = 1 a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but of steps, not of rewards, so min takes the place of max. The number of
-    # steps from a cell is 1 plus the number of steps from the next cell.
+    # Value iteration of steps in place of rewards, so with min in place of max: the steps from a
+    # cell are 1 plus those from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        after = steps[moves]            # (S, 4): the steps from each of the four next cells
+        after = steps[moves]            # (S, 4): those from each of the four next cells
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
 
 
 # %% What the experiments and panels below share
-
 # Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
@@ -325,8 +309,7 @@ def draw_maze(ax, rows):
 
 
 # %% Slides "Dyna-Q: set-up" and "Dyna-Q: comparison"
-
-# '#' is a wall, 'S' the start, 'G' the goal. Draw a maze of your own if you like.
+# You can draw a maze of your own here.
 DYNA_MAZE = [".......#G",
              "..#....#.",
              "S.#....#.",
@@ -342,9 +325,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (NumPy takes a list of numbers as one seed.)
-            # [1]: dyna_q returns Q, steps, rewards.
+            # In a run, all agents get the same seed, so the same luck. (A list of numbers is one
+            # seed. [1]: of Q, steps, rewards, we want the steps.)
             steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
@@ -352,35 +334,32 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # The mean over the runs is one learning curve. For how many episodes is it above 20?
+        # The mean over the runs is one learning curve. In how many episodes is it above 20?
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is for agents such as ours: they act with epsilon = 0.1, the
-    # default of dyna_q.
+    # Three exact lines. The second is for agents such as ours, with epsilon = 0.1.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # 15,000 rounds: after so many, even the steps of the random walk hardly change any more.
-        # (maze.state is S: nobody has moved.)
+        # After 15,000 rounds, even the random walk's number hardly changes. (maze.state is S.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
-    # Logarithmic axes: on plain ones, n = 5 and n = 50 look like one line.
-    ax.set(xscale="log", yscale="log", xlabel="episode", ylabel="real steps",
+    # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
+    # Below 10 there is room for the legend.
+    ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
-    ax.set_ylim(bottom=3)               # room for the legend
     ax.legend(ncols=2, fontsize=7, loc="lower left")
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent number i of the first run had learned halfway through episode 2."""
-    # We run the agent again with the seed of run 0, so it takes the same steps as before. Now we
-    # stop it after all steps of episode 1 and half of the steps of episode 2.
+    """What agent number i had learned halfway through episode 2 of run 0."""
+    # With the seed of run 0 it takes the same steps again, and then stops there.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # A value above 0 has come from the goal. (The arrows are in the order of the actions.)
+        # Values above 0 have come from the goal. (The arrows are in the order of the actions.)
         if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
@@ -389,7 +368,6 @@ def draw_policy(ax, steps, i, seed):
 
 
 # %% Slides "Dyna-Q: harder", "Dyna-Q: easier" and "What about Experience Replay?"
-
 GAP_RIGHT = ["........G",
              ".........",
              ".........",
@@ -399,24 +377,21 @@ GAP_RIGHT = ["........G",
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 
-# Layout, later layout, and the real step at which the walls move.
 # "Harder": after 1000 of 3000 real steps the gap moves. The way to G grows from 10 to 16 steps.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens. The way shrinks from 16 to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes. We found ours by trying, and also the 10 imagined
-# updates per step in changing_maze. With alpha = 1 a new value replaces the old one. This is right
-# if nothing is random. With alpha = 0.1, a value and the old bonus in it would change slowly. Then
-# an action just tried would look as good as one not tried for a long time. So the agent would try
-# the same action again.
+# The book prints no settings for these mazes. We found ours by trying. With alpha = 1 a new value
+# replaces the old one, which is right if nothing is random. With alpha = 0.1, the bonus in a value
+# would fade slowly: an action just tried would go on looking as good as one not tried for long.
 ALPHA = 1.0
 KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
     """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move.
-    layouts is (rows, later_rows, change_at), as BLOCKING and SHORTCUT are."""
+    layouts: (rows, later_rows, change_at), for example BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(
@@ -433,8 +408,7 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after the change. x, y, width, height are shares of the panel's size.
-    # (zip stops after the two mazes.)
+    # The maze before and after. (zip stops there; x, y, width, height are shares of the panel.)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -447,7 +421,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. So we compare with the means of 2000 runs.
+    # No formula gives these rewards: we compare with the means of 2000 runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -463,17 +437,16 @@ def main():
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter, not ours.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "dyna_q.png"
     if args.save:
-        # The empty figure is saved first: so a bad file name is refused before the work.
+        # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
