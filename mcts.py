@@ -4,31 +4,26 @@ The slides, and where they are in this file
     Simulation-based search      flat_search: rollouts for each action, without a tree ("flat")
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
-
 The equations
     Counts   N(s,a): how often simulations took action a in the node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
              confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
-
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure is beside the start. A big one is at the end of a narrow bridge. Flat search
-    does not cross the bridge, because most random walks fall off. More walks do not change that.
-    MCTS repeats what went well, so more and more of its simulations cross. If c is too small, MCTS
-    gives up the bridge after one or two bad walks. If c is too large, its simulations go on
-    falling, so the bridge looks bad. After a real step, the tree below the new state can be used
-    again. This saves simulations. In our slippery maze, with a learned model, an agent learns
-    fastest if it has both search and learned values V(s).
-
+    A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
+    not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
+    so more and more of its simulations cross. If c is too small, it gives up the bridge after one
+    or two bad walks. If c is too large, its simulations go on falling, so the bridge looks bad.
+    The tree below the new state, kept after a real step, saves simulations. In our slippery maze,
+    with a learned model, an agent learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
-
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs pick" in a docstring means: if you copy this code, copy pick, too. Left out are games with
-a second player, and learned policies that tell Select what to try first (both: Silver et al.).
+"Needs f" in a docstring: if you copy this, copy f, too. Left out on purpose: games with a second
+player, and learned policies that tell Select what to try first (both: Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -42,11 +37,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-
 GAMMA = 0.95                                    # the discount
 MOVES = ["up", "right", "down", "left"]         # the names of the actions 0, 1, 2, 3
-# Three colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+SIMULATIONS = [10, 30, 100, 300, 1000, 3000]    # how many a search gets in the first panel
 
 
 # %% Environment: treasures, walls and drops
@@ -55,12 +48,10 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that the action is drawn at random. The draw is from all the actions
-            offered, also the chosen one
-    States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
-    down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
-    are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
-
+    slip    the probability that the action is drawn at random from all the actions offered
+    States are numbered row by row; `start` is the number of the cell S. Actions: 0 up, 1 right, 2
+    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
+    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
     [1, 3]
@@ -69,21 +60,17 @@ class GridWorld:
     """
 
     def __init__(self, rows, slip=0.0):
-        # All rows as one text: the cell of state s is its letter number s.
-        self.cells = "".join(rows)
+        self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
-        # set - set: the letters that are in the rows, but not allowed.
-        if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
+        width = len(rows[0])
+        if (self.cells.count("S") != 1 or any(len(row) != width for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
         self.start = self.cells.index("S")
-        width = len(rows[0])
         rewards = {"g": 0.4, "G": 1.0}
-        # outcomes[state] = {action: (next state, reward, terminated)}, if the agent does not slip.
-        # (Walls and ends get outcomes, too, but nobody ever acts there.)
-        self.outcomes = []
-        for state in range(len(self.cells)):
-            offered = {}
+        # outcomes[state][action]: (next state, reward, terminated), if the agent does not slip.
+        self.outcomes = [{} for _ in self.cells]
+        for state, offered in enumerate(self.outcomes):
             # Where actions 0 to 3 lead: rows down (-1 is up) and columns to the right.
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
@@ -91,7 +78,6 @@ class GridWorld:
                 if 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#":
                     cell = rows[y][x]
                     offered[action] = (y * width + x, rewards.get(cell, 0.0), cell in "xgG")
-            self.outcomes.append(offered)
 
     def actions(self, state):
         return list(self.outcomes[state])
@@ -106,11 +92,9 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    # Without this, a rollout into a state without actions would end in a puzzling IndexError.
-    if n == 0:
+    if n == 0:          # a rollout into such a state would end in a puzzling IndexError
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # rng.choice(items) would do, but is slower (NumPy's makes an array of the items). With n = 4,
-    # n * rng.random() is in [0, 4), and int() rounds down: to 0, 1, 2 or 3.
+    # A faster rng.choice(items): if n = 4, int() rounds n * rng.random() down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -121,20 +105,17 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator. If rng is a seed, returns a new one (None: any seed)."""
+    """Returns rng if it is a generator, else a new one from rng, a seed (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Python's generator draws single numbers several times faster than NumPy's. But newer Pythons
-    # do not take a NumPy integer as a seed, so int() turns the seed into a Python integer.
+    # Faster than NumPy's for single numbers. (int: newer Pythons take no NumPy integer as a seed.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
-    """A state in the tree. N[i] is the number of visits of the action with index i. Q[i] is its
-    mean return. children[i] has the nodes below: one for each state (no end) it has led to.
-
-    ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
-
+    """A state in the tree. N[i] is the number of visits of the action with index i, Q[i] its mean
+    return. children[i] has the nodes below: one for each state (no end) it has led to. ValueError
+    for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
@@ -148,11 +129,10 @@ class Node:
             raise ValueError(f"{state!r} has no actions: a step into it must return terminated")
         self.state = state
         self.actions = list(actions)
-        # Lists, not arrays: to read a single number, an array takes several times as long.
+        # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
-        # 7, and by chance also to 8. Each state has its own node: children[1] = {7: ..., 8: ...}.
+        # children[i] = {state reached: its node}: by chance, an action may lead to several states.
         # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
@@ -161,12 +141,12 @@ class Node:
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. If a has
-        # fewer visits N(s,a), we can rely less on Q, and the second term is larger. While other
-        # actions are chosen, ln N(s) grows, but N(s,a) does not. So (if c > 0) every action gets
-        # another turn. But a logarithm grows ever more slowly: turns of bad actions become rare.
-        # A small c trusts Q. A large c tries all actions alike. If the returns are 100 times as
-        # large, c must be 100 times as large, too. (Why a root and a logarithm? See Auer et al.)
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. The second
+        # term is a bonus, large after few visits N(s,a), because Q may then be far off. While
+        # other actions are taken, it grows with N(s), so (if c > 0) every action gets another
+        # turn. But ln makes it grow ever more slowly: turns of bad actions become rare. A small c
+        # trusts Q, a large c tries all actions alike. If returns are 100 times as large, c must
+        # be, too. (Why ln and sqrt? See Auer et al.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -176,14 +156,14 @@ class Node:
         # One NaN would make Q NaN for ever, and this action would never be chosen again.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # Q is the mean, without a list of all returns. After the returns 1 and 2, Q is 1.5. A
-        # third return of 6 makes Q = 1.5 + (6 - 1.5)/3 = 3.
+        # The mean without a list of all returns: after the returns 1 and 2, Q is 1.5, and a third
+        # return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
     def best(self, rng=None):
         """The action with the largest Q, ties at random; slide: "output best action"."""
-        # An untried action has Q = 0. If all returns are negative, this 0 would look best.
+        # An untried action has Q = 0, which would look best if all returns are negative.
         scores = [self.Q[i] if self.N[i] > 0 else -math.inf for i in range(len(self.N))]
         return self.actions[index_of_best(scores, as_generator(rng))]
 
@@ -196,8 +176,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, or the function `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ..., so the first reward is not discounted. (float:
-        # some models give NumPy numbers.)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: some models give NumPy numbers)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -209,28 +188,24 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It must be able to step from any state. (Most
-                environments cannot.) It must draw from rng only, so that the same seed gives the
-                same tree. States must be hashable, because they are keys of a dict. They must be
-                equal (==) if they are the same. A state in which an episode ended needs no actions
+                (next_state, reward, terminated). It must step from any state (most environments
+                cannot), and draw from rng only: the same seed gives the same tree. States must be
+                hashable, and equal (==) if they are the same. After the end they need no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                come later counts as 0. If leaf_value is given, it counts as leaf_value(last state)
+                come later counts as 0, or leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
     root        None, or a node of an earlier tree, to go on with. If the real action had index i
                 and led to next_state, this node is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
-
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. A rollout counts for the path in the tree that led to the
-    rollout. So a new node has N = 0, even though the rollout began in its state.
-    ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c finite), a
-    root of another state or with other actions, a NaN return, no actions. Needs Node,
+    children[i] = {next state: Node}. A new node has N = 0: a rollout counts only for the path that
+    led to it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
+    finite), a root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
-
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
     >>> root.actions, int(root.N.sum()), root.best()
@@ -243,7 +218,6 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state!r}, or offers other actions")
-
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
         # Each step asks the model again, because the same action may now lead to another state.
@@ -253,16 +227,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, `node` is the leaf, and the path leaves the tree here. We also
-            # stop if the episode ends, or if the simulation is long enough. The code below uses
-            # the s, node and i of the last step.
+            # Without a node for s, `node` is the leaf: the path leaves the tree. It also stops at
+            # an end and after max_depth steps. The code below uses the last s, node and i.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # Only s gets a node, because most nodes further on would never be visited again. An end
-        # needs no node: nothing is chosen there. (After a stop by max_depth, s may have one.)
+        # Only s gets a node: most others would never be visited again. An end needs none, because
+        # nothing is chosen there. (After a stop by max_depth, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -273,7 +246,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         elif leaf_value is not None:
             G = float(leaf_value(s))
         else:
-            # The rollout gets the steps that max_depth has left. If none are left, G is 0.
+            # The rollout gets the steps that max_depth has left (0 steps: G = 0).
             G = rollout_return(model, s, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
@@ -282,9 +255,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
-
-    # The caller gets arrays, because callers want sums and maxima. In the loop above, arrays
-    # would be slow. But if this root is used again, its arrays work there, too.
+    # Callers get arrays, for sums and maxima. If this root is used again, its arrays work, too.
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -294,11 +265,9 @@ def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node (N and Q are
     lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
-    # The tree is this node alone. No node is ever added below it.
-    root = Node(state, model.actions(state))
+    root = Node(state, model.actions(state))        # all of the tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. After this first step comes a random walk of at most
-        # 99 steps. Together these are at most 100 steps, the max_depth of mcts.
+        # The actions take turns, good or bad. Step and rollout are at most 100 steps, as in mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -309,12 +278,9 @@ def flat_search(model, state, n_simulations, gamma, rng):
 # %% Algorithm: putting it all together
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
-
-    actions    a function: actions(state) -> sequence of the actions offered in this state
-    step draws one of the outcomes (next state, reward, terminated) seen so far. An outcome seen
-    twice is twice as probable. If (state, action) was never tried, step returns the same state,
-    reward 0, and terminated = True. Needs pick.
-
+    The function actions(state) gives the sequence of the actions offered. step draws one of the
+    outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
+    (state, action) was never tried: the same state, reward 0, terminated = True. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -322,9 +288,8 @@ class CountModel:
     """
 
     def __init__(self, actions):
-        self.actions = actions          # a function, to be called as model.actions(state)
-        # {(state, action): [(next state, reward, terminated), ...]}
-        self.seen = {}
+        self.actions = actions      # a function, to be called as model.actions(state)
+        self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
         # Every outcome is listed as often as it happens. (setdefault: the list, or a new one.)
@@ -332,9 +297,8 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # We expect that an action never tried earns 0. So it is not chosen if another action is
-        # worth more than 0. This is little exploration, but enough to find a treasure here. Until
-        # then, all actions are worth 0, and the agent walks about at random.
+        # What was never tried is expected to earn 0. This is little exploration, but enough here:
+        # until a treasure is found, all actions are worth 0, and the agent walks about at random.
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick from the list has the counted probabilities N(s,a,s') / N(s,a).
@@ -346,16 +310,13 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  if it is 1, there is no search. Each simulation is then one imagined step, and then
-               the learned value of the state reached. (20 and c = 1 were found by trying.)
+    max_depth  1: no search, only one imagined step and the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if the model does not
-               change, because the returns in the tree come from the model in which the tree grew.
+               change, because the returns in the tree come from the model in which it grew
     Returns the discounted return of each real episode (n_episodes,).
     """
-    # World and search have separate streams of random numbers. (A text can be a seed, too.) If
-    # they shared one stream, an agent that searches more would draw more numbers from it. Then the
-    # agent would have other luck in the real world.
+    # Separate streams: else an agent that searches more would have other luck in the real world.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -365,34 +326,29 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     V = {}
 
     def learned_value(state):
-        # If the agent has never been in this state, we expect 0.
-        return V.get(state, 0.0)
+        return V.get(state, 0.0)        # 0 where the agent has never been
 
     returns = np.zeros(n_episodes)
     for episode in range(n_episodes):
         state = world.start
         root = None
-        # We stop after 100 steps, because the first episodes are often long walks without a
-        # treasure.
-        for t in range(100):
+        for t in range(100):        # the first episodes are often long walks without a treasure
             # Search: imagined steps only, the real world is not asked.
             root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken: this search says that s is worth Q. The old V(s)
-            # comes from a worse model and worse values of later states. So we replace V(s), we do
-            # not average. (Q is a mean of good and bad simulations, so V is far below V*. The
-            # agent learns in spite of that.)
+            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
+            # model and worse values. (Q is a mean of good and bad simulations, so V is far below
+            # V*. The agent learns in spite of that.)
             V[state] = root.Q[i]
-            # One real step. `learned` learns from it, and the next search is a little wiser. (If a
-            # known model was given, `learned` learns, too, but nobody asks it.)
+            # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # keep_tree: go on with the node of next_state. If there is no node, None: a new tree.
+            # The node of next_state; a new tree if there is none, or if keep_tree is False.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -401,23 +357,18 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 # %% Exact answers
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
-    # V stays 0 where an episode ends: nothing more can be earned there.
-    V = np.zeros(len(world.cells))
+    V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
     # Each sweep looks one step further ahead, at least. In our small worlds, 300 are plenty.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth if it succeeds.
-                outcomes = world.outcomes[state].values()
-                Q = [reward + GAMMA * V[s] for s, reward, _ in outcomes]
-                # The agent takes the best move. If it slips, it takes any of the moves. A slip is
-                # worth the mean of all Q.
+                # What each move is worth if it succeeds. A slip is worth the mean of all.
+                Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-
 # A slippery maze: chance chooses 1 action in 10. 11 steps to G: random walks seldom arrive soon.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
@@ -426,8 +377,7 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """Small treasure, start, a bridge, big treasure. On the bridge, one can step down and off.
-    With length 3 it is gS...G above ##xxx#."""
+    """gS...G above ##xxx# is the bridge of 3. On it, one can step down and off."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
@@ -436,50 +386,41 @@ def play(world, seeds, n_episodes=1, **settings):
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
-def draw_curves(ax, lines, x, xlabel, ylabel, title, optimum):
+def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
     """Draws means of lines = {name: runs (n_runs, len(x))} and the optimum. Prints the last."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
-    x = list(map(str, x))
-    for name, color, style in zip(lines, [BLUE, GREEN, "grey", RED], ["o-", "s--", "^-.", "x:"]):
-        runs = lines[name]
-        mean = runs.mean(axis=0)
+    x = [str(number) for number in x]
+    colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
+    for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
+        mean = lines[name].mean(axis=0)
         # A band of two standard errors to each side: about 95 % confidence.
-        error = 2 * runs.std(axis=0) / len(runs)**0.5
+        error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
         what = f"{name}, {xlabel}: {x[-1]}"
         print(f"{what:46} | {mean[-1]:8.4g} | {optimum:.4g}: exact optimum")
     ax.axhline(optimum, color="black", label=f"optimum: {optimum:.3g}")
-    # Above the curves there is room for the legend.
     ax.set(ylim=(0, 1.7 * optimum), xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=8)         # ylim leaves room for it
 
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
-
-SIMULATIONS = [10, 30, 100, 300, 1000, 3000]
-
-
 def crossing(search, length, seeds):
-    """1 if the search (mcts or flat_search) finds that the step onto the bridge is best, else 0.
-    Shape (runs, len(SIMULATIONS))."""
+    """Does the search find that the step onto the bridge is best? (runs, len(SIMULATIONS))"""
     world = bridge(length)
-    crossed = np.zeros((len(seeds), len(SIMULATIONS)))
-    for run, seed in enumerate(seeds):
-        for k, n in enumerate(SIMULATIONS):
-            root = search(world, world.start, n, GAMMA, rng=seed)
-            # True (1) if the best action is 1, to the right. (The seed is for ties, see best.)
-            crossed[run, k] = root.best(seed) == 1
-    return crossed
+    crossed = []
+    for seed in seeds:
+        roots = [search(world, world.start, n, GAMMA, rng=seed) for n in SIMULATIONS]
+        crossed.append([root.best(seed) == 1 for root in roots])     # action 1: right
+    return np.array(crossed)
 
 
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails even on a bridge of 2. The optimum is 1: all runs cross. Even behind
-    # a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4. (Of 5 steps, the last 4 discount.)
-    draw_curves(ax, lines, SIMULATIONS, "simulations", "share of runs that cross",
-                "more simulations: MCTS learns to cross\nthe bridge, flat search does not", 1)
+    # All runs should cross: even behind a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4.
+    draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
+                lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
@@ -489,7 +430,7 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, the bars of the next step. (Nobody slips: so there is at most one child.)
+        # Above this bar, the bars of the next step. (Nobody slips: there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -511,48 +452,40 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # With a large c, most simulations leave the good path and fall. Q is their mean: so the step
-    # onto the bridge looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and there are no values. Nothing is learned, so one episode is
-    # enough. Each call of play gives a column (runs, 1), and hstack puts them side by side.
+    # In a known world nothing is learned, so one episode is enough: a column (runs, 1) for each c.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
-    draw_curves(ax, {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
-                "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
+    draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
+                {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
                 optimal_values(world)[world.start])
 
 
 def draw_reuse(ax, seeds):
-    # Only few simulations before each real step: with many, a new tree is as good as a kept one.
+    # Few simulations before each real step: with many, a new tree is as good as a kept one.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
         returns = [play(MAZE, seeds, model=MAZE, n_simulations=n, values=False, keep_tree=keep)
                    for n in simulations]
         lines[name] = np.hstack(returns)
-    draw_curves(ax, lines, simulations, "simulations per step", "return",
-                "slippery maze: a tree kept\nsaves simulations", optimal_values(MAZE)[MAZE.start])
+    draw_curves(ax, "slippery maze: a tree kept\nsaves simulations", lines, simulations,
+                "simulations per step", "return", optimal_values(MAZE)[MAZE.start])
 
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # Only the first of the three agents has both search and values. With max_depth=1 there is no
-    # search. With values=False, rollouts take the place of the values. (See together.)
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
-    draw_curves(ax, lines, range(1, 16), "real episode", "return",
-                "putting it all together\nlearns fastest (slippery maze)",
-                optimal_values(MAZE)[MAZE.start])
+    draw_curves(ax, "putting it all together\nlearns fastest (slippery maze)", lines, range(1, 16),
+                "real episode", "return", optimal_values(MAZE)[MAZE.start])
 
 
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
-    """All panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
-    # Each run has a seed. All methods get the same seeds, and so the same luck. (--seed 0 has the
-    # seeds from 0 on, --seed 1 from 1000 on.) If a run is one episode, we take four times as many.
+    # All methods get the same seeds, so the same luck. Runs of one episode: four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -569,17 +502,16 @@ def main():
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter, not ours.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mcts.png"
     if args.save:
-        # The empty figure is saved first: so a bad file name is refused before the work.
+        # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

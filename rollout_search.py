@@ -1,37 +1,32 @@
 """Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
-    Forward search             forward_search; "expensive": count_nodes;
+    Forward search             forward_search; "expensive": show_nodes;
                                "errors ... cumulative": errors_of_learned_models
     Simulation-based search    rollout_search; its errors, and acting on it: search_everywhere
-
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
-
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
-    multiplies the search tree. A rollout only becomes one step longer. A learned model is a bit
-    wrong. Each step ahead uses the model once more, so the error of the values grows with depth,
-    until most episodes are over. Rollouts tell what the simulated policy will earn. Four times as
-    many rollouts halve the error. With enough of them, an agent that always takes the action with
-    the best rollouts does better than the simulated policy. With few rollouts, luck decides which
-    action looks best, and the agent may do worse. Rollouts of the random policy do not lead it to
-    the big treasure: only 1 random walk in 200 gets there, so the small one looks better.
-
+    multiplies the search tree, while a rollout only becomes one step longer. A learned model is a
+    bit wrong, and each step ahead uses it once more: the error of the values grows with depth,
+    until most episodes are over. Rollouts tell what the simulated policy will earn, and four times
+    as many halve the error. With enough of them, an agent that always takes the action with the
+    best rollouts does better than the simulated policy. With few, luck decides which action looks
+    best, and the agent may do worse. Rollouts of the random policy do not lead it to the big
+    treasure: only 1 random walk in 200 gets there, so the small one looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-
-Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, (S, A)
-are the numbers of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
-reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs f" in a docstring means: if you copy this code, copy f, too. This file leaves out trees
-that grow only where growing is useful (see mcts.py).
+Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In a shape, S and A are the numbers
+of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
+policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
+"Needs f": if you copy this, copy f, too. Left out: trees that grow only where useful (mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
@@ -42,46 +37,34 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-
 # S start, g small treasure, G big treasure, x drop, # wall, . free. S and . are never at the
 # border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense. If no step slips, it takes the shortest way to the big treasure.
+# A policy that makes sense: if no step slips, it takes the shortest way to the big treasure.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
             "####xx#"]
 TREASURES = {"g": 0.4, "G": 1.0}
-# One step in five goes sideways: enough to make the edge of a drop a bad place to walk.
-SLIP = 0.2
-# Close to 1, so that a treasure 6 steps away still counts.
-GAMMA = 0.98
-# Rollouts are cut after so many steps. (More than 99 % of the random walks are over by then.)
-HORIZON = 30
-
-# Three colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+SLIP = 0.2      # one step in five goes sideways: enough to make the edge of a drop a bad place
+GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
+HORIZON = 30    # steps at most in a rollout: more than 99 % of the random walks are over by then
 
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel (the class below).
-
-    Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip`
-    a step goes to one of the two sides instead. For example, "up" then goes left or right.
-    """
+    """The world of a map as a TabularModel (the class below). Cells are numbered row by row.
+    Actions 0 to 3: up, right, down, left. With probability `slip` a step goes to one of the two
+    sides instead: "up" then goes left or right."""
     text = "".join(maze)
     width = len(maze[0])
-    # Each move adds one of these to the number of a cell. One row down adds `width`.
-    moves = [-width, 1, width, -1]
+    moves = [-width, 1, width, -1]      # what a move adds to the number of the cell
     P = np.zeros((len(text), 4, len(text)))
-    for s in range(len(text)):
-        # Nobody acts inside a wall or after the end: there, P stays 0.
-        if text[s] not in "S.":
-            continue
+    # Only the cells S and . : nobody acts inside a wall or after the end. There, P stays 0.
+    for s in np.flatnonzero([letter in "S." for letter in text]):
         for a in range(4):
             # Clockwise order: from "up", one turn leads to "right", three turns lead to "left".
             for turns, p in [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]:
@@ -99,11 +82,9 @@ def bridge_model(maze, slip):
 def sample_columns(sums, rows, rng):
     """Draw one column of a table for each row number in `rows` (N,). The numbers in this row are
     the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
-
     The probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
-    that u has passed. u = .5 has passed one sum, the .1, so we take column 1. We take column 1 for
-    all u from .1 to .7, so its probability is .6. (rng.choice can draw from one row only.)
-    """
+    that u has passed: one sum, the .1, for all u from .1 to .7. So the probability of column 1 is
+    .6. (rng.choice can draw from one row only.)"""
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
     # .T has turned the table, so the loop goes through columns of sums. [:-1] has cut off the last
@@ -117,19 +98,13 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (In our world, nobody acts in such a
-              row. But LookupModel in expectation_model.py counts ends in this way)
+              episode ends with the missing probability, as in expectation_model's LookupModel
     R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
               of the returns is the same as with rewards that depend on S'
-    terminal  (S,) bool, True for terminal states, by default none. The episode ends when such a
-              state is entered, and nothing is paid after that
-
-    The model copies the tables. If you change yours later, the model does not change. ValueError
-    for other shapes, NaN, entries of P below 0, or rows of P that sum to more than 1 (rounding is
-    allowed). Needs sample_columns. An example with one state: action 0 pays 1 and ends the
-    episode, action 1 waits:
-
-    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
+    terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
+    The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
+    P that sum to more than 1 (rounding is allowed). Needs sample_columns.
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])  # a = 0 pays 1 and ends, 1 waits
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
     ([1.0, 0.0], [True, False])
@@ -150,13 +125,11 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
-
         # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. Nearly
-        # all next states are impossible. To save time, we list only the possible ones: at most n
-        # in each row. One more column is for the missing probability, which ends the episode in s.
-        # Example: if another row needs n = 3 columns, the row P[s, a] = 0 .8 0 .1 becomes
+        # all next states are impossible. To save time, we list only the possible ones, at most n,
+        # and add a column for the missing probability. With n = 3, P[s, a] = 0 .8 0 .1 becomes
         #     table       .8 .1  0  -     (- stays 0, because this column is cut off below)
-        #     successors   1  3  s  s
+        #     successors   1  3  s  s     (missing probability ends the episode in s)
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
         self.successors = np.zeros(table.shape, int)
@@ -169,10 +142,7 @@ class TabularModel:
 
     def step(self, states, actions, rng):
         """R, S' ~ model for N pairs at once. Returns next_states, rewards, terminated, each (N,).
-
-        rng is a Generator or a seed. If missing probability ends the episode, the next state is
-        the state itself.
-        """
+        rng is a Generator or a seed. If missing probability ends the episode, S' is S itself."""
         rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
@@ -184,25 +154,22 @@ class TabularModel:
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
-    Slide "Forward search". leaf_values (S,) are V_0: the values of the states at which the tree is
-    cut. The default is 0. Terminal states are always worth 0. The model has tables P, R, terminal,
+    Slide "Forward search". leaf_values (S,) are V_0: the values, by default 0, of the states at
+    which the tree is cut. Terminal states are always worth 0. The model has tables P, R, terminal,
     like a TabularModel. ValueError for an unknown state, a depth below 1 or not whole, gamma
     outside [0, 1], or leaf_values of another shape.
-
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
     """
     S, A = model.R.shape
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
-    # A depth of 1.5 would never count down to 0: the search would not end by itself.
     if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions call each other until d is 0. Q needs V of the next states. V, below, needs Q.
-    # Q returns the values of all actions together, (A,):
-    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
+    # Two functions call each other until d is 0: Q needs V of the next states, and V needs Q.
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
@@ -230,14 +197,11 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed of one; model.step and pi draw from it
-
-    Slide "Simulation-based search". All episodes run side by side: one call of model.step is one
-    step of all episodes. Returns Q (A,) and its standard error (A,). The standard error is the
-    standard deviation of the K returns, divided by sqrt(K). For a single rollout, it is inf.
-    V(S) is policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon below 1,
-    gamma outside [0, 1], or a policy whose rows are not probabilities (rounding is allowed).
-    Needs sample_columns.
-
+    Slide "Simulation-based search". One call of model.step is one step of all episodes. Returns
+    Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
+    sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an unknown
+    state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are not
+    probabilities (rounding is allowed). Needs sample_columns.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()      # if it waits first, the 1 is paid one step later
@@ -251,9 +215,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1).T[:-1]             # for sample_columns
-
-    # All A * K episodes run side by side. Each has its own entry in the arrays. One call of the
-    # model is one step of all episodes. That makes NumPy fast.
+    # All A * K episodes run side by side, each with its own entry in the arrays, so NumPy is fast.
     states = np.full(A * n_rollouts, state)
     # Each episode starts with the action whose Q we want. pi chooses only after that, so we get
     # Q^pi(S,A). If pi chose the first action too, every episode would estimate V^pi(S) instead.
@@ -272,132 +234,108 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         if len(running) == 0:
             break
         actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all
-
-    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*. The
-    # reason: after the first action, the episodes followed pi, not the best policy.
+    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*:
+    # after the first action, the episodes followed pi, not the best policy.
     G = G.reshape(A, n_rollouts)                    # one row for each first action
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # a single return does not show its spread
-    # The error of the mean of K returns is about their spread / sqrt(K). (ddof=1: a standard
-    # deviation that is estimated from K numbers divides by K - 1.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not K.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
 # %% Exact answers
-
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
 # The cells in which one can act: in all others P is 0. (The sum is over actions and next states.)
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
-# How many steps the exact answers look ahead: 1, 2, ..., HORIZON.
-DEPTHS = np.arange(1, HORIZON + 1)
 
 
 def lookahead_values(policy=None, P=MODEL.P):
-    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming.
-
-    They are the values of forward_search. But here, each V_d is computed once for each state and
-    kept. The tree computes V_d again wherever the state appears. If a policy is given, they are
-    the values of that policy. If another P is given, they are the values in the model with this P
-    and the true rewards.
-    """
+    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
+    of forward_search, or of the policy if one is given, with this P and the true rewards. A tree
+    computes V_d again wherever a state appears. Here this is done once for each state."""
     # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
-    for d in DEPTHS:
-        # P @ V is the sum over s', for all pairs at once: (S, A).
-        Q = MODEL.R + GAMMA * (P @ V[d - 1])
+    for d in range(1, HORIZON + 1):
+        Q = MODEL.R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
         # max_a Q(s,a), or for a policy sum_a pi(a|s) Q(s,a).
         V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
     return V
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7. So OPTIMUM is what the best policy earns.
+# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
-
-def count_nodes():
-    """Number of nodes in the search tree of depth 0, 1, ... from each state: (HORIZON + 1, S)."""
-    nodes = np.ones_like(V_EXACT)
-    for d in DEPTHS:
-        # The tree has the state itself at the top. For each action, the trees of all possible next
-        # states are below. (The same state may be in the tree many times.) The product sums
-        # the nodes of these trees, because True counts as 1: (S, A, S) @ (S,) = (S, A).
-        below = (MODEL.P > 0) @ nodes[d - 1]
-        nodes[d] = 1 + below.sum(axis=1)
-    return nodes
-
-
 # %% What the experiments and panels below share
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+
+
 def draw_band(ax, x, runs, i, label):
-    """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side. We
-    do not use ddof=1, because ddof=1 needs at least two runs."""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
-    style = ["--", "-", ":"][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # no ddof=1: it needs two runs
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
-    ax.plot(x, mean, style, color=color, label=label)
-
-
-def finish(ax, title, xlabel, ylabel):
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.legend()
+    ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
 
 # %% Slide "Forward search": select the best action by lookahead
-
-# A tree of this depth has 600,000 nodes, as count_nodes says, and takes less than a second.
-TREE_DEPTH = 6
+TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes less than a second
 
 
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    # ":8.4g" prints 8 characters, up to 4 digits.
     print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
           f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
     ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    # Below the curves there is room for the map, above them for the legend.
     ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
             family="monospace", ha="right")
-    ax.set_ylim(0, 1.7 * OPTIMUM)
-    finish(ax, "the deeper, the nearer to the optimum", "depth: steps looked ahead", "value at S")
+    ax.set(title="the deeper, the nearer to the optimum", xlabel="depth: steps looked ahead",
+           ylabel="value at S", ylim=(0, 1.7 * OPTIMUM))        # ylim: room for the legend
 
 
 # %% Slide "Forward search": expensive
 def show_nodes(ax):
-    # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
-    ax.semilogy(count_nodes()[:, START], color=RED, label="search tree")
+    depths = np.arange(1, HORIZON + 1)
+    # nodes[d, s]: the number of nodes in the search tree of depth d that has s at the top.
+    nodes = np.ones_like(V_EXACT)
+    for d in depths:
+        # Below the state itself are, for each action, the trees of all possible next states. The
+        # product sums the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
+        below = (MODEL.P > 0) @ nodes[d - 1]
+        nodes[d] = 1 + below.sum(axis=1)
+    # On an axis that is not logarithmic, all numbers except the last two would look like 0.
+    ax.semilogy(nodes[:, START], color=RED, label="search tree")
     # A rough comparison: each node asks the model once, and each step of a rollout does, too.
     # There are 1000 rollouts for each of the 4 actions. A rollout has at most d steps.
-    ax.semilogy(DEPTHS, 4000 * DEPTHS, "--", color=GREEN, label="4 x 1000 rollouts")
-    finish(ax, "expensive: the tree multiplies", "depth: steps looked ahead", "steps in the model")
+    ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
+    ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
+           ylabel="steps in the model")
 
 
 # %% Slide "Forward search": errors have a tendency to be cumulative
-
-# Learned models that have seen each pair (s, a) only 3, 10 or 100 times.
-N_SAMPLES = [3, 10, 100]
+N_SAMPLES = [3, 10, 100]        # learned models have seen each pair (s, a) only so many times
 
 
 def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        # A generator for each run. (NumPy takes a list of numbers as one seed.)
-        rng = np.random.default_rng([seed, run])
+        rng = np.random.default_rng([seed, run])        # a list of numbers is one seed
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
-            # each s2, for example 7, 2, 1 of n = 10. The shares .7 .2 .1 are the learned p. In
-            # walls and after the end, P is 0. There, all n tries go to the last cell, a wall.
+            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (In walls and after the end,
+            # all n tries go to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The rewards are known. So V_1, which needs no next state, is right.
+            # The rewards are known, so V_1, which needs no next state, is right.
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
-            errors[run, i] = error[:, CELLS].mean(axis=1)       # the mean over the cells
+            errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
 
 
@@ -409,29 +347,23 @@ def show_learned(ax, n_runs, seed):
     mean = errors[:, 0].mean(axis=0)
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{mean[HORIZON]:8.4g} | more than {mean[2]:.4g}, the error of V_2")
-    ax.set_ylim(0, OPTIMUM / 2)                     # room for the legend
-    finish(ax, "learned model: errors accumulate", "depth: steps looked ahead", "mean error of V")
+    ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
+           xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
-
-# 1, 4, 16, 64, 256: each is 4 times the one before it, so the error should halve each time.
-K_ROLLOUTS = 4**np.arange(5)
-# In each run, we search this many times in each cell. So we see how often each action looks best
-# there. (More searches would be better, but would take longer.)
-N_SEARCHES = 12
-
-# The action of each arrow, as a number: up, right, down, left are 0 to 3. (In walls and after the
-# end, find gives -1. Nobody acts there.)
+K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: the error should halve each time
+N_SEARCHES = 12                 # in each run and cell, to see how often each action looks best
+# The arrows up, right, down, left become 0 to 3. (Elsewhere find gives -1, but nobody acts there.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a and 0 elsewhere. So this row always chooses action a.
+# Row a of np.eye(4) is 1 in column a and 0 elsewhere: it always chooses action a.
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
-    """Two arrays (n_runs, len(K_ROLLOUTS)), one column for each K. The first is the error of Q at
-    S with K rollouts (RMS, the root of the mean square). The second is the value at S of an agent.
-    In each step, the agent searches with K rollouts and takes the action with the largest Q."""
+    """Two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q at S with K rollouts (RMS,
+    the root of the mean square). The second is the value at S of an agent that, in each step,
+    searches with K rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
     # policy has HORIZON - 1 left. (GAMMA times a table, (A, S), @ values (S,) = (A,).)
     Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
@@ -441,20 +373,17 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches in s may prefer different actions. So this agent is a policy, too:
-            # it takes action a with some probability. acting[s, a] is a rough measure of this
-            # probability: the share of searches in which a looked best. To compute the value of
-            # the policy `acting`, we then need no episodes.
+            # its probability of a is roughly acting[s, a], the share of searches in which a looked
+            # best. To compute the value of the policy `acting`, we need no episodes.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False becomes .5 .5 0 0. (With K = 1, at
-                    # times all returns are 0, and argmax would always take the first action,
-                    # "up".)
+                    # Ties are shared: True True False False becomes .5 .5 0 0. (If all returns
+                    # are 0, argmax would always take the first action, "up".)
                     best = Q == Q.max()
                     acting[s] += best / best.sum() / N_SEARCHES
-                    # S is one of the cells. There we also measure the error of Q.
-                    if s == START:
+                    if s == START:      # here we also measure the error of Q
                         squares[run, i] += ((Q - Q_pi)**2).mean() / N_SEARCHES
             values[run, i] = lookahead_values(acting)[HORIZON, START]
     return np.sqrt(squares), values
@@ -471,31 +400,29 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
           f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
-    errors_ax.loglog(K_ROLLOUTS, theory, "ko")                      # black (k) dots (o)
-    finish(errors_ax, "rollouts: the error falls as 1/sqrt(K)", "K rollouts per action",
-           "RMS error of Q at S (dots: theory)")
-
-    # We compare acting on the rollouts with the policy that they simulate, and with the best one.
+    errors_ax.loglog(K_ROLLOUTS, theory, "ko")
+    errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
+                  ylabel="RMS error of Q at S (dots: theory)")
     itself = lookahead_values(policy)[HORIZON, START]
     print(f"    value at S of acting on them               | {values[:, -1].mean():8.4g} | "
           f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    values_ax.set(xscale="log", ylim=(0, 1.7 * OPTIMUM))            # room for the legend
-    finish(values_ax, f"enough rollouts improve\nthe {name} policy", "K rollouts per action",
-           "value at S")
+    values_ax.set(title=f"enough rollouts improve\nthe {name} policy", ylim=(0, 1.7 * OPTIMUM),
+                  xscale="log", xlabel="K rollouts per action", ylabel="value at S")
 
 
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
-    """All experiments, panels and printed lines, in the order of the slides."""
     print("what                                           | measured | compare")
     show_depth(axes[0, 0])
     show_nodes(axes[0, 1])
     show_learned(axes[0, 2], n_runs, seed)
     show_rollouts(axes[1, 0], axes[1, 1], 0, "random", n_runs, seed)
     show_rollouts(axes[1, 0], axes[1, 2], 1, "sensible", n_runs, seed)
+    for ax in axes.flat:
+        ax.legend()
 
 
 def main():
@@ -505,17 +432,16 @@ def main():
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter, not ours.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "rollout_search.png"
     if args.save:
-        # The empty figure is saved first: so a bad file name is refused before the work.
+        # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

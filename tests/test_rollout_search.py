@@ -118,9 +118,6 @@ def close(a, b, tolerance=1e-9):
     return np.shape(a) == np.shape(b) and np.allclose(np.asarray(a, float), b, rtol=0, atol=tolerance)
 
 
-
-
-
 def require_values(Q, exact, case, hint, telling={}):
     """In 9 digits, so that float32 shows. telling: {a wrong value of the first action: its hint}."""
     require(np.shape(Q) == np.shape(exact), f"{case}: Q should be {exact}, one value for each action, not {Q!r}")
@@ -448,7 +445,9 @@ def test_world_and_exact_answers(ours, rollout_search):
     require(close(rs.V_EXACT[1:, CELLS], exact), "lookahead_values differs from dynamic programming")
     found = [rs.OPTIMUM, *(rs.lookahead_values(rs.POLICIES[name])[30, START] for name in ("random", "sensible"))]
     require(close(found, [0.540, 0.139, 0.415], 1e-3), f"optimum and policies: 0.540, 0.139, 0.415, not {found}")
-    nodes = rs.count_nodes()[[0, 1, 2, 6], START].tolist()
+    rs.show_nodes(rs.plt.gca())
+    nodes = rs.plt.gca().lines[0].get_ydata()[[0, 1, 2, 6]].tolist()
+    rs.plt.close()
     require(nodes == [1, 13, 79, 604_873], f"trees of depth 0, 1, 2, 6 have 1, 13, 79, 604,873 nodes, not {nodes}")
 
 
