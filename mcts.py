@@ -15,8 +15,8 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
     so more and more of its simulations cross. If c is too small, it gives up the bridge after one
     or two bad walks. If c is too large, its simulations go on falling, so the bridge looks bad.
-    The tree below the new state, kept after a real step, saves simulations. In our slippery maze,
-    with a learned model, an agent learns fastest if it has both search and learned values V(s).
+    If the tree below the new state is kept after a real step, simulations are saved. In our
+    slippery maze, an agent with a learned model learns fastest if it has both search and values.
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
@@ -69,6 +69,7 @@ class GridWorld:
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action]: (next state, reward, terminated), if the agent does not slip.
+        # It is a list of empty dicts at first. Below, `offered` is the dict of one state.
         self.outcomes = [{} for _ in self.cells]
         for state, offered in enumerate(self.outcomes):
             # Where actions 0 to 3 lead: rows down (-1 is up) and columns to the right.
@@ -108,14 +109,15 @@ def as_generator(rng):
     """Returns rng if it is a generator, else a new one from rng, a seed (None: any seed)."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # Faster than NumPy's for single numbers. (int: newer Pythons take no NumPy integer as a seed.)
+    # For single numbers, Python's generator is faster than NumPy's. (int: it may be given a NumPy
+    # integer as a seed, which newer Pythons refuse.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree. N[i] is the number of visits of the action with index i, Q[i] its mean
-    return. children[i] has the nodes below: one for each state (no end) it has led to. ValueError
-    for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
+    return. children[i] has the nodes below, one for each state it has led to, without terminal
+    states. ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
@@ -153,7 +155,7 @@ class Node:
 
     def update(self, i, G):
         """One more return of action i."""
-        # One NaN would make Q NaN for ever, and this action would never be chosen again.
+        # One NaN would make Q NaN for ever, and no comparison with NaN tells which Q is larger.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
         # The mean without a list of all returns: after the returns 1 and 2, Q is 1.5, and a third
@@ -190,7 +192,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must step from any state (most environments
                 cannot), and draw from rng only: the same seed gives the same tree. States must be
-                hashable, and equal (==) if they are the same. After the end they need no actions
+                hashable, and equal (==) if they are the same. Terminal states need no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -340,7 +342,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
             # model and worse values. (Q is a mean of good and bad simulations, so V is far below
-            # V*. The agent learns in spite of that.)
+            # V*. But mostly it is larger where V* is larger, and so it still shows the way.)
             V[state] = root.Q[i]
             # One real step. The model learns from it, and the next search is a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -348,7 +350,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # The node of next_state; a new tree if there is none, or if keep_tree is False.
+            # Go on with the node of next_state. None, if there is no such node, is a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -418,7 +420,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross: even behind a bridge of 4, G is worth 0.95^4 = 0.81, and g only 0.4.
+    # All runs should cross: g is worth 0.4, and G 0.95^4 = 0.81 even behind a bridge of 4. (Of the
+    # 5 steps to it, the first does not discount.)
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -442,7 +445,8 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Q of "right" stays below the exact Q*: it is the mean of all, also of those that fell off.
+    # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below it, because
+    # it is the mean of all simulations, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -485,7 +489,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. Runs of one episode: four times as many.
+    # All methods get the same seeds, so the same luck. If a run is a single episode, we take four
+    # times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

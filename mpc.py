@@ -1,10 +1,9 @@
 """Model predictive control: plan with a learned model, execute a little, look, and plan again.
 
 The slides, and where they are in this file
-    How to build a model? (II)             NeuralDynamics, fitted to D = {(s, a, s')}
-    Planning v0.5, and its fail            planning_v05, cem, show_v05
-    "works well in system identification"  show_v05, with a PhysicalModel
-    Planning v1.0, v1.5 or MPC             planning_v10, planning_v15, show_learning
+    How to build a model? (II)                  NeuralDynamics, fitted to D = {(s, a, s')}
+    Planning v0.5, Fail, system identification  planning_v05, PhysicalModel, show_v05
+    Planning v1.0, v1.5 or MPC                  planning_v10, planning_v15, cem, show_learning
     "The more you replan ...", "shorter horizons", "even random sampling"  show_replanning
 The equations
     model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
@@ -12,17 +11,16 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each failure gives data from the places where its plans lead.
-    v1.5 also corrects itself on the way, and soon does as well as with the true dynamics.
-    If you replan at every step, a short horizon is better. Then even random plans are not bad.
+    v1.0 learns from its failures: each gives data from the places where its plans lead. v1.5 also
+    corrects itself on the way, and soon does as well as with the true dynamics. If you replan at
+    every step, a short horizon is better, and even random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation ("Needs f" in a docstring: if you copy this, copy f, too)
-    s, a, s'  state (ds,), action (da,), next state (ds,); D is a list of (s, a, s'). Models take
-              N at once: states (N, ds), actions (N, da), next_states (N, ds)
-    H         horizon. One plan: actions (H, da). N plans: sequences (N, H, da)
+Notation: s, a, s' are state (ds,), action (da,), next state (ds,), and D is a list of (s, a, s').
+Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
+actions (H, da). N plans: sequences (N, H, da). "Needs f": if you copy this, copy f, too.
 Left out on purpose: learning the reward (it is known here), and next states that are random.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
@@ -35,20 +33,15 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-# %% Settings: colours that colour-blind readers can tell apart
-BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
-
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
     """We push a mass from (-2, 0) to (2, 0), around a hill in its way. We see it from above.
-
-    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A dash
-    marks the next values:
+    State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     push is the slope of a bell-shaped hill, and points downhill. theta = (gain, drag, strength).
-    Reward: minus the distance from position' to the goal. reset and step work as in Gymnasium, the
-    usual interface. An episode is cut off after n_steps. At (0, 0), below the hill, we push right:
+    Reward: minus the distance from position' to the goal. The interface is Gymnasium's; nothing
+    is random. Episodes are cut off after n_steps. At (0, 0), below the hill, we push to the right:
     >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
     array([[ 0.19, -0.24,  0.75, -0.97]])
     """
@@ -56,12 +49,11 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most where |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less:
-    # so it is better to go around the hill.
+    # The hill pushes most at |d| = 1, by strength * exp(-1/2) = 4.9. Our gain of 3 is less than
+    # this, so we go around it.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium: an object with these attributes. (The recipes read low and high.)
-    observation_space = SimpleNamespace(shape=(4,))
+    observation_space = SimpleNamespace(shape=(4,))         # attributes as in Gymnasium
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
@@ -70,9 +62,8 @@ class PointMass:
 
     def forces(self, states, actions):
         """Array (3, N, 2): our force, -v and push. gain, drag and strength multiply these."""
-        # d points from hill to mass. (keepdims: sums of shape (N, 1), to multiply with (N, 2).)
-        d = (states[:, :2] - self.hill) / self.width
-        push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)
+        d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
+        push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.array([np.clip(actions, -1, 1), -states[:, 2:], push])
 
     def dynamics(self, states, actions):
@@ -87,9 +78,8 @@ class PointMass:
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
-        # The seed has no use, as nothing is random. dynamics takes N states: here N is 1.
         self.t = 0
-        self.states = np.array([self.start])
+        self.states = np.array([self.start])        # (1, 4), because dynamics takes N states
         return self.start.copy(), {}                # observation, info
 
     def step(self, action):
@@ -105,10 +95,8 @@ class PointMass:
 # %% Algorithm, step (2) of the recipes: learn the dynamics model
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
-
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a). y predicts the CHANGE s' - s, because s' is near s: so the network does not have
-    to learn to copy s. (x and y are standardized, see fit.)
+    x is (s, a), y the CHANGE s' - s: s' is near s, and the network need not learn to copy s.
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of shapes that do not fit together, and if
@@ -125,12 +113,10 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one of them. So weights
-            # of size 1/sqrt(n) send sums of size 1 or less into tanh. For large sums tanh is flat:
-            # then the gradients would be nearly 0, and the network could not learn. (float32 has 7
-            # digits, and takes less time.)
+            # A sum of n random numbers is about sqrt(n) times as large as one. We divide by this:
+            # for large sums tanh is flat, the gradients are nearly 0, and nothing is learned.
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
-            self.weights += [W, np.zeros(n_out, np.float32)]
+            self.weights += [W, np.zeros(n_out, np.float32)]        # faster than float64
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -140,16 +126,14 @@ class NeuralDynamics:
         return h1, h2, h2 @ W3 + b3
 
     def gradients(self, x, target):
-        """Backpropagation: the derivatives of 1/N sum_i |y_i - target_i|^2 with respect to each
-        of the weights."""
+        """Backpropagation: derivatives of the loss 1/N sum_i |y_i - target_i|^2, as in weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
         # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
         # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # Chain rule: a unit of layer 2 acts on each output through the weight between them. So we
-        # sum the outputs' deltas times these weights (a matrix product). To get the unit's delta,
-        # we multiply this sum by the slope of its tanh: if tanh gives h, its slope is 1 - h^2.
+        # Chain rule: a unit of layer 2 acts on each output through one weight. Its delta is the
+        # outputs' deltas times these weights, summed (@), times the slope of its tanh, 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # A weight's derivative is its input times the delta of the unit to which the weight leads.
@@ -162,48 +146,40 @@ class NeuralDynamics:
         data = np.concatenate([states, actions, next_states - states], axis=1)
         if len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all():
             raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
-        # Standardize each column of inputs and targets to mean 0 and standard deviation 1. If not,
-        # a position of 0.1 would hardly count beside a speed of 100, in layer 1 and in the loss.
-        # A second fit, with more data, computes new means. The old weights are not quite right for
-        # these, but a better start than random numbers: so we keep them.
+        # Standardize each column: else a position of 0.1 would hardly count beside a speed of 100.
+        # In a second fit, old weights do not quite suit the new means, but still beat random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (by rounding, 1e-17). We must not divide
-        # by it.
-        self.std[self.std < 1e-8] = 1.0
+        self.std[self.std < 1e-8] = 1.0         # a constant column: do not divide by 0 (or 1e-17)
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight: of its gradients g, and of
-        # g^2. Each fit starts them anew. (One batch is partly luck; a mean of many is less so.)
+        # Adam: gradient descent with two running means for each weight, of its gradients g and of
+        # g^2, because the gradient of a single batch is partly luck. Each fit starts them anew.
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
-            # The steps shrink to 0: else the weights would jump about the minimum for ever. (0.005
-            # was found by trying.)
-            step_size = 0.005 * (1 - epoch / n_epochs)
+            # The steps shrink to 0: else the weights would jump about the minimum for ever.
+            step_size = 0.005 * (1 - epoch / n_epochs)      # 0.005 was found by trying
             # One epoch: all the data once, in a new order, in batches.
             order = self.rng.permutation(len(data))
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
-                gradients = self.gradients(x[batch], y[batch])
-                for i, g in enumerate(gradients):           # i: W1, b1, W2, ...
-                    # g_mean moves a tenth of the way to each new value: so it is a mean of about
-                    # the last 10. g2_mean moves a hundredth: it is a mean of about the last 100.
+                for i, g in enumerate(self.gradients(x[batch], y[batch])):  # i: W1, b1, ...
+                    # g_mean moves a tenth of the way to each new value, and so is a mean of about
+                    # the last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of g2_mean is the usual size of g. We divide by it, so that small
-                    # gradients count as much as large ones: a weight moves by about step_size if
-                    # its gradients agree, else by less. (1e-8: do not divide by 0.)
+                    # The root of g2_mean is the usual size of g. Divided by it, small gradients
+                    # count as much as large ones: a weight moves by about step_size if its
+                    # gradients agree, else by less. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, apply the network, and go back to the units of the data. In mean
-        # and std, the first n columns belong to s and a, and the others to the change.
-        n = self.n_inputs
+        n = self.n_inputs                       # the first n columns of fit's data are s and a
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
         y = self.forward(x)[2]
@@ -212,9 +188,7 @@ class NeuralDynamics:
 
 class PhysicalModel:
     """System identification: the form of PointMass's dynamics is known, theta is fitted.
-
-    Slide "Planning v0.5". fit and predict take and give the same arrays as those of
-    NeuralDynamics, but do not check them. Needs PointMass.
+    Slide "Planning v0.5". fit and predict as in NeuralDynamics, but unchecked. Needs PointMass.
     >>> env = PointMass(theta=(2.0, 1.0, 5.0))
     >>> s, a = np.array([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, -1.0, 1.0]]), np.array([[1.0, 0.0]] * 2)
     >>> PhysicalModel(env).fit(s, a, env.dynamics(s, a)).theta.round(3)
@@ -225,37 +199,31 @@ class PhysicalModel:
         self.env = env
 
     def fit(self, states, actions, next_states):
-        # The equation (v' - v) / dt = gain force - drag v + strength push is linear in the three
-        # unknowns: so this is linear regression. A has a column for each unknown. It has a row for
-        # each example and direction: x of example 1, y of example 1, x of example 2, ... lstsq
-        # ("least squares") finds the theta that makes |A theta - b|^2 smallest. theta is its first
-        # result: [0]. (Without rcond=None, older NumPy gives a warning.)
+        # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
+        # is linear regression. A has a column for each unknown, and two rows for each example, x
+        # and y. lstsq ("least squares") gives first the theta with the smallest |A theta - b|^2.
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
-        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
+        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]       # None: older NumPy shall not warn
         return self
 
     def predict(self, states, actions):
-        # A new PointMass: self.env has the true theta. (fit only calls forces: it needs no theta.)
-        return PointMass(self.theta).dynamics(states, actions)
+        return PointMass(self.theta).dynamics(states, actions)  # self.env has the true theta
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N plans are imagined side by side: so the model is called only H times. tile makes N rows
-    # of the state.
-    states = np.tile(state, (n_sequences, 1))
+    states = np.tile(state, (n_sequences, 1))       # all N side by side: only H calls of predict
     returns = np.zeros(n_sequences)
     for t in range(horizon):
         actions = sequences[:, t]
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # For some sequences the model may diverge, to infinity or NaN. Such a sequence must lose. But
-    # for argmax, NaN is the largest number: so the return of this sequence becomes -infinity. (A
-    # return of 0 would beat all negative returns.)
+    # If the model diverges, to infinity or NaN, the sequence must lose. But for argmax NaN is the
+    # largest number, and 0 would beat all negative returns: so the return becomes -infinity.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -264,35 +232,29 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Why floats? Some environments have int8 bounds. int8 ends at 127, and cem adds the bounds.
-    # ndmin=1 turns a single number into an array (1,).
-    low = np.array(low, float, ndmin=1)
-    high = np.array(high, float, ndmin=1)
-    # The difference is finite only if both are.
-    if not np.all((low <= high) & np.isfinite(high - low)):
+    # Some environments have bounds of type int8. It ends at 127, and cem adds the bounds.
+    low = np.atleast_1d(low).astype(float)
+    high = np.atleast_1d(high).astype(float)
+    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
         raise ValueError("the bounds of an action must be finite, low <= high")
-    # If one was a number, broadcast_arrays repeats it: both have the shape (da,).
-    return np.broadcast_arrays(low, high)
+    return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
 
 def random_shooting(predict, reward, state, horizon, low, high, n_candidates=1000, mean=None,
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
-
-    Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions)
-    and reward(states, actions, next_states) take N states at once. The plan starts at `state`
-    (ds,). low, high: (da,). One of them may be a number: it then holds for all components. If both
-    are numbers, da is 1. rng: Generator or seed. mean is not used. It is there because cem has it:
-    so both planners can be called in the same way. A sequence whose return is NaN loses.
-    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
-    imagined_returns, float_bounds.
+    Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
+    reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
+    low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
+    or seed. mean is not used (cem has it, too). If a return is NaN, its sequence loses. ValueError
+    if the horizon is below 1, the bounds are wrong or no return is finite. Needs imagined_returns,
+    float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
     array([[1.]])
     """
-    # Makes a Generator of a seed; a Generator stays as it is.
-    rng = np.random.default_rng(rng)
+    rng = np.random.default_rng(rng)            # a Generator stays as it is
     low, high = float_bounds(low, high)
     sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
     returns = imagined_returns(predict, reward, state, sequences)
@@ -302,13 +264,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    (The name has historical reasons; nobody computes a cross-entropy here.)
-
-        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites,
-        which are the n_elites sequences with the largest returns
-    Arguments as random_shooting's, and mean (H, da): where the search starts. None is mid-range.
-    Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is 1 (a single one
-    has no spread) or more than n_candidates. Needs imagined_returns, float_bounds.
+        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
+    The elites are the n_elites sequences with the largest returns. Arguments as random_shooting's,
+    and mean (H, da): where the search starts; None is mid-range. Returns the mean (H, da) of the
+    last elites. Also a ValueError if n_elites is 1 (this has no spread) or above n_candidates. The
+    name is historical. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -320,27 +280,20 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # If the mean were far outside the bounds, all candidates would be cut to the same bound.
-    mean = np.clip(mean, low, high)
-    # Each search begins wide, because the caller's mean may be an older plan, and wrong by now.
-    # The bounds are one standard deviation from the middle. A third of all normal numbers are
-    # farther away. They are cut to a bound: this is full force, which is often the best.
+    mean = np.clip(mean, low, high)     # else all candidates might be cut to the same bound
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. Around mid-range, a
+    # third of all numbers are cut to a bound: this is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
-        # mean and spread, (da,) or (H, da), are the same for all N sequences.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
-        # argsort counts from small to large. With the minus, the largest returns come first.
-        elites = sequences[np.argsort(-returns)[:n_elites]]
-        # At steps where the elites agree, their spread is small: the next search stays near them.
-        # At steps where the elites differ, the next search stays wide.
+        elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus: largest first
+        # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites, as is usual. (The best sequence of the last search would do
-    # as well here.) The mean fails if the elites go two different ways, because it is in between.
-    # Here the way below the hill is shorter, and wins. clip is against rounding: a mean of equal
-    # numbers may be a bit larger.
+    # The mean of the elites fails if they go two different ways, because it is in between. Here
+    # the way below the hill is shorter, and wins. (clip: a mean may be rounded beyond a bound.)
     return np.clip(mean, low, high)
 
 
@@ -355,19 +308,16 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # A copy, as some environments change the array that they get.
+        # Copies (np.array makes one, too), as some environments change the array that they get, or
+        # always return the same array: then D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
-        # np.array makes a copy, too. Some environments return the same array each time: without a
-        # copy, D would hold the last state many times.
         next_state = np.array(observation, float)
-        # If one number is NaN or infinite, the sum is NaN or infinite, too.
-        if not np.isfinite(reward + next_state.sum()):
+        if not np.isfinite(reward + next_state.sum()):      # NaN or infinity spoils any sum
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        # Terminated or truncated: here it does not matter, nothing more can be executed.
-        if terminated or truncated:
+        if terminated or truncated:         # either way, nothing more can be executed
             return total, state, True
     return total, state, False
 
@@ -375,29 +325,26 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment, base policy and planner each have their own Generator of random numbers. (spawn
-    # makes new ones.) If they shared one, a planner that draws more numbers would meet other luck
-    # in the environment.
+    # Environment (rng), base policy and planner each have a Generator of their own: with one for
+    # all, a planner that draws more numbers would meet other luck in the environment.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # rng itself is for the environment
+    base_rng, planner_rng = rng.spawn(2)            # two new ones
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed, any number. Each episode begins with another
-    # reset, without a seed. With the same seed each time, all episodes would have the same luck.
+    # Only this reset has a seed: with the same one in each, all episodes would have equal luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
         over = False
         while not over:
             # One action at a time: pi_0 does not plan ahead.
-            actions = [base_rng.uniform(low, high)]
-            _, state, over = execute(env, state, actions, D)
+            _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
     return D, low, high, planner_rng
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. These are
-    the slide's words. In the sum, p(s'|s, a) means the next state that the model predicts."""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. In this
+    sum, the slide's p(s'|s, a) means the next state that the model predicts."""
     # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
     columns = [np.array([transition[i] for transition in D]) for i in range(3)]
     model.fit(*columns)
@@ -405,14 +352,13 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). The recipe stops after H steps, even if the episode is not over.
+    episode, and the plan (H, da). Stops after H steps, even if the episode is not over.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem, random_shooting, or a function with the same arguments; settings are for it,
-              for example horizon
+    plan      cem, random_shooting or one with the same arguments; settings are for it (horizon)
     seed      a number, for environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN. Needs cem, imagined_returns,
     float_bounds, first_state, execute, run_base_policy, fit_to.
@@ -425,9 +371,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. In other
-    # places the model is wrong, and by luck some of these places look too good. The planner takes
-    # the plan that looks best: so this plan goes there.
+    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. Elsewhere
+    # it is wrong, so some places look too good, and the plan that looks best leads just there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
@@ -437,7 +382,6 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
 
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
     """Slide "Planning v1.0": repeat v0.5, and add the data of each executed plan to D.
-
     Arguments and errors as in planning_v05; n_rounds: how often. Gives the returns (n_rounds,) and
     D. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
@@ -454,9 +398,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
-        # come from the places where the plan led. There the model was wrong. So the states of the
-        # plans and the states of the data become more alike: this is the slide's goal.
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. As they come
+        # from where the plan led, states of plans and of data become more alike: the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
@@ -465,7 +408,6 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
 def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, plan=cem,
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
-
     Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
     the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the last episode: a
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
@@ -475,8 +417,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    # With replan_every = 0 nothing would ever be executed. Without a round there are no plans.
-    if replan_every < 1 or n_rounds < 1:
+    if replan_every < 1 or n_rounds < 1:        # with 0 steps no end, with 0 rounds no plans
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -497,9 +438,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan, because most of it is still right.
-            # We add mid-range actions at its end. If the first action of a b c d was executed, the
-            # search starts from b c d middle. (The cut [:len(actions)] is for replan_every > H.)
+            # The next search starts from the rest of this plan: most of it is still right. After
+            # the first of a b c d, it starts from b c d middle. (The cut is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
@@ -509,33 +449,29 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
 # %% Exact answers: no formula gives the best return here
 # So we compare with what the recipes get with the true dynamics: see play.
 
-
 # %% What the experiments and panels below share
+# Three colours that colour-blind readers can tell apart.
+BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 WORLD = PointMass()
-# Episodes of the base policy: enough to know the surroundings of the start well.
-N_BASE = 10
-# v0.5 and v1.0 are "open loop": they commit to one plan for the whole episode of 30 steps. So they
-# search long for it: 10 times 500 sequences (500 is cem's default).
+N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
+# v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
+# long for it, 10 times 500 sequences. v1.5 is "closed loop": it plans again at every step, so each
+# search is short, 3 times 100 sequences, or 300 with random shooting.
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
-# v1.5 is "closed loop": it plans again at every step, so each search is short: 3 times 100
-# sequences, or 300 with random shooting. (The horizon varies: see run_all.)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
-    Because nothing is random, a PhysicalModel finds theta exactly. So with exact=True, a recipe
-    plans with the true dynamics.
-    The settings are for the recipe and its planner. Gives three things: the returns, (runs,) for
-    v0.5, (runs, n_rounds) for the others; the last model; and the last result of the recipe."""
+    It finds theta exactly, as nothing is random: the recipe plans with the true dynamics. Gives
+    the returns, (runs,) for v0.5, else (runs, n_rounds), the last model, and the last result."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
         model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, hidden=32, seed=seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
-        # All three recipes give first their return (a number) or returns (n_rounds,).
-        returns.append(result[0])
+        returns.append(result[0])       # all recipes give their return, or returns, first
     return np.array(returns), model, result
 
 
@@ -546,8 +482,7 @@ def draw_paths(ax, title, model, D, plans):
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
-        # What the model imagined of this plan. A model takes states (N, ds), here with N = 1:
-        # state[None] has the state (ds,) as its only row.
+        # What the model imagined of this plan. It takes states (N, ds): state[None] is (1, ds).
         imagined = [state[None]]
         for action in actions:
             imagined.append(model.predict(imagined[-1], action[None]))
@@ -564,8 +499,7 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and two standard errors to each side (95 %, if there are
-    many runs)."""
+    """The mean of runs (n_runs, len(x)), and two standard errors to each side (about 95 %)."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
@@ -574,13 +508,10 @@ def draw_band(ax, x, runs, color, style, label):
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 def show_v05(ax, title, seed, exact):
-    """Play one run of v0.5, print its return, and draw it."""
-    # What v0.5 gives is (its return, its plan).
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
-    # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not return its data. With the same seed, the base policy collects the same again.
+    # v0.5 does not return its data: with the same seed, the base policy collects them once more.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -589,8 +520,7 @@ def show_v05(ax, title, seed, exact):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
+    runs, model, result = play(recipe, seeds, n_rounds=8, **settings)   # v1.5 needs about 5 rounds
     # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
     # v1.0 even then: 10 iterations are too few for 30 steps, but v1.5 searches on at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
@@ -605,21 +535,14 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
-
-# Why is it worse to replan rarely, even with the exact model? The search is short: so no plan is
-# perfect. If we replan, only the first actions of a plan count. The next search improves the rest.
-# Why is a shorter horizon better? A plan of 8 steps has 16 numbers. The 60 numbers of 30 steps are
-# harder to find with as many sequences. (But plans of 1 or 2 steps do not see that the detour
-# pays.)
-
+# Why replan often, even with the exact model? After a short search no plan is perfect. If we
+# replan, only its first actions count, and the next search improves the rest. Why plan short? With
+# as many sequences, the 16 numbers of 8 steps are easier to find than the 60 of 30 steps.
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    columns = []
-    for interval in intervals:
-        returns = play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=interval,
-                       **settings)[0]
-        columns.append(returns)                             # (runs, 1), as n_rounds is 1
+    columns = [play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
+               for n in intervals]                          # each (runs, 1), as n_rounds is 1
     runs = np.concatenate(columns, axis=1)                  # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
     print(f"{label + ', replan at every step':46} | {runs[:, 0].mean():8.4g} | "
@@ -632,24 +555,18 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
-    """All experiments, panels and printed lines. The paths are those of the last run."""
     print("what                                           | measured | compare")
-    # A seed for each run, the same for all recipes and planners, so that they meet the same luck.
-    # (NumPy takes a list of numbers as one seed, too.)
-    seeds = [[seed, run] for run in range(n_runs)]
+    # In a run, all recipes get the same seed, so the same luck. Paths are those of the last run.
+    seeds = [[seed, run] for run in range(n_runs)]      # NumPy takes a list of numbers as one seed
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
-
-    ax = axes[1, 0]
-    show_learning(ax, "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
-    model, result = show_learning(ax, "v1.5", BLUE, "-", planning_v15, seeds, horizon=8, **REPLAN)
-    _, D, plans = result
+    show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
+    model, (_, D, plans) = show_learning(axes[1, 0], "v1.5", BLUE, "-", planning_v15, seeds,
+                                         horizon=8, **REPLAN)
     draw_paths(axes[0, 2], "v1.5 plans again at every step", model, D, plans)
-
-    ax = axes[1, 1]
-    for horizon, style in [(8, "o-"), (30, "s:")]:
-        show_replanning(ax, f"CEM, H = {horizon}", BLUE, style, seeds, horizon=horizon, **REPLAN)
-        show_replanning(ax, f"random, H = {horizon}", RED, style, seeds, horizon=horizon, **RANDOM)
+    for H, style in [(8, "o-"), (30, "s:")]:
+        show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, style, seeds, horizon=H, **REPLAN)
+        show_replanning(axes[1, 1], f"random, H = {H}", RED, style, seeds, horizon=H, **RANDOM)
     axes[1, 2].axis("off")
 
 
@@ -660,17 +577,16 @@ def main():
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter, not ours.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "mpc.png"
     if args.save:
-        # The empty figure is saved first: so a bad file name is refused before the work.
+        # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:

@@ -16,9 +16,10 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     bit wrong, and each step ahead uses it once more: the error of the values grows with depth,
     until most episodes are over. Rollouts tell what the simulated policy will earn, and four times
     as many halve the error. With enough of them, an agent that always takes the action with the
-    best rollouts does better than the simulated policy. With few, luck decides which action looks
-    best, and the agent may do worse. Rollouts of the random policy do not lead it to the big
-    treasure: only 1 random walk in 200 gets there, so the small one looks better.
+    best rollouts does better than the simulated policy: it leaves that policy where another action
+    is better. With few, luck decides which action looks best, and the agent may do worse. Rollouts
+    of the random policy do not lead to the big treasure: only 1 random walk in 200 gets there, so
+    the small one looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -98,7 +99,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability, as in expectation_model's LookupModel
+              episode ends with the missing probability. (Learned tables have such rows, for
+              example those of LookupModel in expectation_model.py)
     R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
               of the returns is the same as with rewards that depend on S'
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
@@ -147,7 +149,7 @@ class TabularModel:
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
         next_states = self.successors[rows, columns]        # one for each of the N pairs
-        missing = columns == len(self.sums)                 # the last column was drawn
+        missing = columns == len(self.sums)                 # column n, the last one, was drawn
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -277,7 +279,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # no ddof=1: it needs two runs
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
