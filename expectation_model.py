@@ -9,23 +9,22 @@ The slides, and where they are in this file
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 The equations (R^, S'^ and p^, with a hat on the slides, are what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
-    expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them: make the mean of
-                   the squared errors small
-    stochastic     samples, R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn: make p^ of what happened large, that is, the mean of -log p^ small
+    expectation    only the means, E[R | s, a] and E[S' | s, a]. Minimize the mean squared error
+    stochastic     samples, R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers.
+                   Minimize the mean of -log p^, so that p^ of what happened becomes large
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
     decides whether it ends one row higher or lower.
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not. At
-    the border a leap is cut short, in the middle it is not. No linear function can do both. With
-    few data the network is better than the table, because it also learns from neighbours.
-    A leap from the start lands above or below the pit. Its expectation is the pit itself, where
-    it never lands. A mixture of Gaussians draws samples from where the leaps do land.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
+    the border leaps are cut short, elsewhere they are not, and no linear function can do both.
+    With few data the network is better than the table, because it also learns from neighbours.
+    A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
+    never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more than it achieves: it picks what looks good by luck.
-    Models fed with their own predictions go astray: the errors compound.
-    Networks that learned from the same data agree where there were data, and disagree elsewhere.
+    Models fed with their own predictions go astray: the errors compound. Networks that have
+    learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -34,10 +33,10 @@ Notation ("Needs f" in a docstring: if you copy this, copy f, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
-    P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values;
-                 their shapes are written with S and A, the numbers of states and of actions
-Left out on purpose: other ways of planning (see the other scripts), features that the model learns
-itself and memory of earlier states (World Models has both).
+    P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
+    S, A         in shapes: the numbers of states and actions
+Left out on purpose: other ways of planning (see the other scripts); learned features and a memory
+of earlier states (World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
@@ -50,38 +49,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-
 # The states are the cells of a grid, numbered row by row from the top left.
-N_COLUMNS = 7
-N_ROWS = 5
+N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
-# These cells are in row 2, columns 2, 4 and 6. Their numbers are 2 * 7 + 2 and so on.
-START, PIT, GOAL = 16, 18, 20
+START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up (-1 row down), right, down, left. Action 4 is the leap, of two columns; a coin decides
-# whether it ends one row higher or lower.
+# steps up (-1 row down), right, down, left. Action 4 is the leap; a coin decides about its row.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
-N_ACTIONS = 5
-LEAP = 4
+N_ACTIONS, LEAP = 5, 4
+GAMMA = 0.9                             # discount: the reward of step 4 counts 0.9^3 = 0.73 times
 
 
 # %% Environment: a grid in which one can leap
-
 # The features of a cell are its column and its row.
 X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 # The reward for arriving in a cell. To arrive in the pit or the goal also ends the episode.
 ARRIVAL = np.zeros(N_STATES)
-ARRIVAL[PIT] = -1
-ARRIVAL[GOAL] = 1
-# The probabilities of the world, P[s, a, s']. They ignore that an episode ends in the pit and at
-# the goal. The data (see collect) and PLANNING_P (below) take these ends into account.
+ARRIVAL[[PIT, GOAL]] = -1, 1
+# The world's probabilities P[s, a, s']. Only the data (see collect) and PLANNING_P (below) know
+# that an episode ends in the pit and at the goal.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0 and
-        # 4, because the last cell is X[-1] = (6, 4).
+        # No move leaves the grid: clip keeps the cell between (0, 0) and the last one, X[-1].
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        # We use += because two outcomes may end in the same cell, if you change MOVES.
         TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -94,28 +85,23 @@ def draw_from_rows(probabilities, rng):
     # draws column 1, because .7 is the first sum above it. This happens with probability .5.
     cumulative = probabilities.cumsum(axis=1)
     uniform = rng.random((len(probabilities), 1))           # one number for each row
-    # argmax finds the first True of each row.
-    return (uniform < cumulative).argmax(axis=1)
+    return (uniform < cumulative).argmax(axis=1)            # the first True of each row
 
 
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
-    # If rng is a seed, this makes a Generator of it. A Generator stays as it is.
-    rng = np.random.default_rng(rng)
-    # The states do not come from episodes. By default each cell (also the pit and the goal) is
-    # drawn with the same probability, so that the models know all of them. choice(35, n) draws n
-    # of the numbers 0 to 34; choice(list, n) draws n entries of the list.
+    rng = np.random.default_rng(rng)        # makes a Generator of a seed, and keeps a Generator
+    # No episodes: by default all cells, even the pit and the goal, are equally likely, so that all
+    # become known. choice(35, n) draws from 0 to 34, choice(list, n) from the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
-    # In this world the episode ends where there is a reward.
-    return states, actions, rewards, next_states, rewards != 0
+    return states, actions, rewards, next_states, rewards != 0      # a reward ends the episode
 
 
 def features(data):
-    """The data of collect as features: x, actions, rewards, x_next."""
-    # To keep it simple, the models that use features do not learn where episodes end.
+    """The data of collect as x, actions, rewards, x_next, for models that do not learn of ends."""
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -123,15 +109,13 @@ def features(data):
 # %% Algorithm: a lookup table
 def checked(name, values, shape, below=None):
     """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
-    # Without these checks NumPy would often give wrong results, and no error. A single reward
+    # Without these checks NumPy would often give wrong results, and no error: a single reward
     # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"{name} must have the shape {shape} with at least one row (a single row "
-                         f"of d features is (1, d)), and no NaN")
+        raise ValueError(f"{name} must have the shape {shape}, with at least one row and no NaN")
     if below is None:
         return array
-    # isin: is each number one of 0, 1, ..., below - 1?
     if not np.isin(array, range(below)).all():
         raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
     return array.astype(int)
@@ -139,20 +123,14 @@ def checked(name, values, shape, below=None):
 
 class LookupModel:
     """A table of counts N(s, a, s'): slide "How to build a model? (III)".
-
-    fit      adds N transitions to the counts. terminated: did the episode end? By default, no.
-    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration.
-             If the episode ends with probability 0.1, the row of P sums to 0.9. The reason: in
-             planning, the values of what follows an end must not count.
+    fit      adds N transitions to the counts. terminated: did the episode end? By default, no
+    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. If
+             the episode ends with probability 0.1, the row of P sums to 0.9
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
-    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. rng is a
-             Generator or a seed. The reward is the mean of all rewards seen with the same s, a,
-             s' and terminated.
-
-    states, actions, rewards, next_states, terminated are (N,). For a pair (s, a) never seen, the
-    model says: s' = s, with reward 0. ValueError for no data, other shapes, and numbers out of
-    range. Needs checked, draw_from_rows.
-
+    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
+             is the mean of all seen with this s, a, s', terminated. rng: a Generator or a seed
+    All these data are (N,). For a pair (s, a) never seen, the model says: s' = s, with reward 0.
+    ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
     >>> print(model.R[0, 0], model.P[0, 0])
@@ -163,45 +141,36 @@ class LookupModel:
         self.n_states = n_states
         self.n_actions = n_actions
         # Each outcome has a number: s' if the episode went on in s', and S + s' if it ended there.
-        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
         states, actions = self.check_pairs(states, actions)
-        N = len(states)
-        rewards = checked("rewards", rewards, (N,))
-        next_states = checked("next_states", next_states, (N,), self.n_states)
+        rewards = checked("rewards", rewards, states.shape)
+        next_states = checked("next_states", next_states, states.shape, self.n_states)
         if terminated is None:
-            terminated = np.zeros(N)
-        terminated = checked("terminated", terminated, (N,), 2)         # below 2: 0 or 1
-        # For each transition, the place in counts: (state, action, outcome).
+            terminated = np.zeros(states.shape)
+        terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
         places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
-
-        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing. We
-        # write it into a copy, because self.counts has only what was seen.
-        counts = self.counts.copy()
-        for s, a in np.argwhere(counts.sum(axis=2) == 0):
-            counts[s, a, s] = 1
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        n = counts.sum(axis=2)
+        seen = self.counts.sum(axis=2)                                  # N(s,a)
+        n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=2) / n
-        self.outcome_P = counts / n[:, :, None]         # of all 2S outcomes: they sum to 1
-        # P leaves out the outcomes that end the episode, because nothing is earned after an end.
-        # So in planning these outcomes must add nothing to sum_s' p(s'|s,a) V(s').
+        self.outcome_P = self.counts / n[:, :, None]
+        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
+        for s, a in np.argwhere(seen == 0):
+            self.outcome_P[s, a, s] = 1
+        # P leaves out the ends, because in planning nothing is earned after them.
         self.P = self.outcome_P[:, :, :self.n_states]
-        # For sample: the mean of the rewards that came with each outcome (0 if there were none).
-        self.outcome_rewards = self.reward_sums / np.maximum(counts, 1)
         return self
 
     def check_pairs(self, states, actions):
-        N = np.size(states)             # not len: a single number has none
-        states = checked("states", states, (N,), self.n_states)
-        return states, checked("actions", actions, (N,), self.n_actions)
+        states = checked("states", states, (np.size(states),), self.n_states)
+        return states, checked("actions", actions, states.shape, self.n_actions)
 
     def predict(self, states, actions):
         states, actions = self.check_pairs(states, actions)
@@ -210,20 +179,18 @@ class LookupModel:
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
         outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
-        rewards = self.outcome_rewards[states, actions, outcomes]
+        places = states, actions, outcomes
+        # The mean of the rewards seen with this outcome (of a pair never seen: 0 / 1).
+        rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
-    """What the next three models share: from x and actions they predict y (N, 1+d), the reward and
-    the change of the features.
-
-    Each of them adds two methods. learn(inputs, y, **settings) returns what it has learned.
-    expected(inputs) returns the expected y. inputs (N, d+A) are x, and then a column for each
-    action. The settings are those that fit was given (LinearModel has none). Needs checked.
-    """
+    """The base of the next three models. They predict y (N, 1+d), the reward and the change of the
+    features, from inputs (N, d+A): x, and a column for each action. Each adds two methods: learn
+    returns what it has learned, expected returns the expected y. Needs checked."""
 
     def __init__(self, n_features, n_actions):
         self.n_features = n_features
@@ -241,15 +208,12 @@ class FeatureModel:
     def predict(self, x, actions):
         x, inputs = self.check(x, actions)
         y = self.expected(inputs)
-        # S' = S + change
-        return y[:, 0], x + y[:, 1:]
+        return y[:, 0], x + y[:, 1:]            # S' = S + change
 
     def check(self, x, actions):
         """x (N, d) as an array, and inputs (N, d+A)."""
-        # One row of x for each entry of actions.
-        N = np.size(actions)
-        x = checked("x", x, (N, self.n_features))
-        actions = checked("actions", actions, (N,), self.n_actions)
+        actions = checked("actions", actions, (np.size(actions),), self.n_actions)
+        x = checked("x", x, (len(actions), self.n_features))
         # Row a of np.eye is 1 in the column of action a, and 0 in the others. A single column with
         # the action's number would be wrong, because action 2 is not twice action 1.
         return x, np.hstack([x, np.eye(self.n_actions)[actions]])
@@ -257,18 +221,13 @@ class FeatureModel:
 
 class LinearModel(FeatureModel):
     """Reward and next features as linear functions of the features, one for each action.
-
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
-
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-
     Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
-    torque) and x_next is (next angle, torque). The torque in a prediction means nothing: replace
-    it by the next torque before you predict the next step. For an action never tried, the
-    prediction is x_next = x, with reward 0. ValueError for no data, other shapes, numbers out of
-    range. Needs FeatureModel, checked.
-
+    torque) and x_next (next angle, torque). The torque in a prediction means nothing: replace it
+    by the next one before you predict on. For an action never tried, x_next = x, with reward 0.
+    ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
     >>> print(rewards.round(6), x_next.round(6))
@@ -278,23 +237,19 @@ class LinearModel(FeatureModel):
     def products(self, inputs):
         """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0.
         Example: there are two actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
-        x = inputs[:, :self.n_features]
-        taken = inputs[:, self.n_features:]                 # a column for each action, see check
-        # The weight of the 1 is the intercept.
-        x_and_1 = np.column_stack([x, np.ones(len(x))])
-        # taken[:, [a]] (N, 1) is 1 in the rows where action a was taken, and 0 in the others.
+        # The weight of the 1 is the intercept. taken[:, [a]] (N, 1): was action a taken?
+        x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
+        taken = inputs[:, self.n_features:]
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2. Each column of y has its own w:
-        # reward and transition are separate functions, as on the slide. lstsq returns the weights
-        # first: [0]. The weights of an action never tried make no difference. lstsq makes them 0:
-        # no reward, no change. Without rcond=None, old NumPy warns.
-        # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data the mean comes
-        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
-        # cells need not lie on a plane. Their distance from the plane is the bias of the linear
-        # model.
+        # reward and transition are separate functions, as on the slide. lstsq returns w first, and
+        # makes it 0 for an action never tried. (Old NumPy warns without rcond=None.)
+        # Why is the result an expectation? Of the rewards 0, 0, 1, the guess g with the smallest
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 is their mean, 1/3. With more data it tends to E[R|s,a]. But
+        # a linear function of two features is a plane, and the means of all cells need not lie on
+        # one: their distance from it is the bias of the linear model.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -307,21 +262,18 @@ def mean_and_scale(data):
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
     # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). Dividing by
-    # this scale would give NaN, or make noise as large as a signal. So we divide by 1.
+    # it would give NaN, or make noise as large as a signal: we divide by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
 
 class Network:
     """A network with two hidden layers of max(z, 0) (ReLU), trained by Adam on any loss.
-
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     learns from x and y. loss is a function, such as squared_error below. It gets the
-            outputs (B, n_out) and the standardised targets (B, D) of B rows, and returns two
-            things: the mean loss, and its derivatives by the outputs (B, n_out)
-    Needs mean_and_scale.
-
+    fit     loss is a function, such as squared_error below. From the outputs (B, n_out) and the
+            standardised targets (B, D) of B rows, it returns the mean loss, and its derivatives by
+            the outputs (B, n_out). Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
     >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
@@ -334,10 +286,9 @@ class Network:
         self.y_mean, self.y_scale = mean_and_scale(y)
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
-        # The weights are random, because units that start alike would get the same gradients, and
-        # stay alike. A sum of n random numbers is about sqrt(n) times as large as one of them. So
-        # weights of size sqrt(1/n) keep the sum at size 1. The 2 is there because max(z, 0) sets
-        # half of the numbers to 0 (He et al., 2015).
+        # The weights are random, because units that start alike get the same gradients, and stay
+        # alike. A sum of n random numbers is about sqrt(n) times as large as one: weights of size
+        # sqrt(1/n) keep it at 1. The 2 is there because max(z, 0) sets half of them to 0.
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
@@ -357,38 +308,34 @@ class Network:
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
         # this unit. The function loss returns the deltas of the outputs.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
-        # Chain rule: a unit acts on each unit of the next layer by the weight between the two. So
-        # its delta is the sum of their deltas times these weights: a matrix product. max(z, 0)
+        # Chain rule: a unit acts on each unit of the next layer by the weight between the two, so
+        # its delta is the sum of their deltas times these weights, a matrix product. max(z, 0)
         # passes the delta on if z > 0, and blocks it otherwise.
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
-        # The derivative by a weight is the weight's input times the delta of the unit it leads to.
-        # The product h.T @ delta sums this over the batch. The input of a bias is always 1.
+        # The derivative by a weight is the weight's input times the delta of the unit it leads to;
+        # h.T @ delta sums this over the batch. The input of a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2. (One gradient is partly luck; a mean of many is less so.)
+        # Adam: gradient descent with running means, because one gradient is partly luck: for each
+        # weight, a mean of its gradients g, and one of g^2.
         g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches. (If
-            # they begin too large, units of layer 2 die: they become 0 for all inputs, and
-            # max(z, 0) passes no gradient then. At 1e-2, in some fits all of them died.)
+            # they begin too large, units can die: they give 0 for all inputs, so no gradient.)
             rate = learning_rate * (1 - step / n_steps)
-            # A few rows, drawn at random: their gradient is right on average, and cheap.
+            # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
             for i, g in enumerate(gradient):
-                # A running mean moves a tenth (or hundredth) of the way to each new value: so it
-                # is a mean of about the last 10 (or 100).
-                g_mean[i] += 0.1 * (g - g_mean[i])
-                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # The root of g2_mean is the usual size of g. We divide by this size, so that small
-                # gradients count as much as large ones: a weight moves by about `rate` if its
-                # gradients agree, else by less. (1e-8 prevents 0/0.)
+                g_mean[i] += 0.1 * (g - g_mean[i])              # a mean of about the last 10
+                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])        # a mean of about the last 100
+                # Divided by their usual size, small gradients count as much as large ones: a
+                # weight moves by about `rate` if its gradients agree, else by less.
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -403,27 +350,20 @@ class Network:
 
 def squared_error(outputs, targets):
     """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
-    # The mean is over all numbers of the batch, error.size of them.
     error = outputs - targets
-    return (error**2).mean(), 2 * error / error.size
+    return (error**2).mean(), 2 * error / error.size        # a mean over error.size numbers
 
 
 class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
-
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
-    Shapes: x, x_next (N, d), actions (N,), rewards (N,). n_members > 1 is an ensemble. seed is a
-    number, a list of numbers or a Generator.
-
-    fit      Adam on small batches, from scratch each time; settings: n_steps, batch_size,
-             learning_rate, as in Network.fit
+    n_members > 1 is an ensemble. seed is a number, a list of numbers or a Generator.
+    fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
              in units of the standard deviation of S' - S in the data (mean over the features)
-
-    Continuous actions and ValueErrors are as in LinearModel; also ValueError for the spread of one
-    member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
-
+    Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
+    spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> model = NeuralModel(1, 1).fit(x, np.zeros(200), x[:, 0], x + x**2, n_steps=500)
     >>> rewards, x_next = model.predict([[0.4]], [0])
@@ -438,9 +378,9 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # On the slide, reward and transition are separate functions. Here they are outputs of one
-        # network. The members learn from the same data, but their initial weights and
-        # batches differ. Where there are data, the data make them agree. Elsewhere nothing does.
+        # On the slide, reward and transition are separate functions; here, outputs of one network.
+        # The members have the same data, but other initial weights and batches: where there are
+        # data, the data make them agree. Elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -452,55 +392,34 @@ class NeuralModel(FeatureModel):
         _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised: so it does not matter whether lengths are in m or in mm.
-        # (Output 0 is the reward: left out.)
+        # Standardised, so that m or mm makes no difference. Output 0, the reward, is left out.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d): the standard deviation over the members, the mean over the features.
         return np.std(changes, axis=0).mean(axis=1)
 
 
 # %% Algorithm: the same network with another loss becomes a stochastic model
-def log_sum_exp(terms):
-    """log(sum of e^term) over the last axis (..., K): (..., 1).
-
-    >>> log_sum_exp(np.array([[-1000.0, -1000.0]])).round(2).tolist()       # -1000 + log 2
-    [[-999.31]]
-    """
-    # e^-1000 is 0 for a computer, and log 0 is -infinity. So we take the largest term out:
-    # log(e^a + e^b) = a + log(e^0 + e^(b-a)), in which nothing can go wrong.
-    top = terms.max(axis=-1, keepdims=True)
-    return top + np.log(np.exp(terms - top).sum(axis=-1, keepdims=True))
-
-
 def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
-    # Its logarithm. In a component the D numbers are independent, so their densities multiply, and
-    # the logarithms add up.
+    # In a component the D numbers are independent: densities multiply, so logarithms add up.
     log_normals = -z**2 / 2 - np.log(sds) - np.log(2 * np.pi) / 2
     return log_weights + log_normals.sum(axis=2), z
 
 
 class MixtureModel(FeatureModel):
     """A mixture density network: slide "Models can be stochastic too", as in World Models.
-
-        p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
-
-    The network computes all weights, means and sds (standard deviations) from s and a.
-
-    Shapes: x, x_next (N, d), actions (N,), rewards (N,). seed: as in NeuralModel.
-
+    p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), where a network computes all
+    weights, means and sds (standard deviations) from s and a. n_components=1 is a Gaussian.
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
-    sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed.
-    log_prob  log p^(x_next | x, actions) (N,), the natural logarithm, without the reward: how
-              probable an outcome is, for example to compare models (not used below)
-
-    n_components=1 is a Gaussian. Sampled rewards are noisy: their standard deviation is at least
-    half of that of all rewards. Continuous actions and ValueErrors are as in LinearModel. Needs
-    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
-
+    sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
+    log_prob  natural log p^(x_next | x, actions) (N,), without the reward: how probable an outcome
+              is, for example to compare models (not used below)
+    Sampled rewards are noisy: their standard deviation is at least half of that of all rewards.
+    Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
+    FeatureModel, Network, mean_and_scale, log_terms, draw_from_rows, checked.
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
     >>> _, x_next = model.sample(x, actions, rng=0)
@@ -513,16 +432,13 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sd of reward and features, in standardised units. Without it, a component
-        # could put its mean on a value that repeats, and shrink its sd to 0. Then the density
-        # there, and with it log p^, would grow without end. For the reward it is larger: with 0.05
-        # for all, 3 fits of 30 did not separate two landings. (Both were found by trying.)
+        # The smallest sd of reward and features, standardised (found by trying). Without it, an sd
+        # could shrink to 0 at a value that repeats, and log p^ there would grow without end.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
-        # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For
-        # each of K components it has 2D + 1 outputs, in this order: D means, D widths (then sd is
-        # floor + e^width) and a score. split makes the component's weight from the score.
+        # Reward and S' are drawn together: one network learns all D = 1 + d numbers. For each of K
+        # components it has D means, D widths (sd = floor + e^width) and a score, for the weight.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -534,7 +450,7 @@ class MixtureModel(FeatureModel):
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
         # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs: W3 = 0, b3 = start.
-        # (W3 does learn, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        # (W3 does learn: its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -544,38 +460,36 @@ class MixtureModel(FeatureModel):
         D = 1 + self.n_features
         outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
         scores = outputs[:, :, -1]
-        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
-        log_weights = scores - log_sum_exp(scores)
-        # e^width is positive, whatever the width is.
-        sds = self.floor + np.exp(outputs[:, :, D:-1])
+        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. The log of
+        # the sum can go wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. So logaddexp
+        # computes log(e^a + e^b) as a + log(1 + e^(b-a)); reduce does this for all K scores.
+        log_weights = scores - np.logaddexp.reduce(scores, axis=1)[:, None]
+        sds = self.floor + np.exp(outputs[:, :, D:-1])          # e^width is always positive
         return log_weights, outputs[:, :, :D], sds
 
     def loss(self, outputs, y):
         """The mean of -log p^(y), and its derivative by each output."""
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
-        log_p = log_sum_exp(terms)                                              # (N, 1)
-        # p^(y) is a sum over the components. A component's share of p^(y) is the probability that
-        # y comes from it (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75
-        # and .25.
-        share = np.exp(terms - log_p)                                           # (N, K)
+        log_p = np.logaddexp.reduce(terms, axis=1)
+        # A component's share of the sum p^(y) is the probability that y comes from it (Bayes'
+        # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25.
+        share = np.exp(terms - log_p[:, None])[:, :, None]                      # (N, K, 1)
         # The derivatives of -log p^. Adam steps against them: if one is negative, the output
         # grows. In words: each component learns from y in proportion to its share.
-        # (1) By a score. A component whose share is larger than its weight gets more weight.
+        # (1) By a score: a component whose share is larger than its weight gets more weight.
         # (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The derivative of
         # each log by a score is the component's part of its sum: the weight, then the share.)
-        by_score = np.exp(log_weights) - share
-        # (2) By a mean. The mean is pulled towards y: up if z is positive, because y is above it.
-        # (Share times the derivative of -log Normal = z^2/2 + log sd + ...; z = (y - mean)/sd.)
-        by_mean = -share[:, :, None] * z / sds
-        # (3) By an sd. It grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
-        # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
-        by_sd = share[:, :, None] * (1 - z**2) / sds
-        # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
-        by_width = by_sd * (sds - self.floor)
-        # In the order of the outputs, as split cuts them.
-        gradient = np.concatenate([by_mean, by_width, by_score[:, :, None]], axis=2)
-        # (The loss is the mean over the rows: so we divide by their number.)
+        by_score = np.exp(log_weights)[:, :, None] - share
+        # (2) By a mean: it is pulled towards y, upwards if z = (y - mean) / sd is positive.
+        # (Share times the derivative of -log Normal = z^2/2 + log sd + ...)
+        by_mean = -share * z / sds
+        # (3) By a width: the sd grows if y is more than one sd away (z^2 > 1), else it shrinks.
+        # (Share times the derivative of the same formula by the sd, times that of the sd by the
+        # width: sd = floor + e^width, so it is e^width = sd - floor.)
+        by_width = share * (1 - z**2) / sds * (sds - self.floor)
+        # In the order of the outputs. The loss is a mean over the rows: divide by their number.
+        gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
     def components(self, inputs):
@@ -586,8 +500,7 @@ class MixtureModel(FeatureModel):
 
     def expected(self, inputs):
         log_weights, means, _ = self.components(inputs)
-        # The mean of a mixture is the weighted sum of its components' means.
-        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
+        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)    # a weighted sum of means
 
     def sample(self, x, actions, rng):
         x, inputs = self.check(x, actions)
@@ -603,23 +516,20 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward, number 0 of y. In a component it is independent of the
-        # rest. So the density of the rest is the same product without the reward's factor.
+        # [:, :, 1:]: in a component the numbers of y are independent, so without the reward the
+        # density is the same product without one factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
-        return log_sum_exp(terms)[:, 0]
+        return np.logaddexp.reduce(terms, axis=1)
 
 
 # %% Algorithm: dynamic programming with a model
 def value_iteration(P, R, gamma, tolerance=1e-8):
     """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
-
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` of the optimum of this model (which is not that of the world), or
     within 1e-14 |V| / (1 - gamma), if that is more. ValueError if P, R or gamma is not like this.
-    Sutton & Barto, section 4.4.
-
-    Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    Sutton & Barto, section 4.4. Here action 0 pays 1 and ends, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
     >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
     >>> print(V.round(3), Q.round(3))
@@ -627,119 +537,91 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.asarray(P)
     R = np.asarray(R)
-    # "if gamma < 0 or ..." would let NaN through, because every < or > with NaN is False. (+ joins
-    # two shapes: (S, A) + (S,) is (S, A, S).)
+    # `not` also refuses NaN, because every <= with NaN is False. (S, A) + (S,) is (S, A, S).
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need gamma in [0, 1), finite R (S, A), and P (S, A, S), whose rows are "
-                         "probabilities, at least 0 and together at most 1")
+        raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
     V = np.zeros(len(R))
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
-        best = Q.max(axis=1)
-        change = abs(best - V).max()
-        V = best
-        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
-        # and so on. The sum is less than change / (1 - gamma). We stop if it is within the
-        # tolerance. We also stop if a sweep only changes the last two of V's 16 digits, because
-        # rounding soon stops all progress there.
+        change = abs(Q.max(axis=1) - V).max()
+        V = Q.max(axis=1)
+        # The next sweeps change V by at most gamma * change, gamma^2 * change and so on, together
+        # less than change / (1 - gamma). We stop if this is within the tolerance, or if only the
+        # last two of V's 16 digits change, because rounding soon stops all progress there.
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
 
 # %% Exact answers
-
 # We ask models where a leap from each cell ends, because only the leap depends on chance.
 LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# For planning, arrivals that end the episode are left out of P, as in LookupModel.P.
-PLANNING_P = TRUE_P.copy()
-PLANNING_P[:, :, [PIT, GOAL]] = 0
-# Discount: the reward of step 1 counts in full, that of step 4 is multiplied by 0.9^3 = 0.73.
-GAMMA = 0.9
-# V*, the values of the best plan. (value_iteration gives the pit the value of walking on. But the
-# episode is over there: 0.)
+# For planning, P leaves out the arrivals that end the episode (as in LookupModel): times 0.
+PLANNING_P = TRUE_P * (ARRIVAL == 0)
+# V*, the values of the best plan. (In the pit the episode is over, but value_iteration walks on.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[PIT] = 0
-# The numbers N of transitions in D. Each is four times the one before. So errors that fall with
-# 1/sqrt(N), like those of the table, halve each time.
+# Numbers N of transitions in D. Errors that fall with 1/sqrt(N), as the table's, halve each time.
 SIZES = 100 * 4**np.arange(5)
-
-
-def distance(guess, truth):
-    """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
-    # norm is the root of the sum of all squares.
-    return np.linalg.norm(guess - truth) / len(truth)**0.5
-
-
-def exact_errors():
-    """In theory: the table's error of E[S'|s,a] for each of SIZES; the best plane's error."""
-    # Var(S') = E|S'|^2 - |E S'|^2, of column and row together; its mean over the cells.
-    variance = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
-    # The mean of n draws is off by sqrt(variance / n). Of N transitions, n = N / (S A) are leaps
-    # from one cell; S A is TRUE_R.size. (With N = 100 or 400, some leaps were never seen, and the
-    # formula is only a guide.)
-    table = np.sqrt(variance * TRUE_R.size / SIZES)
-    # With endless data, a linear model would be the plane that comes nearest to the exact means.
-    # All cells count alike, because collect draws them alike. So we fit a plane to these means.
-    linear = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
-    return table, distance(linear.predict(X, LEAPS)[1], MEANS)
+# The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
+# variance, E|S'|^2 - |E S'|^2, is that of column and row together, a mean over the cells. Of N
+# transitions, about n = N / (S A) are leaps from one cell. (Only a guide at N = 100 and 400, where
+# some leaps were never seen.)
+VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
+TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
+# With endless data, a linear model would be the plane nearest to the exact means. (All cells count
+# alike, because collect draws them alike.) Its error is the root mean square distance.
+_, PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS).predict(X, LEAPS)
+PLANE_ERROR = np.sqrt(((PLANE - MEANS)**2).sum(axis=1).mean())
 
 
 # %% What the experiments and panels below share
-
 # Colours that colour-blind readers can tell apart, and line styles for black and white.
 COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
+N_GOOD = 1600           # data for a good model: about nine transitions for each state and action
+FAST = {"n_steps": 500, "batch_size": 64}       # enough for so small a world
 
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # NumPy takes a list of numbers as one seed. With `run` in it, each run has another one.
+    # A list of numbers is one seed. With `run` in it, each run has another one.
     return np.array([experiment([seed, run]) for run in range(n_runs)])
-
-
-# Enough data for a good model: about nine transitions for each state and action.
-N_GOOD = 1600
-# Settings for networks of so small a world. (The default ones would take far longer.)
-FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def errors_compound(seed, n=N_GOOD):
     """Errors of the expected position after 1 ... 20 leaps (3, 20): table, linear model, network.
-
-    Each is fitted to n transitions. From the second leap on, it is fed with its own predictions.
-    """
+    Each learns from n transitions. From the second leap on, it is fed with its own predictions."""
     data = collect(n, seed)
-    # Here leaps go on after the pit and the goal. So the table is not told about ends: data[:4].
+    # Here leaps go on after the pit and the goal, so the table is not told about ends: data[:4].
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once. Row s of truth is about a walker who started in s. It has the
-    # probabilities of where this walker is now: at first in s itself. After one more leap, truth
-    # becomes truth @ LEAP_P. guess is what the table says about the walkers.
+    # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
+    # of where this walker is now (at first in s itself), guess what the table says about them.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
     for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # These two models know expected positions only. Such a position is soon between cells, or
-        # out of the grid. Nothing like it was in the data.
+        # These two know expected positions only. Soon these are between cells, or out of the grid,
+        # where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
-        # The expected positions, (35, 2): probabilities @ X are those of the world and the table.
-        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
+        # Probabilities @ X are expected positions. The errors are root mean square distances.
+        positions = np.array([guess @ X, x_linear, x_network])                  # (3, 35, 2)
+        errors.append(np.sqrt(((positions - truth @ X)**2).sum(axis=2).mean(axis=1)))
     return np.transpose(errors)
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %, if there
-    are many runs)."""
+    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %)."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -763,23 +645,20 @@ def draw_world(ax):
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model and network."""
-    # Of the 20 leaps of errors_compound, only the first one counts here.
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model, network: the first leap of the 20."""
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
-    exact, plane = exact_errors()
-    ax.loglog(SIZES, exact, color="grey")
-    ax.axhline(plane, color="grey")
+    ax.loglog(SIZES, TABLE_ERROR, color="grey")
+    ax.axhline(PLANE_ERROR, color="grey")
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
-          f"{exact[-1]:.4f}, in theory")
+          f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
-          f"{plane:.4f}, exact: the best plane")
+          f"{PLANE_ERROR:.4f}, exact: the best plane")
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
@@ -787,15 +666,13 @@ def leap_samples(seed):
     """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
-    # What the world does in 400 leaps from the start, and what two models would do.
     starts = [START] * 400
-    landings = draw_from_rows(LEAP_P[starts], rng)
-    rows = [X[landings, 1]]
+    rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # the world's
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # Noise puts each landing near the middle of a cell, not exactly there. (Without this
-        # noise, in 1 to 3 fits of 30 a wide component covers both landings.)
+        # Noise puts landings near the middle of a cell, not exactly there. (Without this noise, in
+        # 1 to 3 fits of 30 a wide component covers both landings.)
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -803,10 +680,8 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    # The samples of all runs one behind the other: (n_runs, 3, 400) becomes (3, 400 n_runs).
-    rows = np.hstack(rows)
-    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. (A Gaussian draws rows
-    # outside of the grid, too.)
+    rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
+    # Bins from -4.5 to -3.5 and so on: a row is in the middle of its bin, also out of the grid.
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
@@ -816,7 +691,6 @@ def draw_leap(ax, rows):
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples")
-    # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
     print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
     print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0, the same")
@@ -835,8 +709,7 @@ def plan_on_the_table(seed):
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
         # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
-        P = PLANNING_P[s, plan]
-        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
+        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
@@ -847,7 +720,6 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
-    # Few data: the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
           "above what is achieved")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
@@ -862,33 +734,29 @@ def draw_compound(ax, errors):
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
-    """Disagreement of five networks, and their true error (2, columns)."""
+    """Disagreement of five networks, and their true error, means over the rows (2, columns)."""
     # Data only from the cells in columns up to the start's.
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # (2, rows, columns): the mean over the rows.
     return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
 def draw_known(ax, known):
     # The units differ (see spread): compare where the curves rise, not how high they are.
-    draw_curves(ax, range(N_COLUMNS), known,
-                ["disagreement (spread)", "true error (cells)"],
+    draw_curves(ax, range(N_COLUMNS), known, ["disagreement (spread)", "true error (cells)"],
                 "where five networks saw no data,\nthey disagree, and err",
                 f"column (data: 0 to {X[START, 0]})", "mean over the rows")
 
 
 # %% The run: all experiments, and main
 def run_all(axes, n_runs, seed):
-    """All experiments, panels and printed lines."""
     print("what                                           | measured | compare")
     draw_world(axes[0, 0])
     draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
     draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
-    # This takes little time, so it is run more often.
-    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))
+    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # takes little time
     draw_compound(axes[1, 1], repeat(errors_compound, n_runs, seed))
     draw_known(axes[1, 2], repeat(what_it_knows, n_runs, seed))
 
@@ -900,17 +768,16 @@ def main():
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program kernel_launcher: ignore them.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter, not ours.
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # If there is no screen, matplotlib draws with "agg". It can only save, so we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save.
     if args.save is None and plt.get_backend().lower() == "agg":
         args.save = "expectation_model.png"
     if args.save:
-        # The empty figure is saved first: so a bad file name is refused before the work.
+        # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
