@@ -244,12 +244,13 @@ class LinearModel(FeatureModel):
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2. Each column of y has its own w:
-        # reward and transition are separate functions, as on the slide. lstsq returns w first, and
-        # makes it 0 for an action never tried. (Old NumPy warns without rcond=None.)
+        # reward and transition are separate functions, as on the slide. lstsq returns w first. If
+        # several w are equally good, it takes the smallest: 0 for an action never tried. (Old
+        # NumPy warns without rcond=None.)
         # Why is the result an expectation? Of the rewards 0, 0, 1, the guess g with the smallest
         # (g-0)^2 + (g-0)^2 + (g-1)^2 is their mean, 1/3. With more data it tends to E[R|s,a]. But
         # a linear function of two features is a plane, and the means of all cells need not lie on
-        # one: their distance from it is the bias of the linear model.
+        # a plane: their distance from it is the bias of the linear model.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -321,7 +322,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam: gradient descent with running means, because one gradient is partly luck: for each
-        # weight, a mean of its gradients g, and one of g^2.
+        # weight, a mean of its gradients g, and one of g^2. (Simplified: they start at 0, which
+        # the paper corrects.)
         g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -334,8 +336,9 @@ class Network:
             for i, g in enumerate(gradient):
                 g_mean[i] += 0.1 * (g - g_mean[i])              # a mean of about the last 10
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])        # a mean of about the last 100
-                # Divided by their usual size, small gradients count as much as large ones: a
-                # weight moves by about `rate` if its gradients agree, else by less.
+                # The root of g2_mean is the usual size of g. Divided by it, small gradients count
+                # as much as large ones: a weight moves by about `rate` if its gradients agree, and
+                # by less if they do not. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -432,8 +435,9 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sd of reward and features, standardised (found by trying). Without it, an sd
-        # could shrink to 0 at a value that repeats, and log p^ there would grow without end.
+        # The smallest sd of reward and features, standardised. Without it, an sd could shrink to 0
+        # at a value that repeats, and log p^ there would grow without end. (Found by trying: with
+        # 0.05 for the reward, 3 fits of 30 did not separate two landings.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -449,8 +453,9 @@ class MixtureModel(FeatureModel):
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
-        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs: W3 = 0, b3 = start.
-        # (W3 does learn: its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
+        # weights[4], becomes 0, and b3 becomes start. (W3 does learn: its gradient h2.T @ delta3
+        # is not 0. Then W1 and W2 learn, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -462,7 +467,8 @@ class MixtureModel(FeatureModel):
         scores = outputs[:, :, -1]
         # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. The log of
         # the sum can go wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. So logaddexp
-        # computes log(e^a + e^b) as a + log(1 + e^(b-a)); reduce does this for all K scores.
+        # computes log(e^a + e^b) as a + log(1 + e^(b-a)), with the larger one as a; reduce does
+        # this for all K scores, one after the other.
         log_weights = scores - np.logaddexp.reduce(scores, axis=1)[:, None]
         sds = self.floor + np.exp(outputs[:, :, D:-1])          # e^width is always positive
         return log_weights, outputs[:, :, :D], sds
@@ -484,10 +490,11 @@ class MixtureModel(FeatureModel):
         # (2) By a mean: it is pulled towards y, upwards if z = (y - mean) / sd is positive.
         # (Share times the derivative of -log Normal = z^2/2 + log sd + ...)
         by_mean = -share * z / sds
-        # (3) By a width: the sd grows if y is more than one sd away (z^2 > 1), else it shrinks.
-        # (Share times the derivative of the same formula by the sd, times that of the sd by the
-        # width: sd = floor + e^width, so it is e^width = sd - floor.)
-        by_width = share * (1 - z**2) / sds * (sds - self.floor)
+        # (3) By an sd: it grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
+        # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
+        by_sd = share * (1 - z**2) / sds
+        # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
+        by_width = by_sd * (sds - self.floor)
         # In the order of the outputs. The loss is a mean over the rows: divide by their number.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
@@ -562,9 +569,9 @@ LEAP_P = TRUE_P[:, LEAP]
 MEANS = LEAP_P @ X
 # For planning, P leaves out the arrivals that end the episode (as in LookupModel): times 0.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
-# V*, the values of the best plan. (In the pit the episode is over, but value_iteration walks on.)
+# V*, the values of the best plan. (In pit and goal the episode is over; value_iteration walks on.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-OPTIMAL[PIT] = 0
+OPTIMAL[[PIT, GOAL]] = 0
 # Numbers N of transitions in D. Errors that fall with 1/sqrt(N), as the table's, halve each time.
 SIZES = 100 * 4**np.arange(5)
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
@@ -614,14 +621,16 @@ def errors_compound(seed, n=N_GOOD):
         # where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
-        # Probabilities @ X are expected positions. The errors are root mean square distances.
+        # Probabilities @ X are expected positions. The errors are root mean square distances: sums
+        # of squares over column and row, means over the 35 starts.
         positions = np.array([guess @ X, x_linear, x_network])                  # (3, 35, 2)
         errors.append(np.sqrt(((positions - truth @ X)**2).sum(axis=2).mean(axis=1)))
     return np.transpose(errors)
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side (95 %)."""
+    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side: 95 %
+    confidence, if there are many runs."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -685,8 +694,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # The label answers: is E[S'] enough to know E[v(S')]? If v is linear, yes: E[w . S'] = w .
-    # E[S']. But V* is not linear: it is high beside the pit, and 0 in it.
+    # The label answers: is E[S'] enough to know E[v(S')]? If v is linear in S', yes, because then
+    # E[v(S')] = v(E[S']). But V* is not linear: it is high beside the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",

@@ -21,7 +21,8 @@ Try, after reading: change one number in the second half of the file
 Notation: s, a, s' are state (ds,), action (da,), next state (ds,), and D is a list of (s, a, s').
 Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
 actions (H, da). N plans: sequences (N, H, da). "Needs f": if you copy this, copy f, too.
-Left out on purpose: learning the reward (it is known here), and next states that are random.
+Left out on purpose: learning the reward (it is known here), next states that are random, and
+plans that know where an episode ends.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
@@ -126,7 +127,8 @@ class NeuralDynamics:
         return h1, h2, h2 @ W3 + b3
 
     def gradients(self, x, target):
-        """Backpropagation: derivatives of the loss 1/N sum_i |y_i - target_i|^2, as in weights."""
+        """Backpropagation: the derivatives of the loss 1/N sum_i |y_i - target_i|^2 with respect
+        to W1, b1, W2, b2, W3, b3, a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
         # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
@@ -155,7 +157,8 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2, because the gradient of a single batch is partly luck. Each fit starts them anew.
+        # g^2, because the gradient of a single batch is partly luck. Each fit starts them at 0.
+        # (Simplified: the paper corrects them for this start.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -204,11 +207,11 @@ class PhysicalModel:
         # and y. lstsq ("least squares") gives first the theta with the smallest |A theta - b|^2.
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
-        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]       # None: older NumPy shall not warn
+        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]   # (older NumPy warns without rcond)
         return self
 
     def predict(self, states, actions):
-        return PointMass(self.theta).dynamics(states, actions)  # self.env has the true theta
+        return PointMass(self.theta).dynamics(states, actions)  # not self.env: it has the true one
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
@@ -417,7 +420,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    if replan_every < 1 or n_rounds < 1:        # with 0 steps no end, with 0 rounds no plans
+    if replan_every < 1 or n_rounds < 1:        # with 0 steps we would never come to an end
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -499,7 +502,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and two standard errors to each side (about 95 %)."""
+    """The mean of runs (n_runs, len(x)), and two standard errors to each side: 95 % confidence, if
+    there are many runs."""
     mean = runs.mean(axis=0)
     error = runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
@@ -536,8 +540,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
-# replan, only its first actions count, and the next search improves the rest. Why plan short? With
-# as many sequences, the 16 numbers of 8 steps are easier to find than the 60 of 30 steps.
+# replan, only its first actions count, and the next search improves the rest. Why plan short? The
+# 16 numbers of 8 steps are easier to find than the 60 of 30 steps, with equally many sequences.
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
