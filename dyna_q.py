@@ -12,14 +12,15 @@ The equations
     Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was tried in S
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0), the mean of all runs is above 20 steps in 27 of
-    the 50 episodes (14 steps are possible), with n = 5 in 5, with n = 50 in 2. Episode 1 is the
-    same random walk for all, because no plan can help before the first reward.
-    When the path is blocked, Dyna-Q stays below the wall: nearly half of the runs never reach the
-    goal again. A cell is worth 0.95 times its best neighbour, so the old values hold each other
-    up, and fade slowly. When a shortcut opens, Dyna-Q hardly ever uses it, because the old way
-    still works. Dyna-Q+ (from the book) tries again what it has not tried for long, and so uses
-    both new ways. Replay goes on replaying steps from before the change.
+    Planning saves real steps. In how many of the 50 episodes do the runs take more than 20 steps
+    on average? (14 are possible.) Without planning (n = 0) in 27, with n = 5 in 5, with n = 50 in
+    2. Episode 1 is the same random walk for all three: no plan can help before the first reward.
+    When the path is blocked, Dyna-Q clings to the cells below the wall: nearly half of the runs do
+    not reach the goal again. A cell is worth 0.95 times its best neighbour, so the old values hold
+    each other up, fade slowly, and still beat the 0 of cells never visited. When a shortcut opens,
+    Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ (from the book) tries
+    again what it has not tried for long, and so uses both new ways. Replay does worse than Dyna-Q:
+    it goes on replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -41,7 +42,7 @@ import numpy as np
 
 # %% Environment: the textbook's mazes
 class Maze:
-    """The mazes of slide "Dyna-Q: set-up" (Sutton & Barto, chapter 8), with Gymnasium's interface.
+    """The mazes of the Dyna-Q slides (Sutton & Barto, chapter 8), with Gymnasium's reset and step.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
@@ -49,21 +50,21 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
-    is not exactly one S, or if an episode might never end, because no way leads to a goal before
-    or after the walls move. Needs check_maze, steps_to_goal.
+    is not exactly one S, or if an episode might never end, because no way leads to a goal: from S
+    or, after the walls move, from a cell that had a way before. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # Walls that never move: they move after infinitely many steps.
+        # If the walls shall never move, they move after infinitely many steps.
         if later_rows is None:
             later_rows, change_at = rows, math.inf
         self.change_at = change_at
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Gymnasium's spaces have an attribute n, the number of states or actions.
+        # Gymnasium's Discrete spaces have an attribute n: how many states or actions there are.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
@@ -92,7 +93,7 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout_now()      # asked before this step is counted
+        layout = self.layout_now()      # the layout before this step is counted
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -104,8 +105,8 @@ def epsilon_greedy(values, epsilon, rng):
     """A random action with probability epsilon, else one with the highest of `values`, a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. At first all values are equal. An agent that takes the first of
-    # them goes up in every state, and runs into the same wall again and again.
+    # Ties are broken at random. At first all values are equal. An agent that takes the first
+    # action of a tie goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a in range(len(values)) if values[a] == best])
 
@@ -113,7 +114,7 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that was
-    # only cut off ("truncated"), say after 200 steps, would have gone on: there S' does count.
+    # only cut off ("truncated"), say after 200 steps, would have gone on: its last S' does count.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -129,20 +130,21 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau); tau is 0 for
                 the pair just taken. Actions never tried are imagined, too, as if they led nowhere
-                (S' = S, reward 0), but not by replay
+                (S' = S, reward 0). Replay does not imagine them
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if an agent may never
-    reach a goal: with epsilon = 0, or if the bonus of a large kappa is worth more. ValueError for
-    alpha outside (0, 1], gamma or epsilon outside [0, 1], a negative number, a reward of NaN, and
-    a space that does not start at 0. Needs epsilon_greedy, update.
+    reach a goal: with epsilon = 0, or with a bonus that is worth more than the goal. ValueError
+    for alpha outside (0, 1], gamma or epsilon outside [0, 1], negative kappa, n_planning,
+    n_episodes or n_steps, a reward of NaN, and a space that does not start at 0. Needs
+    epsilon_greedy, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The loop below stops at one of two limits. The other becomes infinite.
+    # The loop below stops at one of two limits. The limit that is not used becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
@@ -166,10 +168,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s, 0 if never.
+    # The real step at which a was last tried in s, 0 if never: then tau is all steps so far.
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
-    # Dyna's model is the newest (enough if nothing is random). Replay draws from all.
+    # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # known: the states visited before, each with a list of the actions that planning may draw
     known = {}
@@ -199,27 +201,27 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw the actions tried in s before; in Dyna-Q+, all actions.
+        # Planning may draw only actions tried in s before. Dyna-Q+ may draw any action.
         if s not in known:
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
             known[s].append(a)
 
-        # (f) Repeat n times: S <- random previously observed state (`choices` draws all n)
+        # (f) Repeat n times: S <- random previously observed state (`choices` draws n at once)
         # The imagined step has names of its own: s, a, r, s2 belong to the real one.
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S. This is planning_rng.choice(known[state]) in half the
-            # time: random() is in [0, 1), so with 4 known actions int() gives 0, 1, 2 or 3.
+            # A <- random action known in S. This is a faster planning_rng.choice(known[state]):
+            # random() is in [0, 1), so with 4 known actions int() gives 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             outcomes = memory[state][action]
             if not outcomes:
                 # This action was never tried. Dyna-Q+ supposes it leads nowhere: S' = S, reward 0.
                 outcomes = [(0.0, state, False)]
-            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored one, old or new.
+            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored one, new or old.
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious. (With kappa = 0.001 it is 0.1 after
-            # 10,000 steps. Without the square root it would be 10.)
+            # have changed. A bonus makes the agent curious. (With kappa = 0.001 the bonus is 0.1
+            # after 10,000 steps, not 10, thanks to the square root.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -235,11 +237,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. If nothing is random and nothing changes, all these transitions are equal:
-    then, with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw S and A from the stored
-    transitions, too.) The other arguments, results and errors are those of dyna_q. Needs dyna_q,
-    epsilon_greedy, update.
+    S and A are drawn as in dyna_q (always only from actions tried), but R, S' come from any stored
+    transition with this S and A, not from the model. If nothing is random and nothing changes, all
+    these transitions are equal: then, with kappa = 0, Q is the same as Dyna-Q's. (Most programs
+    draw S and A from the stored transitions, too.) The other arguments (but replay), results and
+    errors are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -250,7 +252,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts are not as Maze wants them, or an episode might never end."""
+    """ValueError if the texts differ in size, have not one S, or no way leads to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
@@ -260,25 +262,25 @@ def check_maze(maze, all_rows):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         cells.append(layout.index("S"))
-        # Each round of steps_to_goal adds a step, for ever if there is no way from a cell to a
-        # goal. If there is one, it has fewer steps than there are cells.
+        # If no way leads from a cell to a goal, each round of steps_to_goal adds a step to its
+        # number. A shortest way has fewer steps than there are cells.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # The agent may be in any free cell that has a way, but not in a goal (0 steps).
+        # When the walls move, the agent is in a free cell that has a way, not in a goal (0 steps).
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
-    """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
-    epsilon, else the best one. epsilon = 0 means the shortest way, epsilon = 1 a random walk."""
+    """Mean number of steps (S,) from each cell to a goal, after enough rounds. Each action is
+    random with probability epsilon, else the best one. (0: the shortest way, 1: a random walk.)"""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration of steps in place of rewards, so with min in place of max: the steps from a
-    # cell are 1 plus those from the next cell.
+    # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
+    # from a cell are 1 plus the steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        after = steps[moves]            # (S, 4): those from each of the four next cells
+        after = steps[moves]            # (S, 4): the steps from each of the four next cells
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
@@ -325,8 +327,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. (A list of numbers is one
-            # seed. [1]: of Q, steps, rewards, we want the steps.)
+            # In a run, all agents get the same seed, so the same luck. (NumPy takes the list as
+            # one seed. dyna_q returns Q, steps, rewards; [1] is the steps.)
             steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
@@ -338,15 +340,16 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is for agents such as ours, with epsilon = 0.1.
+    # Three exact lines. The second is the least that agents need that act at random as often as
+    # ours (epsilon = 0.1).
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # After 15,000 rounds, even the random walk's number hardly changes. (maze.state is S.)
+        # After 15,000 rounds, even the random walk's mean hardly changes. (maze.state is still S.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
-    # Below 10 there is room for the legend.
+    # ylim begins at 3, so that there is room for the legend below the curves.
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
     ax.legend(ncols=2, fontsize=7, loc="lower left")
@@ -354,7 +357,7 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i had learned halfway through episode 2 of run 0."""
-    # With the seed of run 0 it takes the same steps again, and then stops there.
+    # With the seed of run 0 the agent takes the same steps again, and n_steps stops it halfway.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -382,9 +385,10 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens. The way shrinks from 16 to 10.
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
-# The book prints no settings for these mazes. We found ours by trying. With alpha = 1 a new value
-# replaces the old one, which is right if nothing is random. With alpha = 0.1, the bonus in a value
-# would fade slowly: an action just tried would go on looking as good as one not tried for long.
+# The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. With alpha = 0.1
+# and 10 imagined updates a step, the values would change too slowly: old bonuses would stay in
+# them, and the agent would go on visiting what it has just tried.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -408,7 +412,7 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after. (zip stops there; x, y, width, height are shares of the panel.)
+    # The maze before and after. (zip stops after these two. The numbers are shares of the panel.)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -421,12 +425,12 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards: we compare with the means of 2000 runs.
+    # No formula gives these rewards, so we compare them with the means of 2000 runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
-    draw_change(axes[1, 2], "replay: old transitions mislead it", "replay", BLOCKING, 3000, n_runs,
+    draw_change(axes[1, 2], "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
                 seed, "replay gets less than Dyna-Q")
 
 

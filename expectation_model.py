@@ -9,9 +9,10 @@ The slides, and where they are in this file
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 The equations (R^, S'^ and p^, with a hat on the slides, are what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
-    expectation    only the means, E[R | s, a] and E[S' | s, a]. Minimize the mean squared error
-    stochastic     samples, R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers.
-                   Minimize the mean of -log p^, so that p^ of what happened becomes large
+    expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
+                   squared error
+    stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
+                   learn, minimize the mean of -log p^: then p^ of what happened becomes large
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -19,12 +20,13 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     decides whether it ends one row higher or lower.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
     the border leaps are cut short, elsewhere they are not, and no linear function can do both.
-    With few data the network is better than the table, because it also learns from neighbours.
+    With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
-    A plan made with few data promises more than it achieves: it picks what looks good by luck.
-    Models fed with their own predictions go astray: the errors compound. Networks that have
-    learned from the same data agree where there were data, and disagree elsewhere.
+    A plan made with few data promises more, on average, than it achieves: it picks what looks good
+    by luck. Models fed with their own predictions go astray: errors compound, and an expected
+    position is not a position. Networks that have learned from the same data agree where there
+    were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -54,7 +56,7 @@ N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
 START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up (-1 row down), right, down, left. Action 4 is the leap; a coin decides about its row.
+# steps up (-1 row down), right, down, left. Action 4 is the leap, up or down a row by a coin.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
 N_ACTIONS, LEAP = 5, 4
 GAMMA = 0.9                             # discount: the reward of step 4 counts 0.9^3 = 0.73 times
@@ -66,8 +68,8 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 # The reward for arriving in a cell. To arrive in the pit or the goal also ends the episode.
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[[PIT, GOAL]] = -1, 1
-# The world's probabilities P[s, a, s']. Only the data (see collect) and PLANNING_P (below) know
-# that an episode ends in the pit and at the goal.
+# The world's probabilities P[s, a, s']. They ignore that an episode ends in the pit and at the
+# goal; the data (see collect) and PLANNING_P (below) do not.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
@@ -80,7 +82,8 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
-    """Draw one column number (N,) for each row, with the probabilities in this row (N, n)."""
+    """Draw one column number (N,) for each row, with the probabilities in this row (N, n). rng: a
+    Generator."""
     # The probabilities .2 .5 .3 have the running sums .2 .7 1. A uniform number from .2 to .7
     # draws column 1, because .7 is the first sum above it. This happens with probability .5.
     cumulative = probabilities.cumsum(axis=1)
@@ -91,8 +94,8 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     rng = np.random.default_rng(rng)        # makes a Generator of a seed, and keeps a Generator
-    # No episodes: by default all cells, even the pit and the goal, are equally likely, so that all
-    # become known. choice(35, n) draws from 0 to 34, choice(list, n) from the list.
+    # The states come from no episode: by default all cells, even the pit and the goal, are equally
+    # likely, so that models learn all. (choice(35, n) draws from 0 to 34.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -113,7 +116,7 @@ def checked(name, values, shape, below=None):
     # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"{name} must have the shape {shape}, with at least one row and no NaN")
+        raise ValueError(f"{name} must be finite, at least one row, and of the shape {shape}")
     if below is None:
         return array
     if not np.isin(array, range(below)).all():
@@ -128,8 +131,9 @@ class LookupModel:
              the episode ends with probability 0.1, the row of P sums to 0.9
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
-             is the mean of all seen with this s, a, s', terminated. rng: a Generator or a seed
-    All these data are (N,). For a pair (s, a) never seen, the model says: s' = s, with reward 0.
+             is the mean of all rewards seen with the same s, a, s', terminated. rng: a Generator
+             or a seed
+    All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
@@ -180,7 +184,7 @@ class LookupModel:
         states, actions = self.check_pairs(states, actions)
         outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
         places = states, actions, outcomes
-        # The mean of the rewards seen with this outcome (of a pair never seen: 0 / 1).
+        # The mean of the rewards seen with this outcome. (For a pair never seen it is 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         # Outcomes from S on are ends: S + 3 is an end in state 3.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
@@ -188,9 +192,9 @@ class LookupModel:
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
-    """The base of the next three models. They predict y (N, 1+d), the reward and the change of the
-    features, from inputs (N, d+A): x, and a column for each action. Each adds two methods: learn
-    returns what it has learned, expected returns the expected y. Needs checked."""
+    """The base of the next three models. Inside, they learn y (N, 1+d), the reward and the change
+    of the features, from inputs (N, d+A): x, and a column for each action. Each adds two methods:
+    learn returns what it has learned, expected returns the expected y. Needs checked."""
 
     def __init__(self, n_features, n_actions):
         self.n_features = n_features
@@ -226,7 +230,7 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
     torque) and x_next (next angle, torque). The torque in a prediction means nothing: replace it
-    by the next one before you predict on. For an action never tried, x_next = x, with reward 0.
+    by the next torque before the next prediction. An action never tried: x_next = x, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -248,9 +252,9 @@ class LinearModel(FeatureModel):
         # several w are equally good, it takes the smallest: 0 for an action never tried. (Old
         # NumPy warns without rcond=None.)
         # Why is the result an expectation? Of the rewards 0, 0, 1, the guess g with the smallest
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 is their mean, 1/3. With more data it tends to E[R|s,a]. But
-        # a linear function of two features is a plane, and the means of all cells need not lie on
-        # a plane: their distance from it is the bias of the linear model.
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 is their mean, 1/3. With more data such a mean tends to
+        # E[R|s,a]. But a linear function of two features is a plane, and the means of all cells
+        # need not lie on a plane: their distance from the nearest one is the linear model's bias.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -289,7 +293,8 @@ class Network:
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers is about sqrt(n) times as large as one: weights of size
-        # sqrt(1/n) keep it at 1. The 2 is there because max(z, 0) sets half of them to 0.
+        # sqrt(1/n) keep the sum near 1. The 2 makes up for max(z, 0), which sets half of the
+        # outputs of a layer to 0.
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
@@ -328,7 +333,8 @@ class Network:
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches. (If
-            # they begin too large, units can die: they give 0 for all inputs, so no gradient.)
+            # steps are too large, units can die: such a unit gives 0 for all inputs, and gets no
+            # gradient.)
             rate = learning_rate * (1 - step / n_steps)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
@@ -337,13 +343,13 @@ class Network:
                 g_mean[i] += 0.1 * (g - g_mean[i])              # a mean of about the last 10
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])        # a mean of about the last 100
                 # The root of g2_mean is the usual size of g. Divided by it, small gradients count
-                # as much as large ones: a weight moves by about `rate` if its gradients agree, and
-                # by less if they do not. (1e-8 prevents 0/0.)
+                # as much as large ones: a weight moves by about `rate` if its gradients agree (at
+                # first, up to twice that), else by less. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def raw_outputs(self, x):
-        """The outputs (N, n_out), in the units of the standardised targets."""
+        """The outputs (N, n_out) as the loss gets them: for standardised targets."""
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
@@ -381,7 +387,7 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # On the slide, reward and transition are separate functions; here, outputs of one network.
+        # On the slide, reward and transition are separate functions, here outputs of one network.
         # The members have the same data, but other initial weights and batches: where there are
         # data, the data make them agree. Elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
@@ -395,7 +401,7 @@ class NeuralModel(FeatureModel):
         _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # Standardised, so that m or mm makes no difference. Output 0, the reward, is left out.
+        # raw_outputs are standardised, so m or mm makes no difference. Output 0 is the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d): the standard deviation over the members, the mean over the features.
         return np.std(changes, axis=0).mean(axis=1)
@@ -419,8 +425,9 @@ class MixtureModel(FeatureModel):
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward: how probable an outcome
-              is, for example to compare models (not used below)
-    Sampled rewards are noisy: their standard deviation is at least half of that of all rewards.
+              is, for example to compare models (not used below). x_next means all d features
+    Sampled rewards are noisy: their standard deviation is at least half of that of all rewards, or
+    0.5 if all are equal.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, draw_from_rows, checked.
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
@@ -435,9 +442,9 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sd of reward and features, standardised. Without it, an sd could shrink to 0
-        # at a value that repeats, and log p^ there would grow without end. (Found by trying: with
-        # 0.05 for the reward, 3 fits of 30 did not separate two landings.)
+        # The smallest sds, in standardised units. Without them, an sd could shrink to 0 at a value
+        # that repeats, and log p^ there would grow without end. (The reward's is larger, because
+        # with 0.05 about 3 fits of 30 did not separate two landings.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -447,9 +454,9 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike get the same gradients: only rounding could separate them. So
-        # the mean of each starts at an outcome from the data. The sds start small, e^width with
-        # e^-2 = 0.14: a wide component can cover two landings, and may stay between them.
+        # Components that start alike get the same gradients: only rounding can separate them, and
+        # often does not. So the mean of each starts at an outcome from the data. The sds start
+        # small (e^-2 = 0.14), as a wide component can cover two landings, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]
         start[:, D:-1] = -2
@@ -488,14 +495,14 @@ class MixtureModel(FeatureModel):
         # each log by a score is the component's part of its sum: the weight, then the share.)
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean: it is pulled towards y, upwards if z = (y - mean) / sd is positive.
-        # (Share times the derivative of -log Normal = z^2/2 + log sd + ...)
+        # (Share times the derivative by the mean of -log Normal = z^2/2 + log sd + ...)
         by_mean = -share * z / sds
         # (3) By an sd: it grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
         # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
         by_sd = share * (1 - z**2) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
-        # In the order of the outputs. The loss is a mean over the rows: divide by their number.
+        # Put them in the order of the outputs. The loss is a mean over the rows: divide by N.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -523,8 +530,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:]: in a component the numbers of y are independent, so without the reward the
-        # density is the same product without one factor.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so the
+        # density only loses one factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return np.logaddexp.reduce(terms, axis=1)
 
@@ -536,7 +543,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` of the optimum of this model (which is not that of the world), or
     within 1e-14 |V| / (1 - gamma), if that is more. ValueError if P, R or gamma is not like this.
-    Sutton & Barto, section 4.4. Here action 0 pays 1 and ends, action 1 pays 0 and stays:
+    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
     >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
     >>> print(V.round(3), Q.round(3))
@@ -567,12 +574,13 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# For planning, P leaves out the arrivals that end the episode (as in LookupModel): times 0.
+# For planning, arrivals that end the episode are left out, as in LookupModel.P: times 0.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
-# V*, the values of the best plan. (In pit and goal the episode is over; value_iteration walks on.)
+# V*, the values of the best plan. (value_iteration walks on from pit and goal. But there the
+# episode is over: 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
-# Numbers N of transitions in D. Errors that fall with 1/sqrt(N), as the table's, halve each time.
+# Numbers N of transitions in D. Errors that fall with 1/sqrt(N) halve from each to the next.
 SIZES = 100 * 4**np.arange(5)
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance, E|S'|^2 - |E S'|^2, is that of column and row together, a mean over the cells. Of N
@@ -581,7 +589,7 @@ SIZES = 100 * 4**np.arange(5)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means. (All cells count
-# alike, because collect draws them alike.) Its error is the root mean square distance.
+# alike, because collect draws them alike.) Its error: the root mean square distance from them.
 _, PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS).predict(X, LEAPS)
 PLANE_ERROR = np.sqrt(((PLANE - MEANS)**2).sum(axis=1).mean())
 
@@ -592,7 +600,8 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: about nine transitions for each state and action
-FAST = {"n_steps": 500, "batch_size": 64}       # enough for so small a world
+# A short training: enough for N_GOOD. (With most data, more steps would make the network better.)
+FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def repeat(experiment, n_runs, seed):
@@ -610,15 +619,16 @@ def errors_compound(seed, n=N_GOOD):
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
-    # of where this walker is now (at first in s itself), guess what the table says about them.
+    # of where this walker is now (at first in s itself), and guess has those of the table.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
     for _ in range(20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # These two know expected positions only. Soon these are between cells, or out of the grid,
-        # where there were no data.
+        # The linear model and the network only know an expected position, and answer as if the
+        # walker were there. That is right for linear functions only. And soon the position lies
+        # between cells, or out of the grid, where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions. The errors are root mean square distances: sums
@@ -654,7 +664,7 @@ def draw_world(ax):
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model, network: the first leap of the 20."""
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model, network: only the first leap."""
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
@@ -676,7 +686,7 @@ def leap_samples(seed):
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
-    rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # the world's
+    rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # rows in the world
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
@@ -765,7 +775,7 @@ def run_all(axes, n_runs, seed):
     draw_world(axes[0, 0])
     draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
     draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
-    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # takes little time
+    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # needs little time
     draw_compound(axes[1, 1], repeat(errors_compound, n_runs, seed))
     draw_known(axes[1, 2], repeat(what_it_knows, n_runs, seed))
 

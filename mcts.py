@@ -5,18 +5,20 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often simulations took action a in the node of s. N(s): the sum over all a
+    Counts   N(s,a): how often simulations took action a in this node of s (each path to s has a
+             node of its own). N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
              confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
-    not cross it: most random walks fall off, however many there are. MCTS repeats what went well,
-    so more and more of its simulations cross. If c is too small, it gives up the bridge after one
-    or two bad walks. If c is too large, its simulations go on falling, so the bridge looks bad.
-    If the tree below the new state is kept after a real step, simulations are saved. In our
-    slippery maze, an agent with a learned model learns fastest if it has both search and values.
+    not cross it: most random walks on it fall off, so on average they earn less than the small
+    treasure. More walks do not change that. MCTS repeats what went well, so more and more of its
+    simulations cross. If c is too small, it gives up the bridge after one or two bad walks. If c
+    is too large, its simulations go on falling, so the bridge looks bad. If the tree below the new
+    state is kept after a real step, fewer simulations are enough. In our slippery maze, an agent
+    with a learned model learns fastest if it has both search and values.
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
@@ -44,7 +46,7 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]    # how many a search gets in the 
 
 # %% Environment: treasures, walls and drops
 class GridWorld:
-    """A small world, and at the same time a model of it: step(state, ...) works for any state.
+    """A small world, and at the same time a model of it: step(state, ...) works from any state.
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
@@ -62,17 +64,17 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
-        width = len(rows[0])
-        if (self.cells.count("S") != 1 or any(len(row) != width for row in rows)
+        if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
+        width = len(rows[0])
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action]: (next state, reward, terminated), if the agent does not slip.
         # It is a list of empty dicts at first. Below, `offered` is the dict of one state.
         self.outcomes = [{} for _ in self.cells]
         for state, offered in enumerate(self.outcomes):
-            # Where actions 0 to 3 lead: rows down (-1 is up) and columns to the right.
+            # How far actions 0 to 3 move: rows down (-1 is up), columns right (-1 is left).
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -93,31 +95,32 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    if n == 0:          # a rollout into such a state would end in a puzzling IndexError
+    if n == 0:          # without this check, there would be a puzzling IndexError below
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # A faster rng.choice(items): if n = 4, int() rounds n * rng.random() down to 0, 1, 2 or 3.
+    # As rng.choice(items), but faster: if n = 4, int() rounds n * rng.random() to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
 def index_of_best(scores, rng):
-    """Index of the largest score. Ties at random: else the first would always win. Needs pick."""
+    """Index of the largest score, ties at random (else the first would always win). Needs pick."""
     best = max(scores)
     return pick([i for i in range(len(scores)) if scores[i] == best], rng)
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator, else a new one from rng, a seed (None: any seed)."""
+    """Returns rng if it is a generator. If it is a seed (None: any seed), returns a new one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (int: it may be given a NumPy
-    # integer as a seed, which newer Pythons refuse.)
+    # For single numbers, Python's generator is faster than NumPy's. (int, because newer Pythons
+    # refuse a NumPy integer as a seed.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree. N[i] is the number of visits of the action with index i, Q[i] its mean
-    return. children[i] has the nodes below, one for each state it has led to, without terminal
-    states. ValueError for no actions, or a return of NaN. Needs pick, index_of_best, as_generator.
+    return. children[i] has a node for each state that this action has led to, but none for
+    terminal states. ValueError for no actions, or a return of NaN. Needs pick, index_of_best,
+    as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
@@ -147,19 +150,19 @@ class Node:
         # term is a bonus, large after few visits N(s,a), because Q may then be far off. While
         # other actions are taken, it grows with N(s), so (if c > 0) every action gets another
         # turn. But ln makes it grow ever more slowly: turns of bad actions become rare. A small c
-        # trusts Q, a large c tries all actions alike. If returns are 100 times as large, c must
-        # be, too. (Why ln and sqrt? See Auer et al.)
+        # trusts Q, a large c tries all actions alike. If returns are 100 times as large, c must be
+        # 100 times as large, too. (Why ln and sqrt? See Auer et al.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
-        """One more return of action i."""
+        """Counts one more return G of action i, and puts it into the mean Q."""
         # One NaN would make Q NaN for ever, and no comparison with NaN tells which Q is larger.
         if math.isnan(G):
             raise ValueError("a reward or a leaf's value is NaN (not a number)")
-        # The mean without a list of all returns: after the returns 1 and 2, Q is 1.5, and a third
-        # return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
+        # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
+        # a third return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
@@ -172,7 +175,7 @@ class Node:
 
 # %% Algorithm: Monte-Carlo Tree Search
 def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
-    """Return of an episode simulated from `state` on, of at most n_steps. Needs pick."""
+    """Return of an episode of at most n_steps, simulated from `state` on. Needs pick."""
     G = 0.0
     for t in range(n_steps):
         # The fixed simulation policy: random, or the function `rollout`.
@@ -191,8 +194,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must step from any state (most environments
-                cannot), and draw from rng only: the same seed gives the same tree. States must be
-                hashable, and equal (==) if they are the same. Terminal states need no actions
+                cannot), and draw from rng only, so that the same seed gives the same tree. States
+                must be hashable, and equal (==) if they are the same. At the end, a state needs no
+                actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -204,8 +208,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. A new node has N = 0: a rollout counts only for the path that
-    led to it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
+    children[i] = {next state: Node}. A new node has N = 0: its rollout counts only for the nodes
+    above it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
     finite), a root of another state or with other actions, a NaN return, no actions. Needs Node,
     rollout_return, pick, index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
@@ -229,15 +233,16 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # Without a node for s, `node` is the leaf: the path leaves the tree. It also stops at
-            # an end and after max_depth steps. The code below uses the last s, node and i.
+            # If s has no node yet, node is the leaf: the path leaves the tree. The path also
+            # stops if the episode ends, and after max_depth steps. The code below uses the last s,
+            # node and i.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
-        # Only s gets a node: most others would never be visited again. An end needs none, because
-        # nothing is chosen there. (After a stop by max_depth, s may have one.)
+        # Only s gets a node: most states of the rollout would never be visited again. A terminal s
+        # needs none, because nothing is chosen there. (After a stop by max_depth, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))
 
@@ -248,7 +253,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         elif leaf_value is not None:
             G = float(leaf_value(s))
         else:
-            # The rollout gets the steps that max_depth has left (0 steps: G = 0).
+            # The rollout gets the steps that max_depth has left. If none are left, G is 0.
             G = rollout_return(model, s, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
@@ -257,19 +262,20 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
-    # Callers get arrays, for sums and maxima. If this root is used again, its arrays work, too.
+    # Callers get arrays, for their sums and maxima. In the next call, arrays work, too.
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of K returns. Returns a Node (N and Q are
+    """Slide "Simulation-based search": Q(s,a) = mean of its returns. Returns a Node (N and Q are
     lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
-    root = Node(state, model.actions(state))        # all of the tree: no node is ever added to it
+    root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. Step and rollout are at most 100 steps, as in mcts.
+        # The actions take turns, good or bad. A step and its rollout have at most 100 steps, the
+        # default of mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -282,7 +288,7 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     The function actions(state) gives the sequence of the actions offered. step draws one of the
     outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
-    (state, action) was never tried: the same state, reward 0, terminated = True. Needs pick.
+    (state, action) was never tried, it returns state, reward 0, terminated = True. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -294,16 +300,18 @@ class CountModel:
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens. (setdefault: the list, or a new one.)
+        # Every outcome is listed as often as it happens. (setdefault gives the pair's list, a new
+        # one at first.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # What was never tried is expected to earn 0. This is little exploration, but enough here:
-        # until a treasure is found, all actions are worth 0, and the agent walks about at random.
+        # What was never tried is expected to earn 0. Until a treasure is found, all actions are
+        # worth 0, and the agent walks about at random: enough to find one here. But after that,
+        # even a tiny value above 0 may keep it from what it never tried. (See Try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick from the list has the counted probabilities N(s,a,s') / N(s,a).
+        # A pick from the list has the probabilities N(s,a,s') / N(s,a) of the real steps counted.
         return pick(self.seen[state, action], rng)
 
 
@@ -312,19 +320,21 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  1: no search, only one imagined step and the learned value of the state reached
+    max_depth  most steps of a simulation. 1: no search, each simulation is one imagined step, and
+               then the learned value of the state reached
     values     False: random rollouts in place of learned values
-    keep_tree  True: go on with the tree of the step before. Use it only if the model does not
-               change, because the returns in the tree come from the model in which it grew
-    Returns the discounted return of each real episode (n_episodes,).
+    keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
+               change, because the returns in the tree come from those with which it grew
+    Returns the discounted return of each real episode (n_episodes,), cut after 100 steps.
     """
-    # Separate streams: else an agent that searches more would have other luck in the real world.
+    # World and search have separate streams: else, who searches more would have other luck in the
+    # real world.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
     learned = CountModel(world.actions)
     if model is None:
-        model = learned                 # the same object: the next search knows what it learns
+        model = learned                 # the same object: what `learned` learns, `model` knows
     V = {}
 
     def learned_value(state):
@@ -334,23 +344,23 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):        # the first episodes are often long walks without a treasure
-            # Search: imagined steps only, the real world is not asked.
+        for t in range(100):        # the first walks often find no treasure for long
+            # Search: only imagined steps, nothing happens in the real world.
             root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
                         leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values. (Q is a mean of good and bad simulations, so V is far below
-            # V*. But mostly it is larger where V* is larger, and so it still shows the way.)
+            # model and worse values. (Q is a mean of good and bad simulations, so far from G, V is
+            # far below V*. But mostly V is larger where V* is larger, so it still shows the way.)
             V[state] = root.Q[i]
-            # One real step. The model learns from it, and the next search is a little wiser.
+            # One real step. If `learned` is the model, it makes the next search a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # Go on with the node of next_state. None, if there is no such node, is a new tree.
+            # keep_tree: go on with the node of next_state. If there is none: None, a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -364,14 +374,15 @@ def optimal_values(world):
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth if it succeeds. A slip is worth the mean of all.
+                # What each move is worth if it succeeds. A slip is worth the mean of all moves.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10. 11 steps to G: random walks seldom arrive soon.
+# A slippery maze: chance chooses 1 action in 10. G is 11 steps away: few random walks get there
+# soon.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -379,12 +390,12 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """gS...G above ##xxx# is the bridge of 3. On it, one can step down and off."""
+    """gS...G above ##xxx# is the bridge of 3. From its cells one can step down, into a drop."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
 def play(world, seeds, n_episodes=1, **settings):
-    """One agent per seed, with these settings of together: its returns (runs, n_episodes)."""
+    """Runs together with these settings for each seed. Gives the returns (runs, n_episodes)."""
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
@@ -408,7 +419,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 def crossing(search, length, seeds):
-    """Does the search find that the step onto the bridge is best? (runs, len(SIMULATIONS))"""
+    """True where the search finds the step onto the bridge best: (runs, len(SIMULATIONS))."""
     world = bridge(length)
     crossed = []
     for seed in seeds:
@@ -420,15 +431,15 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross: g is worth 0.4, and G 0.95^4 = 0.81 even behind a bridge of 4. (Of the
-    # 5 steps to it, the first does not discount.)
+    # All runs should cross: g is worth 0.4, but G, even behind a bridge of 4, 0.95^4 = 0.81.
+    # (Of the 5 steps to G, the first does not discount.)
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
 def draw_bars(ax, node, left, step):
-    """A bar for each action of the node, as wide as its visits; the first begins at x = left."""
+    """Draws a bar for each action of the node, as wide as its visits. The first begins at left."""
     for action, n, children in zip(node.actions, node.N, node.children):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
@@ -445,8 +456,8 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below it, because
-    # it is the mean of all simulations, also of those that fell off.
+    # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below Q*, because
+    # it is the mean of all simulations that went right, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -457,7 +468,7 @@ def draw_tree(ax, seed):
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # In a known world nothing is learned, so one episode is enough: a column (runs, 1) for each c.
+    # In a known world nothing is learned, so one episode is enough: play gives a column (runs, 1).
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
@@ -466,7 +477,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # Few simulations before each real step: with many, a new tree is as good as a kept one.
+    # We take few simulations before each real step: with many, a new tree is just as good.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:

@@ -13,7 +13,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: each gives data from the places where its plans lead. v1.5 also
     corrects itself on the way, and soon does as well as with the true dynamics. If you replan at
-    every step, a short horizon is better, and even random plans are not bad.
+    every step, a short horizon is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
@@ -50,8 +50,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most at |d| = 1, by strength * exp(-1/2) = 4.9. Our gain of 3 is less than
-    # this, so we go around it.
+    # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less than
+    # this, so we go around the hill.
     hill = np.array([0.0, 0.4])
     width = 0.7
     observation_space = SimpleNamespace(shape=(4,))         # attributes as in Gymnasium
@@ -97,7 +97,8 @@ class PointMass:
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a), y the CHANGE s' - s: s' is near s, and the network need not learn to copy s.
+    x is (s, a). y is the CHANGE s' - s, because s' is near s: so the network need not learn to
+    copy s. (Both are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of shapes that do not fit together, and if
@@ -114,10 +115,10 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one. We divide by this:
-            # for large sums tanh is flat, the gradients are nearly 0, and nothing is learned.
+            # A sum of n random numbers is about sqrt(n) times as large as one. We divide by it:
+            # for large sums tanh is flat, its gradients are small, and learning is slow.
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
-            self.weights += [W, np.zeros(n_out, np.float32)]        # faster than float64
+            self.weights += [W, np.zeros(n_out, np.float32)]    # float32: faster than float64
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -152,7 +153,7 @@ class NeuralDynamics:
         # In a second fit, old weights do not quite suit the new means, but still beat random ones.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        self.std[self.std < 1e-8] = 1.0         # a constant column: do not divide by 0 (or 1e-17)
+        self.std[self.std < 1e-8] = 1.0         # a constant column: do not divide by 0 (or 1e-16)
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
@@ -162,7 +163,7 @@ class NeuralDynamics:
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
-            # The steps shrink to 0: else the weights would jump about the minimum for ever.
+            # The steps shrink to 0: else, in a long fit, the weights would jump about the minimum.
             step_size = 0.005 * (1 - epoch / n_epochs)      # 0.005 was found by trying
             # One epoch: all the data once, in a new order, in batches.
             order = self.rng.permutation(len(data))
@@ -173,9 +174,9 @@ class NeuralDynamics:
                     # the last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of g2_mean is the usual size of g. Divided by it, small gradients
-                    # count as much as large ones: a weight moves by about step_size if its
-                    # gradients agree, else by less. (1e-8: do not divide by 0.)
+                    # The root of g2_mean is the usual size of g. We divide by it, so that small
+                    # gradients count as much as large ones: a weight moves by about step_size if
+                    # its gradients agree (at first, up to twice that), else by less.
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -203,22 +204,23 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A has a column for each unknown, and two rows for each example, x
-        # and y. lstsq ("least squares") gives first the theta with the smallest |A theta - b|^2.
+        # is linear regression. A has a column for each unknown, and two rows (x, y) for each
+        # example, b the left sides. lstsq ("least squares") finds the theta with the smallest
+        # |A theta - b|^2: it is the first of its results.
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]   # (older NumPy warns without rcond)
         return self
 
     def predict(self, states, actions):
-        return PointMass(self.theta).dynamics(states, actions)  # not self.env: it has the true one
+        return PointMass(self.theta).dynamics(states, actions)  # (self.env has the true theta)
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    states = np.tile(state, (n_sequences, 1))       # all N side by side: only H calls of predict
+    states = np.tile(state, (n_sequences, 1))       # all plans side by side: H calls of predict
     returns = np.zeros(n_sequences)
     for t in range(horizon):
         actions = sequences[:, t]
@@ -226,7 +228,7 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # If the model diverges, to infinity or NaN, the sequence must lose. But for argmax NaN is the
-    # largest number, and 0 would beat all negative returns: so the return becomes -infinity.
+    # largest number, and a 0 in its place would beat all negative returns: so we take -infinity.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -235,10 +237,10 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Some environments have bounds of type int8. It ends at 127, and cem adds the bounds.
+    # Some environments have bounds of type int8. int8 ends at 127, and cem adds the bounds.
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
+    if not np.all((low <= high) & np.isfinite(high - low)):     # high - low: finite if both are
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -249,9 +251,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is not used (cem has it, too). If a return is NaN, its sequence loses. ValueError
-    if the horizon is below 1, the bounds are wrong or no return is finite. Needs imagined_returns,
-    float_bounds.
+    or seed. mean is not used: it is there because cem has it. If a return is NaN, its sequence
+    loses. ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -270,8 +272,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
     The elites are the n_elites sequences with the largest returns. Arguments as random_shooting's,
     and mean (H, da): where the search starts; None is mid-range. Returns the mean (H, da) of the
-    last elites. Also a ValueError if n_elites is 1 (this has no spread) or above n_candidates. The
-    name is historical. Needs imagined_returns, float_bounds.
+    last elites. Also a ValueError if n_elites is below 2 (a single one has no spread) or above
+    n_candidates. (No cross-entropy is computed.) Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -283,26 +285,26 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    mean = np.clip(mean, low, high)     # else all candidates might be cut to the same bound
+    mean = np.clip(mean, low, high)     # one far outside would cut all candidates to one bound
     # Begin wide: the caller's mean may be an older plan, and wrong by now. Around mid-range, a
-    # third of all numbers are cut to a bound: this is full force, which is often the best.
+    # third of all numbers are cut to a bound. A bound is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
-        elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus: largest first
+        elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus puts the best first
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # The mean of the elites fails if they go two different ways, because it is in between. Here
-    # the way below the hill is shorter, and wins. (clip: a mean may be rounded beyond a bound.)
+    # If the elites go two different ways, their mean lies in between, and fails. Here the way
+    # below the hill is shorter, and nearly always wins. (clip: rounding may lead beyond a bound.)
     return np.clip(mean, low, high)
 
 
 # %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
 def first_state(env):
-    """Begin an episode: its first state (ds,), a copy."""
+    """Begin an episode, and return a copy of its first state (ds,)."""
     return np.array(env.reset()[0], float)
 
 
@@ -311,11 +313,11 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # Copies (np.array makes one, too), as some environments change the array that they get, or
-        # always return the same array: then D would hold the last state many times.
+        # We make copies (np.array makes one, too), as some environments change the array they get,
+        # or always return the same array: then D would hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
-        if not np.isfinite(reward + next_state.sum()):      # NaN or infinity spoils any sum
+        if not np.isfinite(reward + next_state.sum()):      # one NaN or infinity spoils the sum
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
         total += float(reward)
@@ -329,12 +331,12 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Environment (rng), base policy and planner each have a Generator of their own: with one for
-    # all, a planner that draws more numbers would meet other luck in the environment.
+    # all, more episodes of the base policy would change the planner's luck.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two new ones
+    base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # Only this reset has a seed: with the same one in each, all episodes would have equal luck.
+    # Only this reset has a seed: with the same seed in each, all episodes would have equal luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -355,16 +357,16 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). Stops after H steps, even if the episode is not over.
+    episode, and the plan (H, da). It stops after H steps, even if the episode is not over.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem, random_shooting or one with the same arguments; settings are for it (horizon)
-    seed      a number, for environment, base policy and planner
-    ValueError as in the planner, and if the environment gives NaN. Needs cem, imagined_returns,
-    float_bounds, first_state, execute, run_base_policy, fit_to.
+    plan      cem, random_shooting or a planner with the same arguments; settings go to it: horizon
+    seed      a number or a list of numbers, for environment, base policy and planner
+    ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
+    imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
     >>> actions.shape, total > -60              # (without a force: -130)
@@ -378,7 +380,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # it is wrong, so some places look too good, and the plan that looks best leads just there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 learns nothing from it: the new data go into a list that nobody keeps.
+    # Execute them. v0.5 learns nothing from what happens: nobody keeps the list of the new data.
     total = execute(env, state, actions, [])[0]
     return total, actions
 
@@ -401,8 +403,9 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. As they come
-        # from where the plan led, states of plans and of data become more alike: the slide's goal.
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
+        # from where the plan led, so the states of plans and of data become more alike: this is
+        # the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
@@ -411,7 +414,7 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
 def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, plan=cem,
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
-    Arguments as planning_v05's; replan_every: how many steps of each plan are executed (all, if
+    Arguments as planning_v10's; replan_every: how many steps of each plan are executed (all, if
     the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the last episode: a
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
     Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
@@ -420,7 +423,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    if replan_every < 1 or n_rounds < 1:        # with 0 steps we would never come to an end
+    if replan_every < 1 or n_rounds < 1:        # with 0 steps of each plan no episode would end
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -441,8 +444,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # The next search starts from the rest of this plan: most of it is still right. After
-            # the first of a b c d, it starts from b c d middle. (The cut is for replan_every > H.)
+            # With cem, the next search starts from the rest of this plan: most of it is still
+            # right. If a of the plan a b c d was executed, it starts from b c d middle. (The cut
+            # at the end is for replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
@@ -458,8 +462,8 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
-# long for it, 10 times 500 sequences. v1.5 is "closed loop": it plans again at every step, so each
-# search is short, 3 times 100 sequences, or 300 with random shooting.
+# long for it, 10 times 500 sequences. v1.5 is "closed loop": it plans again after a few steps, so
+# each search is short, 3 times 100 sequences, or 300 with random shooting.
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -467,8 +471,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
-    It finds theta exactly, as nothing is random: the recipe plans with the true dynamics. Gives
-    the returns, (runs,) for v0.5, else (runs, n_rounds), the last model, and the last result."""
+    It finds theta exactly, as nothing is random, so the recipe plans with the true dynamics. Gives
+    three things: the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model;
+    and the last result of the recipe."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -485,7 +490,7 @@ def draw_paths(ax, title, model, D, plans):
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
-        # What the model imagined of this plan. It takes states (N, ds): state[None] is (1, ds).
+        # What the model imagined of this plan. It is given states (N, ds): state[None] is (1, ds).
         imagined = [state[None]]
         for action in actions:
             imagined.append(model.predict(imagined[-1], action[None]))
@@ -515,7 +520,7 @@ def show_v05(ax, title, seed, exact):
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not return its data: with the same seed, the base policy collects them once more.
+    # v0.5 does not return its data, so the base policy collects them again, with the same seed.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -524,9 +529,10 @@ def show_v05(ax, title, seed, exact):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    runs, model, result = play(recipe, seeds, n_rounds=8, **settings)   # v1.5 needs about 5 rounds
+    runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
-    # v1.0 even then: 10 iterations are too few for 30 steps, but v1.5 searches on at each step.)
+    # v1.0 even then: 10 iterations are too few for the 60 numbers of 30 steps, but v1.5 looks for
+    # 16 at a time, and searches on at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
@@ -540,10 +546,10 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
-# replan, only its first actions count, and the next search improves the rest. Why plan short? The
-# 16 numbers of 8 steps are easier to find than the 60 of 30 steps, with equally many sequences.
+# replan, only its first actions count, and CEM's next search improves the rest. Why plan short?
+# The 16 numbers of 8 steps are easier to find than the 60 of 30, with equally many sequences.
 def show_replanning(ax, label, color, style, seeds, **settings):
-    """Return of v1.5 with the true dynamics, by the steps between two plans: one curve."""
+    """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
     columns = [play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
                for n in intervals]                          # each (runs, 1), as n_rounds is 1
@@ -560,7 +566,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. Paths are those of the last run.
+    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
     seeds = [[seed, run] for run in range(n_runs)]      # NumPy takes a list of numbers as one seed
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)

@@ -14,12 +14,12 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     multiplies the search tree, while a rollout only becomes one step longer. A learned model is a
     bit wrong, and each step ahead uses it once more: the error of the values grows with depth,
-    until most episodes are over. Rollouts tell what the simulated policy will earn, and four times
-    as many halve the error. With enough of them, an agent that always takes the action with the
-    best rollouts does better than the simulated policy: it leaves that policy where another action
-    is better. With few, luck decides which action looks best, and the agent may do worse. Rollouts
-    of the random policy do not lead to the big treasure: only 1 random walk in 200 gets there, so
-    the small one looks better.
+    until nearly all episodes are over. Rollouts tell what the simulated policy will earn, and four
+    times as many rollouts halve their error. With enough of them, an agent that always takes the
+    action with the best rollouts does better than the simulated policy. With few rollouts, luck
+    decides which action looks best, and the agent may do worse. Rollouts of the random policy do
+    not lead the agent to the big treasure: only 1 random walk in 200 gets there, so the small one
+    looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -27,7 +27,7 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In a shape, S and A are the numbers
 of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
 policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs f": if you copy this, copy f, too. Left out: trees that grow only where useful (mcts.py).
+"Needs f": if you copy this, copy f, too. Trees that grow only where it is useful: see mcts.py.
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
@@ -50,9 +50,9 @@ SENSIBLE = ["#xxx###",
             "#>>>>>G",
             "####xx#"]
 TREASURES = {"g": 0.4, "G": 1.0}
-SLIP = 0.2      # one step in five goes sideways: enough to make the edge of a drop a bad place
+SLIP = 0.2      # one step in five goes sideways: so it is dangerous to walk beside a drop
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
-HORIZON = 30    # steps at most in a rollout: more than 99 % of the random walks are over by then
+HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
 
 
 # %% Environment: a slippery world with a bridge
@@ -64,7 +64,7 @@ def bridge_model(maze, slip):
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # what a move adds to the number of the cell
     P = np.zeros((len(text), 4, len(text)))
-    # Only the cells S and . : nobody acts inside a wall or after the end. There, P stays 0.
+    # Only for the cells S and . : in walls and after the end nobody acts, and P stays 0.
     for s in np.flatnonzero([letter in "S." for letter in text]):
         for a in range(4):
             # Clockwise order: from "up", one turn leads to "right", three turns lead to "left".
@@ -83,13 +83,13 @@ def bridge_model(maze, slip):
 def sample_columns(sums, rows, rng):
     """Draw one column of a table for each row number in `rows` (N,). The numbers in this row are
     the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
-    The probabilities .1 .6 .3 have the sums .1 .7 1. Draw u, uniform in [0, 1), and count the sums
-    that u has passed: one sum, the .1, for all u from .1 to .7. So the probability of column 1 is
-    .6. (rng.choice can draw from one row only.)"""
+    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
+    the sums that u has passed: one sum, the .1, for all u from .1 to .7. So the probability of
+    column 1 is .6. (rng.choice can draw from one row only.)"""
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    # .T has turned the table, so the loop goes through columns of sums. [:-1] has cut off the last
-    # column: whoever has passed all other sums gets it.
+    # .T has turned the table: each row of `sums` is one column of running sums. [:-1] has cut off
+    # the last column: a u that has passed all other sums gets it.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -99,14 +99,14 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (Learned tables have such rows, for
+              episode ends with the missing probability. (Learned tables may have such rows, for
               example those of LookupModel in expectation_model.py)
     R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
               of the returns is the same as with rewards that depend on S'
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
     P that sum to more than 1 (rounding is allowed). Needs sample_columns.
-    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])  # a = 0 pays 1 and ends, 1 waits
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
     ([1.0, 0.0], [True, False])
@@ -127,10 +127,11 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
-        # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. Nearly
-        # all next states are impossible. To save time, we list only the possible ones, at most n,
-        # and add a column for the missing probability. With n = 3, P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  -     (- stays 0, because this column is cut off below)
+        # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. In our
+        # world nearly all next states are impossible. To save time, we list only the possible ones
+        # of each pair, at most n, and add a column for the missing probability. With n = 3, the
+        # row P[s, a] = 0 .8 0 .1 becomes
+        #     table       .8 .1  0  -     (- is never read: this column is cut off below)
         #     successors   1  3  s  s     (missing probability ends the episode in s)
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
@@ -143,7 +144,7 @@ class TabularModel:
         self.sums = table.cumsum(axis=1).T[:-1]
 
     def step(self, states, actions, rng):
-        """R, S' ~ model for N pairs at once. Returns next_states, rewards, terminated, each (N,).
+        """Draws R, S' ~ model for N pairs. Returns next_states, rewards, terminated, each (N,).
         rng is a Generator or a seed. If missing probability ends the episode, S' is S itself."""
         rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
         # default_rng makes a Generator from a seed. A Generator stays as it is.
@@ -199,7 +200,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed of one; model.step and pi draw from it
-    Slide "Simulation-based search". One call of model.step is one step of all episodes. Returns
+    Slide "Simulation-based search". One call of model.step is one step of each episode. Returns
     Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
     sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an unknown
     state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are not
@@ -241,7 +242,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     G = G.reshape(A, n_rollouts)                    # one row for each first action
     Q = G.mean(axis=1)
     if n_rollouts == 1:
-        return Q, np.full(A, np.inf)                # a single return does not show its spread
+        return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not K.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
@@ -255,8 +256,8 @@ CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 
 def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
-    of forward_search, or of the policy if one is given, with this P and the true rewards. A tree
-    computes V_d again wherever a state appears. Here this is done once for each state."""
+    of forward_search, or those of a policy if it is given, with this P and the true rewards. A
+    tree computes V_d(s) again wherever s appears in it. Here each V_d(s) is computed once."""
     # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -314,19 +315,19 @@ def show_nodes(ax):
         nodes[d] = 1 + below.sum(axis=1)
     # On an axis that is not logarithmic, all numbers except the last two would look like 0.
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: each node asks the model once, and each step of a rollout does, too.
-    # There are 1000 rollouts for each of the 4 actions. A rollout has at most d steps.
+    # A rough comparison: each node below the top is one step in the model, as is each step of a
+    # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
 
 
 # %% Slide "Forward search": errors have a tendency to be cumulative
-N_SAMPLES = [3, 10, 100]        # learned models have seen each pair (s, a) only so many times
+N_SAMPLES = [3, 10, 100]        # so many times, a learned model has seen each pair (s, a)
 
 
 def errors_of_learned_models(n_runs, seed):
-    """Error of V_0, V_1, ..., the mean over all cells: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
+    """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])        # a list of numbers is one seed
@@ -348,24 +349,25 @@ def show_learned(ax, n_runs, seed):
     # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
     mean = errors[:, 0].mean(axis=0)
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{mean[HORIZON]:8.4g} | more than {mean[2]:.4g}, the error of V_2")
+          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2, less")
     ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: the error should halve each time
-N_SEARCHES = 12                 # in each run and cell, to see how often each action looks best
-# The arrows up, right, down, left become 0 to 3. (Elsewhere find gives -1, but nobody acts there.)
+N_SEARCHES = 12                 # so many in each cell show how often each action looks best
+# The arrows up, right, down, left become 0 to 3. (In walls and after the end, where nobody acts,
+# find gives -1.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a and 0 elsewhere: it always chooses action a.
+# Row a of np.eye(4) is 1 in column a and 0 elsewhere: a policy that always chooses action a.
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
-    """Two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q at S with K rollouts (RMS,
-    the root of the mean square). The second is the value at S of an agent that, in each step,
-    searches with K rollouts and takes the action with the largest Q."""
+    """Two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q at S with K rollouts per
+    action (RMS, the root of the mean square). The second is the value at S of an agent that, in
+    each step, searches with these rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
     # policy has HORIZON - 1 left. (GAMMA times a table, (A, S), @ values (S,) = (A,).)
     Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
@@ -381,8 +383,8 @@ def search_everywhere(policy, n_runs, seed):
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False becomes .5 .5 0 0. (If all returns
-                    # are 0, argmax would always take the first action, "up".)
+                    # Ties are shared: True True False False becomes .5 .5 0 0. (argmax would take
+                    # the first of them: always "up", if all returns are 0.)
                     best = Q == Q.max()
                     acting[s] += best / best.sum() / N_SEARCHES
                     if s == START:      # here we also measure the error of Q
@@ -395,8 +397,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well. The spread is
-    # sqrt(10,000) = 100 times their standard error. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well: it is 100 times
+    # the standard error of their mean, as sqrt(10,000) = 100. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     theory = 100 * np.sqrt((error**2).mean() / K_ROLLOUTS)
     print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
@@ -406,7 +408,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
                   ylabel="RMS error of Q at S (dots: theory)")
     itself = lookahead_values(policy)[HORIZON, START]
-    print(f"    value at S of acting on them               | {values[:, -1].mean():8.4g} | "
+    print(f"    value at S of acting on rollouts           | {values[:, -1].mean():8.4g} | "
           f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
