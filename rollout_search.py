@@ -349,7 +349,7 @@ def show_learned(ax, n_runs, seed):
     # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
     mean = errors[:, 0].mean(axis=0)
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2, less")
+          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2")
     ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
