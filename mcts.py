@@ -119,8 +119,8 @@ def as_generator(rng):
 class Node:
     """A state in the tree. N[i] is the number of visits of the action with index i, Q[i] its mean
     return. children[i] has a node for each state that this action has led to, but none for
-    terminal states. ValueError for no actions, or a return of NaN. Needs pick, index_of_best,
-    as_generator.
+    terminal states. ValueError for no actions, or a return of NaN or infinity. Needs pick,
+    index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
@@ -159,8 +159,9 @@ class Node:
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
         # One NaN would make Q NaN for ever, and no comparison with NaN tells which Q is larger.
-        if math.isnan(G):
-            raise ValueError("a reward or a leaf's value is NaN (not a number)")
+        # (Two infinite returns make it NaN, too: their difference is NaN.)
+        if not math.isfinite(G):
+            raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
         # a third return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1

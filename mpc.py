@@ -112,6 +112,7 @@ class NeuralDynamics:
     def __init__(self, state_dim, action_dim, hidden=64, seed=0):
         self.rng = np.random.default_rng(seed)
         self.n_inputs = state_dim + action_dim
+        self.n_columns = self.n_inputs + state_dim      # of the data: s, a and the change of s
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
@@ -147,8 +148,9 @@ class NeuralDynamics:
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         data = np.concatenate([states, actions, next_states - states], axis=1)
-        if len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all():
-            raise ValueError("fit needs N >= 1 rows of finite states, actions and next_states")
+        if (not len(data) or states.shape != next_states.shape or data.shape[1] != self.n_columns
+                or not np.isfinite(data).all()):
+            raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column: else a position of 0.1 would hardly count beside a speed of 100.
         # In a second fit, old weights do not quite suit the new means, but still beat random ones.
         self.mean = data.mean(axis=0)
@@ -510,8 +512,8 @@ def draw_band(ax, x, runs, color, style, label):
     """The mean of runs (n_runs, len(x)), and two standard errors to each side: 95 % confidence, if
     there are many runs."""
     mean = runs.mean(axis=0)
-    error = runs.std(axis=0) / len(runs)**0.5
-    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2)
+    error = 2 * runs.std(axis=0) / len(runs)**0.5
+    ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
@@ -553,7 +555,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
     intervals = [1, 2, 4, 8]
     columns = [play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
                for n in intervals]                          # each (runs, 1), as n_rounds is 1
-    runs = np.concatenate(columns, axis=1)                  # (runs, intervals)
+    runs = np.hstack(columns)                               # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
     print(f"{label + ', replan at every step':46} | {runs[:, 0].mean():8.4g} | "
           f"{runs[:, -1].mean():.1f}: at every 8th step")
