@@ -436,19 +436,18 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # SUPPRESS: error messages without a list of all options.
+    # Without a screen, matplotlib draws with "agg", which can only save.
+    picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--save", metavar="FILE", help="write the figure here: png, pdf or svg")
+    parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
-    # Without a screen, matplotlib draws with "agg", which can only save.
-    if args.save is None and plt.get_backend().lower() == "agg":
-        args.save = "dyna_q.png"
     if args.save:
         # The empty figure is saved first, so that a bad file name is refused before the work.
         try:
