@@ -163,8 +163,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
     # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
-    seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()       # four large numbers
-    acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
+    four_seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
+    env_seed, acting_seed, planning_seed, replay_seed = four_seeds
+    acting_rng = random.Random(acting_seed)
+    planning_rng = random.Random(planning_seed)
+    replay_rng = random.Random(replay_seed)
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
@@ -178,7 +181,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     rewards = []
     steps_per_episode = []
 
-    s, _ = env.reset(seed=seeds[0])
+    s, _ = env.reset(seed=env_seed)
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
