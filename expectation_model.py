@@ -24,9 +24,9 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck. Models fed with their own predictions go astray: errors compound, and an expected
-    position is not a position. Networks that have learned from the same data agree where there
-    were data, and disagree elsewhere.
+    by luck. Models fed with their own predictions go astray: errors compound, and the mean of two
+    landings is taken for a landing. Networks that have learned from the same data agree where
+    there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -75,7 +75,7 @@ for s in range(N_STATES):
     for a, right, down, probability in MOVES:
         # No move leaves the grid: clip keeps the cell between (0, 0) and the last one, X[-1].
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        TRUE_P[s, a, y * N_COLUMNS + x] += probability
+        TRUE_P[s, a, y * N_COLUMNS + x] += probability      # += in case two outcomes are alike
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -312,7 +312,7 @@ class Network:
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
-        # this unit. The function loss returns the deltas of the outputs.
+        # this unit. The function loss returns the loss (not needed here) and the outputs' deltas.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
         # Chain rule: a unit acts on each unit of the next layer by the weight between the two, so
         # its delta is the sum of their deltas times these weights, a matrix product. max(z, 0)
@@ -600,7 +600,7 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: about nine transitions for each state and action
-# A short training: enough for N_GOOD. (With most data, more steps would make the network better.)
+# A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 

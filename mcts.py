@@ -97,7 +97,7 @@ def pick(items, rng):
     n = len(items)
     if n == 0:          # without this check, there would be a puzzling IndexError below
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # As rng.choice(items), but faster: if n = 4, int() rounds n * rng.random() to 0, 1, 2 or 3.
+    # A faster rng.choice(items): n * rng.random() is in [0, 4) if n = 4, and int() rounds down.
     return items[int(n * rng.random())]
 
 
@@ -196,7 +196,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must step from any state (most environments
                 cannot), and draw from rng only, so that the same seed gives the same tree. States
-                must be hashable, and equal (==) if they are the same. At the end, a state needs no
+                must be hashable, and equal (==) if they are the same. Terminal states need no
                 actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
@@ -321,8 +321,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  most steps of a simulation. 1: no search, each simulation is one imagined step, and
-               then the learned value of the state reached
+    max_depth  most steps of a simulation (20 and c = 1 were found by trying). 1: no search, each
+               simulation is one imagined step, and then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from those with which it grew
@@ -345,15 +345,15 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):        # the first walks often find no treasure for long
+        for t in range(100):        # not for ever: the first walks often find no treasure
             # Search: only imagined steps, nothing happens in the real world.
-            root = mcts(model, state, n_simulations, gamma, c, max_depth, search_rng, root=root,
-                        leaf_value=learned_value if values else None)
+            root = mcts(model, state, n_simulations, gamma=gamma, c=c, max_depth=max_depth,
+                        rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values. (Q is a mean of good and bad simulations, so far from G, V is
-            # far below V*. But mostly V is larger where V* is larger, so it still shows the way.)
+            # model and worse values. (Q is a mean of good and bad simulations. So if G is far away,
+            # V is far below V*. But mostly it is larger where V* is larger, and shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, it makes the next search a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)

@@ -16,10 +16,10 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     bit wrong, and each step ahead uses it once more: the error of the values grows with depth,
     until nearly all episodes are over. Rollouts tell what the simulated policy will earn, and four
     times as many rollouts halve their error. With enough of them, an agent that always takes the
-    action with the best rollouts does better than the simulated policy. With few rollouts, luck
-    decides which action looks best, and the agent may do worse. Rollouts of the random policy do
-    not lead the agent to the big treasure: only 1 random walk in 200 gets there, so the small one
-    looks better.
+    action with the best rollouts does better than the simulated policy (policy improvement). With
+    few rollouts, luck decides which action looks best, and the agent may do worse. Rollouts of the
+    random policy do not lead the agent to the big treasure: only 1 random walk in 200 gets there,
+    so the small one looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -158,9 +158,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
     Slide "Forward search". leaf_values (S,) are V_0: the values, by default 0, of the states at
-    which the tree is cut. Terminal states are always worth 0. The model has tables P, R, terminal,
-    like a TabularModel. ValueError for an unknown state, a depth below 1 or not whole, gamma
-    outside [0, 1], or leaf_values of another shape.
+    which the tree is cut (learned ones, say). Terminal states are always worth 0. The model has
+    tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a depth below 1 or
+    not whole, gamma outside [0, 1], or leaf_values of another shape.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
