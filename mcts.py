@@ -352,8 +352,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values. (Q is a mean of good and bad simulations. So if G is far away,
-            # V is far below V*. But mostly it is larger where V* is larger, and shows the way.)
+            # model and worse values. (Q is a mean of good and bad simulations, so far away from
+            # G, V is far below V*. But mostly it is larger where V* is larger, and shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, it makes the next search a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
