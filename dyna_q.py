@@ -9,15 +9,15 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was tried in S
+    Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was last tried
     replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. In how many of the 50 episodes do the runs take more than 20 steps
-    on average? (14 are possible.) Without planning (n = 0) in 27, with n = 5 in 5, with n = 50 in
-    2. Episode 1 is the same random walk for all three: no plan can help before the first reward.
+    Planning saves real steps. The mean over the runs is above 20 steps (14 are possible) in 27 of
+    the 50 episodes without planning (n = 0), in only 5 with n = 5, and in only 2 with n = 50.
+    Episode 1 is the same random walk for all three: no plan can help before the first reward.
     When the path is blocked, Dyna-Q clings to the cells below the wall: nearly half of the runs do
     not reach the goal again. A cell is worth 0.95 times its best neighbour, so the old values hold
-    each other up, fade slowly, and still beat the 0 of cells never visited. When a shortcut opens,
+    each other up, fade slowly, and stay above the 0 of actions never tried. When a shortcut opens,
     Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ (from the book) tries
     again what it has not tried for long, and so uses both new ways. Replay does worse than Dyna-Q:
     it goes on replaying steps from before the change.
@@ -49,15 +49,16 @@ class Maze:
                 has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
-    is not exactly one S, or if an episode might never end, because no way leads to a goal: from S
-    or, after the walls move, from a cell that had a way before. Needs check_maze, steps_to_goal.
+    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, or there
+    is not exactly one S. ValueError, too, if an episode might never end, because no way leads to a
+    goal: from S or, after the walls move, from a cell that had a way before. Needs check_maze,
+    steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # If the walls shall never move, they move after infinitely many steps.
+        # Without later_rows the walls never move: change_at is infinite.
         if later_rows is None:
             later_rows, change_at = rows, math.inf
         self.change_at = change_at
@@ -68,8 +69,7 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.t = 0                      # real steps so far
-        self.reset()
+        self.reset(0)                   # with a seed, reset begins a new run
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -88,7 +88,7 @@ class Maze:
     def reset(self, seed=None):
         # Nothing is random here. A seed begins a new run: the walls are as in the beginning.
         if seed is not None:
-            self.t = 0
+            self.t = 0                  # real steps so far
         self.state = self.layout_now().index("S")
         return self.state, {}
 
@@ -97,7 +97,7 @@ class Maze:
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
-        return self.state, float(terminated), terminated, False, {}
+        return self.state, float(terminated), terminated, False, {}     # reward: 1.0 in a goal
 
 
 # %% Algorithm: Q-learning, Dyna-Q, Dyna-Q+ and replay are one loop
@@ -113,8 +113,9 @@ def epsilon_greedy(values, epsilon, rng):
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned, so a terminal state is worth 0. An episode that was
-    # only cut off ("truncated"), say after 200 steps, would have gone on: its last S' does count.
+    # After the end nothing more can be earned, so a terminal state is worth 0. Some episodes are
+    # only cut off ("truncated"), say after 200 steps. They would have gone on, so for them we do
+    # add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -210,21 +211,23 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         if a not in known[s]:
             known[s].append(a)
 
-        # (f) Repeat n times: S <- random previously observed state (`choices` draws n at once)
-        # The imagined step has names of its own: s, a, r, s2 belong to the real one.
+        # (f) Repeat n times: S <- random previously observed state. `choices` draws all n at once.
+        # (The imagined step has names of its own, because s, a, r, s2 belong to the real one.)
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S. This is a faster planning_rng.choice(known[state]):
-            # random() is in [0, 1), so with 4 known actions int() gives 0, 1, 2 or 3.
+            # A <- random action known in S. This does what planning_rng.choice(known[state]) does,
+            # but faster: random() is in [0, 1), and int() rounds 4 * random() to 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             outcomes = memory[state][action]
             if not outcomes:
                 # This action was never tried. Dyna-Q+ supposes it leads nowhere: S' = S, reward 0.
                 outcomes = [(0.0, state, False)]
-            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored one, new or old.
-            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored transition of this S
+            # and A, even if it is no longer true.
+            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            reward, next_state, ended = outcome
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. A bonus makes the agent curious. (With kappa = 0.001 the bonus is 0.1
-            # after 10,000 steps, not 10, thanks to the square root.)
+            # have changed. The bonus makes the agent curious to try it. The square root keeps the
+            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -240,11 +243,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    S and A are drawn as in dyna_q (always only from actions tried), but R, S' come from any stored
+    S and A are drawn as in dyna_q (but never actions not tried), and R, S' come from any stored
     transition with this S and A, not from the model. If nothing is random and nothing changes, all
-    these transitions are equal: then, with kappa = 0, Q is the same as Dyna-Q's. (Most programs
-    draw S and A from the stored transitions, too.) The other arguments (but replay), results and
-    errors are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
+    these transitions are equal. So with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw
+    S and A from the stored transitions, too.) Results, errors and all other arguments except
+    replay are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -255,28 +258,30 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts differ in size, have not one S, or no way leads to a goal."""
+    """ValueError if the texts differ in size, S is not there once, or no way leads to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    # A way must lead to a goal from S and, after the walls have moved, from where the agent is.
+    # A way must lead to a goal from each of these cells: from S and, for the second layout, from
+    # all cells in which the agent may be when the walls move.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         cells.append(layout.index("S"))
-        # If no way leads from a cell to a goal, each round of steps_to_goal adds a step to its
-        # number. A shortest way has fewer steps than there are cells.
+        # A shortest way has fewer steps than there are cells. If there is no way, each round of
+        # steps_to_goal adds one step, so that the number becomes len(layout).
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent is in a free cell that has a way, not in a goal (0 steps).
+        # When the walls move, the agent is in a free cell that has a way, but not in a goal (there
+        # steps is 0).
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps (S,) from each cell to a goal, after enough rounds. Each action is
-    random with probability epsilon, else the best one. (0: the shortest way, 1: a random walk.)"""
+    random with probability epsilon, else the best one: so 1 means a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
@@ -330,8 +335,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. (NumPy takes the list as
-            # one seed. dyna_q returns Q, steps, rewards; [1] is the steps.)
+            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
+            # (NumPy takes the list as one seed. dyna_q returns Q, steps, rewards; [1]: the steps.)
             steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
     return steps
 
@@ -343,8 +348,7 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is the least that agents need that act at random as often as
-    # ours (epsilon = 0.1).
+    # Three exact lines. The second is the least that agents with epsilon = 0.1, as ours, can need.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
@@ -360,7 +364,8 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i had learned halfway through episode 2 of run 0."""
-    # With the seed of run 0 the agent takes the same steps again, and n_steps stops it halfway.
+    # With the seed of run 0 the agent takes the same steps again. Now we stop it after all steps
+    # of episode 1 and half of the steps of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
@@ -383,6 +388,7 @@ GAP_RIGHT = ["........G",
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 
+# Layout, later layout, and the real step at which the walls move.
 # "Harder": after 1000 of 3000 real steps the gap moves. The way to G grows from 10 to 16 steps.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 # "Easier": after 3000 of 6000 real steps a second gap opens. The way shrinks from 16 to 10.
@@ -390,8 +396,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. With alpha = 0.1
-# and 10 imagined updates a step, the values would change too slowly: old bonuses would stay in
-# them, and the agent would go on visiting what it has just tried.
+# and 10 imagined updates a step, the values would change too slowly. Old bonuses would stay in
+# them, and the agent would go on choosing the actions that it has just tried.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -415,7 +421,8 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after. (zip stops after these two. The numbers are shares of the panel.)
+    # The maze before and after. (zip stops after these two. x, y, width, height are shares of the
+    # panel's size.)
     for rows, x in zip(layouts, [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -439,15 +446,16 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter, not ours.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")

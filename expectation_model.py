@@ -24,9 +24,10 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck. Models fed with their own predictions go astray: errors compound, and the mean of two
-    landings is taken for a landing. Networks that have learned from the same data agree where
-    there were data, and disagree elsewhere.
+    by luck.
+    Models fed with their own predictions go astray: errors compound, and the mean of two landings
+    is taken for a landing.
+    Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -56,10 +57,12 @@ N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
 START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
 # What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up (-1 row down), right, down, left. Action 4 is the leap, up or down a row by a coin.
+# steps up (-1 row down), right, down, left. Action 4 is the leap, of two columns; a coin decides
+# whether it ends one row higher or lower.
 MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
-N_ACTIONS, LEAP = 5, 4
-GAMMA = 0.9                             # discount: the reward of step 4 counts 0.9^3 = 0.73 times
+N_ACTIONS = 5
+LEAP = 4
+GAMMA = 0.9                     # discount: the reward of step 4 is multiplied by 0.9^3 = 0.73
 
 
 # %% Environment: a grid in which one can leap
@@ -67,15 +70,17 @@ GAMMA = 0.9                             # discount: the reward of step 4 counts 
 X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 # The reward for arriving in a cell. To arrive in the pit or the goal also ends the episode.
 ARRIVAL = np.zeros(N_STATES)
-ARRIVAL[[PIT, GOAL]] = -1, 1
+ARRIVAL[PIT] = -1
+ARRIVAL[GOAL] = 1
 # The world's probabilities P[s, a, s']. They ignore that an episode ends in the pit and at the
-# goal; the data (see collect) and PLANNING_P (below) do not.
+# goal. The data (see collect) and PLANNING_P (below) take these ends into account.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, right, down, probability in MOVES:
-        # No move leaves the grid: clip keeps the cell between (0, 0) and the last one, X[-1].
+        # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0 and
+        # 4, because the last cell is X[-1] = (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        TRUE_P[s, a, y * N_COLUMNS + x] += probability      # += in case two outcomes are alike
+        TRUE_P[s, a, y * N_COLUMNS + x] += probability      # +=: two outcomes may be alike
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -94,8 +99,9 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     rng = np.random.default_rng(rng)        # makes a Generator of a seed, and keeps a Generator
-    # The states come from no episode: by default all cells, even the pit and the goal, are equally
-    # likely, so that models learn all. (choice(35, n) draws from 0 to 34.)
+    # The states do not come from episodes. By default all cells, also the pit and the goal, are
+    # equally likely, so that the models see all of them. choice(35, n) draws n of the numbers 0 to
+    # 34; choice(list, n) draws n entries of the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -104,7 +110,7 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
 
 
 def features(data):
-    """The data of collect as x, actions, rewards, x_next, for models that do not learn of ends."""
+    """The data of collect as x, actions, rewards, x_next. These models do not learn about ends."""
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -116,7 +122,7 @@ def checked(name, values, shape, below=None):
     # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
     if array.shape != shape or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, at least one row, and of the shape {shape}")
+        raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
     if below is None:
         return array
     if not np.isin(array, range(below)).all():
@@ -126,13 +132,16 @@ def checked(name, values, shape, below=None):
 
 class LookupModel:
     """A table of counts N(s, a, s'): slide "How to build a model? (III)".
+
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. If
-             the episode ends with probability 0.1, the row of P sums to 0.9
+             the episode ends with probability 0.1, the row of P sums to 0.9: what follows an
+             end must not count
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
-             is the mean of all rewards seen with the same s, a, s', terminated. rng: a Generator
-             or a seed
+             is the mean of all rewards seen with the same s, a, s' and end. rng: a Generator or a
+             seed
+
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
     >>> model = LookupModel(n_states=2, n_actions=1)
@@ -145,6 +154,7 @@ class LookupModel:
         self.n_states = n_states
         self.n_actions = n_actions
         # Each outcome has a number: s' if the episode went on in s', and S + s' if it ended there.
+        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
 
@@ -168,7 +178,8 @@ class LookupModel:
         # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
-        # P leaves out the ends, because in planning nothing is earned after them.
+        # Over all outcomes the sum is 1. But P leaves out the ends, because in planning nothing is
+        # earned after them.
         self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
@@ -186,15 +197,18 @@ class LookupModel:
         places = states, actions, outcomes
         # The mean of the rewards seen with this outcome. (For a pair never seen it is 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # Outcomes from S on are ends: S + 3 is an end in state 3.
+        # Outcomes from S on are ends.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
-    """The base of the next three models. Inside, they learn y (N, 1+d), the reward and the change
-    of the features, from inputs (N, d+A): x, and a column for each action. Each adds two methods:
-    learn returns what it has learned, expected returns the expected y. Needs checked."""
+    """What the next three models share: they learn y (N, 1+d), the reward and the change of the
+    features, from inputs (N, d+A), which are x and then a column for each action.
+
+    Each model adds two methods. learn(inputs, y, **settings) returns what it has learned; the
+    settings are those that fit was given. expected(inputs) returns the expected y. Needs checked.
+    """
 
     def __init__(self, n_features, n_actions):
         self.n_features = n_features
@@ -225,12 +239,13 @@ class FeatureModel:
 
 class LinearModel(FeatureModel):
     """Reward and next features as linear functions of the features, one for each action.
+
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
     torque) and x_next (next angle, torque). The torque in a prediction means nothing: replace it
-    by the next torque before the next prediction. An action never tried: x_next = x, reward 0.
+    by the next one before the next prediction. For an action never tried, x_next = x, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -241,9 +256,10 @@ class LinearModel(FeatureModel):
     def products(self, inputs):
         """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0.
         Example: there are two actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
-        # The weight of the 1 is the intercept. taken[:, [a]] (N, 1): was action a taken?
+        # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
-        taken = inputs[:, self.n_features:]
+        taken = inputs[:, self.n_features:]                 # a column for each action, see check
+        # taken[:, [a]] (N, 1) is 1 in the rows where action a was taken, and 0 in the others.
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
@@ -251,10 +267,11 @@ class LinearModel(FeatureModel):
         # reward and transition are separate functions, as on the slide. lstsq returns w first. If
         # several w are equally good, it takes the smallest: 0 for an action never tried. (Old
         # NumPy warns without rcond=None.)
-        # Why is the result an expectation? Of the rewards 0, 0, 1, the guess g with the smallest
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 is their mean, 1/3. With more data such a mean tends to
-        # E[R|s,a]. But a linear function of two features is a plane, and the means of all cells
-        # need not lie on a plane: their distance from the nearest one is the linear model's bias.
+        # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
+        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
+        # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
+        # linear model.
         return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -274,6 +291,7 @@ def mean_and_scale(data):
 
 class Network:
     """A network with two hidden layers of max(z, 0) (ReLU), trained by Adam on any loss.
+
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
     fit     loss is a function, such as squared_error below. From the outputs (B, n_out) and the
@@ -292,9 +310,9 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers is about sqrt(n) times as large as one: weights of size
-        # sqrt(1/n) keep the sum near 1. The 2 makes up for max(z, 0), which sets half of the
-        # outputs of a layer to 0.
+        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them, so
+        # weights of size sqrt(1/n) keep the sum at size 1. The 2 makes up for max(z, 0), which
+        # sets half of the outputs of a layer to 0.
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
@@ -326,9 +344,9 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # Adam: gradient descent with running means, because one gradient is partly luck: for each
-        # weight, a mean of its gradients g, and one of g^2. (Simplified: they start at 0, which
-        # the paper corrects.)
+        # Adam: gradient descent with two running means for each weight: of its gradients g, as a
+        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the paper
+        # corrects them for their start at 0.)
         g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -340,16 +358,18 @@ class Network:
             batch = self.rng.integers(len(self.inputs), size=batch_size)
             gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
             for i, g in enumerate(gradient):
-                g_mean[i] += 0.1 * (g - g_mean[i])              # a mean of about the last 10
-                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])        # a mean of about the last 100
-                # The root of g2_mean is the usual size of g. Divided by it, small gradients count
-                # as much as large ones: a weight moves by about `rate` if its gradients agree (at
-                # first, up to twice that), else by less. (1e-8 prevents 0/0.)
+                # g_mean moves a tenth of the way to each new value, and so is a mean of about the
+                # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+                g_mean[i] += 0.1 * (g - g_mean[i])
+                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
+                # The root of g2_mean is the usual size of g. We divide by it, so that small
+                # gradients count as much as large ones: a weight moves by about `rate` if its
+                # gradients agree (at first, up to twice that), else by less. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def raw_outputs(self, x):
-        """The outputs (N, n_out) as the loss gets them: for standardised targets."""
+        """The outputs (N, n_out) as the loss gets them, before they are given units."""
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
@@ -365,6 +385,7 @@ def squared_error(outputs, targets):
 
 class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
+
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
     n_members > 1 is an ensemble. seed is a number, a list of numbers or a Generator.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
@@ -387,9 +408,9 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # On the slide, reward and transition are separate functions, here outputs of one network.
-        # The members have the same data, but other initial weights and batches: where there are
-        # data, the data make them agree. Elsewhere nothing does.
+        # On the slide, reward and transition are separate functions. Here they are outputs of one
+        # network. The members learn from the same data, but their initial weights and batches
+        # differ. Where there are data, the data make them agree. Elsewhere nothing does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -401,13 +422,22 @@ class NeuralModel(FeatureModel):
         _, inputs = self.check(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised, so m or mm makes no difference. Output 0 is the reward.
+        # raw_outputs are standardised, so units such as m or mm do not matter. [1:] leaves out the
+        # reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d): the standard deviation over the members, the mean over the features.
         return np.std(changes, axis=0).mean(axis=1)
 
 
 # %% Algorithm: the same network with another loss becomes a stochastic model
+def log_sum_exp(terms):
+    """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
+    # Without care, this goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. NumPy's
+    # logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b-a)) with the larger one as a.
+    # reduce adds up all K terms in this way.
+    return np.logaddexp.reduce(terms, axis=1, keepdims=True)
+
+
 def log_terms(log_weights, means, sds, y):
     """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
@@ -419,8 +449,11 @@ def log_terms(log_weights, means, sds, y):
 
 class MixtureModel(FeatureModel):
     """A mixture density network: slide "Models can be stochastic too", as in World Models.
-    p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k), where a network computes all
-    weights, means and sds (standard deviations) from s and a. n_components=1 is a Gaussian.
+
+        p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
+
+    A network computes all weights, means and sds (standard deviations) from s and a.
+    n_components=1 is a Gaussian.
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
@@ -429,7 +462,7 @@ class MixtureModel(FeatureModel):
     Sampled rewards are noisy: their standard deviation is at least half of that of all rewards, or
     0.5 if all are equal.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
-    FeatureModel, Network, mean_and_scale, log_terms, draw_from_rows, checked.
+    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
     >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
     >>> _, x_next = model.sample(x, actions, rng=0)
@@ -472,11 +505,8 @@ class MixtureModel(FeatureModel):
         D = 1 + self.n_features
         outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
         scores = outputs[:, :, -1]
-        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. The log of
-        # the sum can go wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. So logaddexp
-        # computes log(e^a + e^b) as a + log(1 + e^(b-a)), with the larger one as a; reduce does
-        # this for all K scores, one after the other.
-        log_weights = scores - np.logaddexp.reduce(scores, axis=1)[:, None]
+        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
+        log_weights = scores - log_sum_exp(scores)
         sds = self.floor + np.exp(outputs[:, :, D:-1])          # e^width is always positive
         return log_weights, outputs[:, :, :D], sds
 
@@ -484,21 +514,22 @@ class MixtureModel(FeatureModel):
         """The mean of -log p^(y), and its derivative by each output."""
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
-        log_p = np.logaddexp.reduce(terms, axis=1)
+        log_p = log_sum_exp(terms)                                              # (N, 1)
         # A component's share of the sum p^(y) is the probability that y comes from it (Bayes'
         # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25.
-        share = np.exp(terms - log_p[:, None])[:, :, None]                      # (N, K, 1)
+        share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivatives of -log p^. Adam steps against them: if one is negative, the output
         # grows. In words: each component learns from y in proportion to its share.
-        # (1) By a score: a component whose share is larger than its weight gets more weight.
-        # (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The derivative of
-        # each log by a score is the component's part of its sum: the weight, then the share.)
+        # (1) The derivative by a score. A component with a share larger than its weight gets more
+        # weight. (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The
+        # derivative of each log by a score is the component's part of its sum: the weight, then
+        # the share.)
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) By a mean: it is pulled towards y, upwards if z = (y - mean) / sd is positive.
-        # (Share times the derivative by the mean of -log Normal = z^2/2 + log sd + ...)
+        # (2) The derivative by a mean. The mean is pulled towards y: up if z = (y - mean) / sd is
+        # positive. (Share times the derivative of -log Normal = z^2/2 + log sd + ... by its mean.)
         by_mean = -share * z / sds
-        # (3) By an sd: it grows if y is more than one sd away (z^2 > 1), else it shrinks. (Share
-        # times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
+        # (3) The derivative by an sd. It grows if y is more than one sd away (z^2 > 1), else it
+        # shrinks. (Share times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
         by_sd = share * (1 - z**2) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -530,15 +561,16 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so the
-        # density only loses one factor.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so we
+        # only leave out its factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
-        return np.logaddexp.reduce(terms, axis=1)
+        return log_sum_exp(terms)[:, 0]
 
 
 # %% Algorithm: dynamic programming with a model
 def value_iteration(P, R, gamma, tolerance=1e-8):
     """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
+
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` of the optimum of this model (which is not that of the world), or
@@ -551,7 +583,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.asarray(P)
     R = np.asarray(R)
-    # `not` also refuses NaN, because every <= with NaN is False. (S, A) + (S,) is (S, A, S).
+    # `not` also refuses NaN, because every <= with NaN is False. (+ joins two shapes: (S, A) and
+    # (S,) become (S, A, S).)
     if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
@@ -559,8 +592,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     while True:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
-        change = abs(Q.max(axis=1) - V).max()
-        V = Q.max(axis=1)
+        best = Q.max(axis=1)
+        change = abs(best - V).max()
+        V = best
         # The next sweeps change V by at most gamma * change, gamma^2 * change and so on, together
         # less than change / (1 - gamma). We stop if this is within the tolerance, or if only the
         # last two of V's 16 digits change, because rounding soon stops all progress there.
@@ -574,14 +608,22 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# For planning, arrivals that end the episode are left out, as in LookupModel.P: times 0.
+# For planning, arrivals that end the episode get probability 0, as in LookupModel.P.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # V*, the values of the best plan. (value_iteration walks on from pit and goal. But there the
 # episode is over: 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
-# Numbers N of transitions in D. Errors that fall with 1/sqrt(N) halve from each to the next.
-SIZES = 100 * 4**np.arange(5)
+# The numbers N of transitions in D. Each is four times the one before, so errors that fall with
+# 1/sqrt(N) halve each time.
+SIZES = np.array([100, 400, 1600, 6400, 25600])
+
+
+def distance(guess, truth):
+    """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
+    return np.sqrt(((guess - truth)**2).sum(axis=1).mean())
+
+
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance, E|S'|^2 - |E S'|^2, is that of column and row together, a mean over the cells. Of N
 # transitions, about n = N / (S A) are leaps from one cell. (Only a guide at N = 100 and 400, where
@@ -589,9 +631,9 @@ SIZES = 100 * 4**np.arange(5)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means. (All cells count
-# alike, because collect draws them alike.) Its error: the root mean square distance from them.
-_, PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS).predict(X, LEAPS)
-PLANE_ERROR = np.sqrt(((PLANE - MEANS)**2).sum(axis=1).mean())
+# alike, because collect draws them alike.)
+PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
+PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 
 
 # %% What the experiments and panels below share
@@ -619,7 +661,7 @@ def errors_compound(seed, n=N_GOOD):
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
-    # of where this walker is now (at first in s itself), and guess has those of the table.
+    # of where this walker is now (at first in s itself), and guess has what the table says.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -631,10 +673,8 @@ def errors_compound(seed, n=N_GOOD):
         # between cells, or out of the grid, where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
-        # Probabilities @ X are expected positions. The errors are root mean square distances: sums
-        # of squares over column and row, means over the 35 starts.
-        positions = np.array([guess @ X, x_linear, x_network])                  # (3, 35, 2)
-        errors.append(np.sqrt(((positions - truth @ X)**2).sum(axis=2).mean(axis=1)))
+        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
+        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
     return np.transpose(errors)
 
 
@@ -664,7 +704,8 @@ def draw_world(ax):
 
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
-    """Errors of E[S'|s,a] (3, sizes) of table, linear model, network: only the first leap."""
+    """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
+    # Of the 20 leaps of errors_compound, only the first one counts here.
     return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
 
 
@@ -686,7 +727,8 @@ def leap_samples(seed):
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
-    rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # rows in the world
+    landings = draw_from_rows(LEAP_P[starts], rng)              # of the world
+    rows = [X[landings, 1]]
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
@@ -700,7 +742,8 @@ def leap_samples(seed):
 
 def draw_leap(ax, rows):
     rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
-    # Bins from -4.5 to -3.5 and so on: a row is in the middle of its bin, also out of the grid.
+    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. (A Gaussian draws rows
+    # outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
@@ -728,7 +771,8 @@ def plan_on_the_table(seed):
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
         # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
-        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
+        P = PLANNING_P[s, plan]
+        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
@@ -739,6 +783,7 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
+    # [:, 0, 1]: all runs, promised, the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
           "above what is achieved")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
@@ -775,22 +820,23 @@ def run_all(axes, n_runs, seed):
     draw_world(axes[0, 0])
     draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
     draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
-    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # needs little time
+    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # cheap, so 10 times
     draw_compound(axes[1, 1], repeat(errors_compound, n_runs, seed))
     draw_known(axes[1, 2], repeat(what_it_knows, n_runs, seed))
 
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter, not ours.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")

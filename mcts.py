@@ -4,28 +4,32 @@ The slides, and where they are in this file
     Simulation-based search      flat_search: rollouts for each action, without a tree ("flat")
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
+
 The equations
-    Counts   N(s,a): how often simulations took action a in this node of s (each path to s has a
+    Counts   N(s,a): how often simulations took action a in one node of s (each path to s has a
              node of its own). N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
              confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
+
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
     not cross it: most random walks on it fall off, so on average they earn less than the small
     treasure. More walks do not change that. MCTS repeats what went well, so more and more of its
-    simulations cross. If c is too small, it gives up the bridge after one or two bad walks. If c
-    is too large, its simulations go on falling, so the bridge looks bad. If the tree below the new
-    state is kept after a real step, fewer simulations are enough. In our slippery maze, an agent
-    with a learned model learns fastest if it has both search and values.
+    simulations cross. If c is too small, MCTS gives up the bridge after one or two bad walks. If
+    c is too large, its simulations go on falling, so the bridge looks bad. After a real step, the
+    tree below the new state can be kept: then fewer simulations are enough. In our slippery maze,
+    an agent with a learned model learns fastest if it has both search and values.
+
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
+
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs f" in a docstring: if you copy this, copy f, too. Left out on purpose: games with a second
-player, and learned policies that tell Select what to try first (both: Silver et al.).
+"Needs pick" in a docstring means: if you copy this, copy pick, too. Left out on purpose: games
+with a second player, and learned policies that tell Select what to try first (see Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -50,10 +54,11 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that the action is drawn at random from all the actions offered
-    States are numbered row by row; `start` is the number of the cell S. Actions: 0 up, 1 right, 2
-    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
-    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
+    slip    the probability that the action is drawn at random from all the actions offered, also
+            the chosen one
+    States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
+    down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
+    are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
     [1, 3]
@@ -70,10 +75,11 @@ class GridWorld:
         width = len(rows[0])
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
-        # outcomes[state][action]: (next state, reward, terminated), if the agent does not slip.
-        # It is a list of empty dicts at first. Below, `offered` is the dict of one state.
-        self.outcomes = [{} for _ in self.cells]
-        for state, offered in enumerate(self.outcomes):
+        # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
+        # (Walls and terminal cells get outcomes, too, but nobody ever acts there.)
+        self.outcomes = []
+        for state in range(len(self.cells)):
+            offered = {}
             # How far actions 0 to 3 move: rows down (-1 is up), columns right (-1 is left).
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
@@ -81,6 +87,7 @@ class GridWorld:
                 if 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#":
                     cell = rows[y][x]
                     offered[action] = (y * width + x, rewards.get(cell, 0.0), cell in "xgG")
+            self.outcomes.append(offered)
 
     def actions(self, state):
         return list(self.outcomes[state])
@@ -97,7 +104,8 @@ def pick(items, rng):
     n = len(items)
     if n == 0:          # without this check, there would be a puzzling IndexError below
         raise ValueError("a state has no actions: a step into it must return terminated = True")
-    # A faster rng.choice(items): n * rng.random() is in [0, 4) if n = 4, and int() rounds down.
+    # This is a faster rng.choice(items). If n = 4, n * rng.random() is in [0, 4), and int() rounds
+    # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -137,7 +145,8 @@ class Node:
         # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}: by chance, an action may lead to several states.
+        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
+        # 7, and by chance also to 8. Then children[1] is {7: ..., 8: ...}.
         # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
@@ -148,10 +157,10 @@ class Node:
             return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. The second
         # term is a bonus, large after few visits N(s,a), because Q may then be far off. While
-        # other actions are taken, it grows with N(s), so (if c > 0) every action gets another
-        # turn. But ln makes it grow ever more slowly: turns of bad actions become rare. A small c
-        # trusts Q, a large c tries all actions alike. If returns are 100 times as large, c must be
-        # 100 times as large, too. (Why ln and sqrt? See Auer et al.)
+        # other actions are taken, ln N(s) grows, but N(s,a) does not. So (if c > 0) every action
+        # gets another turn. But ln grows ever more slowly: turns of bad actions become rare. A
+        # small c trusts Q, a large c tries all actions alike. If returns are 100 times as large, c
+        # must be 100 times as large, too. (Why ln and sqrt? See Auer et al.)
         log_visits = math.log(sum(self.N))
         scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
         return index_of_best(scores, rng)
@@ -159,7 +168,6 @@ class Node:
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
         # One NaN would make Q NaN for ever, and no comparison with NaN tells which Q is larger.
-        # (Two infinite returns make it NaN, too: their difference is NaN.)
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -208,6 +216,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 and led to next_state, this node is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
+
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
     children[i] = {next state: Node}. A new node has N = 0: its rollout counts only for the nodes
     above it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
@@ -234,9 +243,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, node is the leaf: the path leaves the tree. The path also
-            # stops if the episode ends, and after max_depth steps. The code below uses the last s,
-            # node and i.
+            # If s has no node yet, `node` is the leaf, and the path leaves the tree here. The path
+            # also stops if the episode ends, and after max_depth steps. The code below uses the
+            # last s, node and i.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -263,7 +272,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
-    # Callers get arrays, for their sums and maxima. In the next call, arrays work, too.
+    # Callers get arrays, for their sums and maxima. (In the loop above, arrays would be slow.) If
+    # mcts goes on with this root, its arrays work, too.
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -275,8 +285,8 @@ def flat_search(model, state, n_simulations, gamma, rng):
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. A step and its rollout have at most 100 steps, the
-        # default of mcts.
+        # The actions take turns, good or bad. The first step and the rollout are at most 100 steps
+        # together, the default of mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
@@ -289,7 +299,7 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     The function actions(state) gives the sequence of the actions offered. step draws one of the
     outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
-    (state, action) was never tried, it returns state, reward 0, terminated = True. Needs pick.
+    (state, action) was never tried, step returns state, reward 0, terminated = True. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -309,7 +319,7 @@ class CountModel:
     def step(self, state, action, rng):
         # What was never tried is expected to earn 0. Until a treasure is found, all actions are
         # worth 0, and the agent walks about at random: enough to find one here. But after that,
-        # even a tiny value above 0 may keep it from what it never tried. (See Try.)
+        # even a tiny value above 0 may keep the agent from actions it never tried. (See Try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick from the list has the probabilities N(s,a,s') / N(s,a) of the real steps counted.
@@ -321,15 +331,15 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  most steps of a simulation (20 and c = 1 were found by trying). 1: no search, each
+    max_depth  of mcts. (20 and c = 1 were found by trying.) If it is 1, there is no search: each
                simulation is one imagined step, and then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
-               change, because the returns in the tree come from those with which it grew
+               change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode (n_episodes,), cut after 100 steps.
     """
-    # World and search have separate streams: else, who searches more would have other luck in the
-    # real world.
+    # World and search have separate streams of random numbers. With one stream, an agent that
+    # searches more would have other luck in the real world. (A text can be a seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -352,10 +362,10 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values. (Q is a mean of good and bad simulations, so far away from
-            # G, V is far below V*. But mostly it is larger where V* is larger, and shows the way.)
+            # model and worse values. (Q is a mean of good and bad simulations, so most V are far
+            # below V*. But mostly V is larger where V* is larger, and this shows the way.)
             V[state] = root.Q[i]
-            # One real step. If `learned` is the model, it makes the next search a little wiser.
+            # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -375,7 +385,8 @@ def optimal_values(world):
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth if it succeeds. A slip is worth the mean of all moves.
+                # What each move is worth if it succeeds. The agent takes the best one. A slip is
+                # worth the mean of all moves.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
@@ -396,7 +407,7 @@ def bridge(length, slip=0.0):
 
 
 def play(world, seeds, n_episodes=1, **settings):
-    """Runs together with these settings for each seed. Gives the returns (runs, n_episodes)."""
+    """Calls `together` once for each seed. Gives the returns (runs, n_episodes)."""
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
@@ -420,7 +431,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 def crossing(search, length, seeds):
-    """True where the search finds the step onto the bridge best: (runs, len(SIMULATIONS))."""
+    """True if the search prefers the step onto the bridge. Shape (runs, len(SIMULATIONS))."""
     world = bridge(length)
     crossed = []
     for seed in seeds:
@@ -432,15 +443,15 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross: g is worth 0.4, but G, even behind a bridge of 4, 0.95^4 = 0.81.
-    # (Of the 5 steps to G, the first does not discount.)
+    # All runs should cross: g is worth 0.4, and G is worth 0.95^4 = 0.81 even behind the bridge of
+    # 4. (Of the 5 steps to G, the first does not discount.)
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
 def draw_bars(ax, node, left, step):
-    """Draws a bar for each action of the node, as wide as its visits. The first begins at left."""
+    """A bar for each action of the node, as wide as its visits. The first begins at x = left."""
     for action, n, children in zip(node.actions, node.N, node.children):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
@@ -468,8 +479,11 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
+    # With a large c, most simulations leave the good path and fall. Q is their mean, so the step
+    # onto the bridge looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # In a known world nothing is learned, so one episode is enough: play gives a column (runs, 1).
+    # The world itself is the model, and there are no values: nothing is learned, so one episode is
+    # enough. Each call of play gives a column (runs, 1), and hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
@@ -491,6 +505,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
+    # Only the first of the three agents has both search and values. With max_depth=1 there is no
+    # search. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -514,15 +530,16 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter, not ours.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")

@@ -11,7 +11,7 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each gives data from the places where its plans lead. v1.5 also
+    v1.0 learns from its failures: each one gives data from where its plans lead. v1.5 also
     corrects itself on the way, and soon does as well as with the true dynamics. If you replan at
     every step, a short horizon is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
@@ -22,7 +22,7 @@ Notation: s, a, s' are state (ds,), action (da,), next state (ds,), and D is a l
 Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
 actions (H, da). N plans: sequences (N, H, da). "Needs f": if you copy this, copy f, too.
 Left out on purpose: learning the reward (it is known here), next states that are random, and
-plans that know where an episode ends.
+planners that know when an episode ends.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
@@ -72,7 +72,7 @@ class PointMass:
         ours, friction, push = self.forces(states, actions)
         acceleration = gain * ours + drag * friction + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        return np.concatenate([states[:, :2] + self.dt * velocities, velocities], axis=1)
+        return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
         """Rewards (N,). Here only next_states matter; elsewhere a force may cost something."""
@@ -98,7 +98,7 @@ class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
     x is (s, a). y is the CHANGE s' - s, because s' is near s: so the network need not learn to
-    copy s. (Both are standardized, see fit.)
+    copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of shapes that do not fit together, and if
@@ -116,8 +116,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one. We divide by it:
-            # for large sums tanh is flat, its gradients are small, and learning is slow.
+            # A sum of n random numbers is about sqrt(n) times as large as one of them, so we
+            # divide by sqrt(n): for large sums tanh is flat, its gradients are small, learning is
+            # slow.
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]    # float32: faster than float64
 
@@ -136,8 +137,9 @@ class NeuralDynamics:
         # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
         # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # Chain rule: a unit of layer 2 acts on each output through one weight. Its delta is the
-        # outputs' deltas times these weights, summed (@), times the slope of its tanh, 1 - h^2.
+        # Chain rule: a unit of layer 2 acts on each output through the weight between them. So we
+        # sum the outputs' deltas times these weights (a matrix product). To get the unit's delta,
+        # we multiply this sum by the slope of its tanh: if tanh gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # A weight's derivative is its input times the delta of the unit to which the weight leads.
@@ -151,17 +153,20 @@ class NeuralDynamics:
         if (not len(data) or states.shape != next_states.shape or data.shape[1] != self.n_columns
                 or not np.isfinite(data).all()):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
-        # Standardize each column: else a position of 0.1 would hardly count beside a speed of 100.
-        # In a second fit, old weights do not quite suit the new means, but still beat random ones.
+        # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
+        # hardly count beside a speed of 100. In a second fit, with new means, the old weights are
+        # not quite right, but a better start than random numbers: so we keep them.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        self.std[self.std < 1e-8] = 1.0         # a constant column: do not divide by 0 (or 1e-16)
+        # A column that never changes has a deviation of 0 (by rounding, 1e-16). We must not divide
+        # by it.
+        self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight, of its gradients g and of
-        # g^2, because the gradient of a single batch is partly luck. Each fit starts them at 0.
-        # (Simplified: the paper corrects them for this start.)
+        # Adam: gradient descent with two running means for each weight: of its gradients g, as a
+        # single g is partly luck, and of g^2, to know the usual size of g. Each fit starts them at
+        # 0. (Simplified: the paper corrects them for this start.)
         g_mean = [np.zeros_like(W) for W in self.weights]
         g2_mean = [np.zeros_like(W) for W in self.weights]
         for epoch in range(n_epochs):
@@ -178,14 +183,17 @@ class NeuralDynamics:
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so that small
                     # gradients count as much as large ones: a weight moves by about step_size if
-                    # its gradients agree (at first, up to twice that), else by less.
+                    # its gradients agree (at first, up to twice that), else by less. (1e-8: do not
+                    # divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        n = self.n_inputs                       # the first n columns of fit's data are s and a
+        # Standardize as in fit, apply the network, and go back to the units of the data. In mean
+        # and std, the first n columns belong to s and a, and the others to the change.
+        n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
         y = self.forward(x)[2]
@@ -206,23 +214,26 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A has a column for each unknown, and two rows (x, y) for each
-        # example, b the left sides. lstsq ("least squares") finds the theta with the smallest
-        # |A theta - b|^2: it is the first of its results.
+        # is linear regression. A has a column for each unknown. Its rows, as those of b, are: x of
+        # example 1, y of example 1, x of example 2, ... lstsq ("least squares") finds the theta
+        # that makes |A theta - b|^2 smallest. theta is its first result: [0].
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]   # (older NumPy warns without rcond)
         return self
 
     def predict(self, states, actions):
-        return PointMass(self.theta).dynamics(states, actions)  # (self.env has the true theta)
+        # A new PointMass, with the fitted theta: self.env has the true one.
+        return PointMass(self.theta).dynamics(states, actions)
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
 def imagined_returns(predict, reward, state, sequences):
     """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    states = np.tile(state, (n_sequences, 1))       # all plans side by side: H calls of predict
+    # All N plans are imagined side by side, so predict is called only H times. tile makes N equal
+    # rows of the state.
+    states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
         actions = sequences[:, t]
@@ -253,9 +264,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is not used: it is there because cem has it. If a return is NaN, its sequence
-    loses. ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
-    imagined_returns, float_bounds.
+    or seed. mean is not used, but so both planners can be called alike. If a return is NaN, its
+    sequence loses. ValueError if the horizon is below 1, the bounds are wrong or no return is
+    finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -287,12 +298,15 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    mean = np.clip(mean, low, high)     # one far outside would cut all candidates to one bound
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. Around mid-range, a
-    # third of all numbers are cut to a bound. A bound is full force, which is often the best.
+    # If the mean were far outside the bounds, all candidates would be cut to the same bound.
+    mean = np.clip(mean, low, high)
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. The bounds are one
+    # standard deviation from the middle. A third of all normal numbers are farther away: they are
+    # cut to a bound. This is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
+        # mean and spread, (da,) or (H, da), are the same for all N sequences.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus puts the best first
@@ -315,8 +329,9 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # We make copies (np.array makes one, too), as some environments change the array they get,
-        # or always return the same array: then D would hold the last state many times.
+        # We copy the action, as some environments change the array that they get, and the state
+        # (np.array makes a copy), as some return the same array each time: without a copy, D would
+        # hold the last state many times.
         observation, reward, terminated, truncated, info = env.step(action.copy())
         next_state = np.array(observation, float)
         if not np.isfinite(reward + next_state.sum()):      # one NaN or infinity spoils the sum
@@ -338,14 +353,16 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # Only this reset has a seed: with the same seed in each, all episodes would have equal luck.
+    # This reset only gives the environment a seed. Each episode begins with another reset, without
+    # a seed: with the same seed each time, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(10**9)))
     for _ in range(n_episodes):
         state = first_state(env)
         over = False
         while not over:
             # One action at a time: pi_0 does not plan ahead.
-            _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
+            actions = [base_rng.uniform(low, high)]
+            _, state, over = execute(env, state, actions, D)
     return D, low, high, planner_rng
 
 
@@ -378,8 +395,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. Elsewhere
-    # it is wrong, so some places look too good, and the plan that looks best leads just there.
+    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. In other
+    # places it is wrong, and by luck some of these places look too good. The planner takes the
+    # plan that looks best: so this plan goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: nobody keeps the list of the new data.
@@ -405,9 +423,9 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
-        # from where the plan led, so the states of plans and of data become more alike: this is
-        # the slide's goal.
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
+        # come from where the plan led, and there the model was wrong. With them, the states of
+        # plans and of data become more alike: this is the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
@@ -425,7 +443,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    if replan_every < 1 or n_rounds < 1:        # with 0 steps of each plan no episode would end
+    # With replan_every = 0 nothing would ever be executed. Without a round there are no plans.
+    if replan_every < 1 or n_rounds < 1:
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -447,8 +466,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
             # With cem, the next search starts from the rest of this plan: most of it is still
-            # right. If a of the plan a b c d was executed, it starts from b c d middle. (The cut
-            # at the end is for replan_every > H.)
+            # right. At its end we add mid-range actions. If the first of the actions a, b, c, d
+            # was executed, the search starts from b, c, d, middle. (The cut [:len(actions)] is for
+            # replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
@@ -464,8 +484,8 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
-# long for it, 10 times 500 sequences. v1.5 is "closed loop": it plans again after a few steps, so
-# each search is short, 3 times 100 sequences, or 300 with random shooting.
+# long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
+# after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -519,7 +539,10 @@ def draw_band(ax, x, runs, color, style, label):
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 def show_v05(ax, title, seed, exact):
+    """Play one run of v0.5, print its return, and draw it."""
+    # What v0.5 gives is (its return, its plan).
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
+    # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data, so the base policy collects them again, with the same seed.
@@ -531,6 +554,7 @@ def show_v05(ax, title, seed, exact):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
+    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
     # v1.0 even then: 10 iterations are too few for the 60 numbers of 30 steps, but v1.5 looks for
@@ -573,8 +597,9 @@ def run_all(axes, n_runs, seed):
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
     show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
-    model, (_, D, plans) = show_learning(axes[1, 0], "v1.5", BLUE, "-", planning_v15, seeds,
-                                         horizon=8, **REPLAN)
+    model, result = show_learning(axes[1, 0], "v1.5", BLUE, "-", planning_v15, seeds, horizon=8,
+                                  **REPLAN)
+    _, D, plans = result
     draw_paths(axes[0, 2], "v1.5 plans again at every step", model, D, plans)
     for H, style in [(8, "o-"), (30, "s:")]:
         show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, style, seeds, horizon=H, **REPLAN)
@@ -584,15 +609,16 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter, not ours.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")

@@ -4,30 +4,35 @@ The slides, and where they are in this file
     Forward search             forward_search; "expensive": show_nodes;
                                "errors ... cumulative": errors_of_learned_models
     Simulation-based search    rollout_search; its errors, and acting on it: search_everywhere
+
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
+
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
-    multiplies the search tree, while a rollout only becomes one step longer. A learned model is a
-    bit wrong, and each step ahead uses it once more: the error of the values grows with depth,
-    until nearly all episodes are over. Rollouts tell what the simulated policy will earn, and four
-    times as many rollouts halve their error. With enough of them, an agent that always takes the
-    action with the best rollouts does better than the simulated policy (policy improvement). With
-    few rollouts, luck decides which action looks best, and the agent may do worse. Rollouts of the
-    random policy do not lead the agent to the big treasure: only 1 random walk in 200 gets there,
-    so the small one looks better.
+    makes the search tree several times larger, while a rollout only becomes one step longer. A
+    learned model is a bit wrong, and each step ahead uses it once more, so the error of the values
+    grows with depth, until nearly all episodes are over. Rollouts tell what the simulated policy
+    will earn, and four times as many rollouts halve their error. With enough of them, an agent
+    that always takes the action with the best rollouts does better than the simulated policy
+    (policy improvement). With few rollouts, luck decides which action looks best, and the agent
+    may do worse. Rollouts of the random policy do not lead the agent to the big treasure: only 1
+    random walk in 200 gets there, so the small one looks better.
+
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In a shape, S and A are the numbers
-of states and of actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
-policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs f": if you copy this, copy f, too. Trees that grow only where it is useful: see mcts.py.
+
+Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
+are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
+reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
+"Needs f" in a docstring means: if you copy this, copy f, too. Left out on purpose: trees that
+grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
@@ -64,8 +69,10 @@ def bridge_model(maze, slip):
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # what a move adds to the number of the cell
     P = np.zeros((len(text), 4, len(text)))
-    # Only for the cells S and . : in walls and after the end nobody acts, and P stays 0.
-    for s in np.flatnonzero([letter in "S." for letter in text]):
+    for s, letter in enumerate(text):
+        # Nobody acts in walls and after the end: there, P stays 0.
+        if letter not in "S.":
+            continue
         for a in range(4):
             # Clockwise order: from "up", one turn leads to "right", three turns lead to "left".
             for turns, p in [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]:
@@ -84,12 +91,13 @@ def sample_columns(sums, rows, rng):
     """Draw one column of a table for each row number in `rows` (N,). The numbers in this row are
     the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
     The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
-    the sums that u has passed: one sum, the .1, for all u from .1 to .7. So the probability of
-    column 1 is .6. (rng.choice can draw from one row only.)"""
+    the sums that u has passed: this is the column. u = .5 has passed one sum, the .1, so we take
+    column 1. We take it for all u from .1 to .7, so its probability is .6. (rng.choice draws only
+    for one row.)"""
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    # .T has turned the table: each row of `sums` is one column of running sums. [:-1] has cut off
-    # the last column: a u that has passed all other sums gets it.
+    # .T has turned the table: each row of `sums` has one running sum for every row of the table.
+    # [:-1] has cut off the last sums: a u that has passed all others means the last column.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -127,12 +135,13 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
+
         # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. In our
         # world nearly all next states are impossible. To save time, we list only the possible ones
-        # of each pair, at most n, and add a column for the missing probability. With n = 3, the
-        # row P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  -     (- is never read: this column is cut off below)
-        #     successors   1  3  s  s     (missing probability ends the episode in s)
+        # of each pair, at most n. One more column is for the missing probability, which ends the
+        # episode in s. Example: if another row needs n = 3, the row P[s, a] = 0 .8 0 .1 becomes
+        #     table       .8 .1  0  -     (- may be anything: this column is cut off below)
+        #     successors   1  3  s  s
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S * A, n + 1))
         self.successors = np.zeros(table.shape, int)
@@ -145,7 +154,8 @@ class TabularModel:
 
     def step(self, states, actions, rng):
         """Draws R, S' ~ model for N pairs. Returns next_states, rewards, terminated, each (N,).
-        rng is a Generator or a seed. If missing probability ends the episode, S' is S itself."""
+        rng is a Generator or a seed. If missing probability ends the episode, the next state is
+        the state itself."""
         rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
         # default_rng makes a Generator from a seed. A Generator stays as it is.
         columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
@@ -157,10 +167,10 @@ class TabularModel:
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
-    Slide "Forward search". leaf_values (S,) are V_0: the values, by default 0, of the states at
-    which the tree is cut (learned ones, say). Terminal states are always worth 0. The model has
-    tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a depth below 1 or
-    not whole, gamma outside [0, 1], or leaf_values of another shape.
+    Slide "Forward search". leaf_values (S,) are V_0, the values of the states at which the tree is
+    cut: by default 0, but learned values would be better. Terminal states are always worth 0. The
+    model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a depth
+    below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -172,7 +182,8 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
     # Two functions call each other until d is 0: Q needs V of the next states, and V needs Q.
-    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,)
+    # Q returns the values of all actions together, (A,):
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
@@ -200,6 +211,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed of one; model.step and pi draw from it
+
     Slide "Simulation-based search". One call of model.step is one step of each episode. Returns
     Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
     sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an unknown
@@ -250,14 +262,15 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 # %% Exact answers
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# The cells in which one can act: in all others P is 0. (The sum is over actions and next states.)
+# The cells in which one can act. (In all others, the sum of P over actions and next states is 0.)
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 
 
 def lookahead_values(policy=None, P=MODEL.P):
-    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
-    of forward_search, or those of a policy if it is given, with this P and the true rewards. A
-    tree computes V_d(s) again wherever s appears in it. Here each V_d(s) is computed once."""
+    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming. They are
+    the values of forward_search or, if a policy is given, of that policy. P may be a learned one;
+    the rewards are the true ones. A tree computes V_d(s) again wherever s appears in it. Here each
+    V_d(s) is computed once."""
     # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -280,7 +293,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
+    error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -300,7 +313,7 @@ def show_depth(ax):
     ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
             family="monospace", ha="right")
     ax.set(title="the deeper, the nearer to the optimum", xlabel="depth: steps looked ahead",
-           ylabel="value at S", ylim=(0, 1.7 * OPTIMUM))        # ylim: room for the legend
+           ylabel="value at S", ylim=(0, 1.7 * OPTIMUM))
 
 
 # %% Slide "Forward search": expensive
@@ -309,11 +322,11 @@ def show_nodes(ax):
     # nodes[d, s]: the number of nodes in the search tree of depth d that has s at the top.
     nodes = np.ones_like(V_EXACT)
     for d in depths:
-        # Below the state itself are, for each action, the trees of all possible next states. The
+        # For each action, the trees of all possible next states are below the state itself. The
         # product sums the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
-    # On an axis that is not logarithmic, all numbers except the last two would look like 0.
+    # On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
     # A rough comparison: each node below the top is one step in the model, as is each step of a
     # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
@@ -323,18 +336,18 @@ def show_nodes(ax):
 
 
 # %% Slide "Forward search": errors have a tendency to be cumulative
-N_SAMPLES = [3, 10, 100]        # so many times, a learned model has seen each pair (s, a)
+N_SAMPLES = [3, 10, 100]        # how often a learned model has seen each pair (s, a)
 
 
 def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng([seed, run])        # a list of numbers is one seed
+        rng = np.random.default_rng([seed, run])        # one for each run: the list is its seed
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
-            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (In walls and after the end,
-            # all n tries go to the last cell, a wall.)
+            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
+            # after the end, NumPy gives all n tries to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
             # The rewards are known, so V_1, which needs no next state, is right.
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
@@ -356,11 +369,12 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: the error should halve each time
-N_SEARCHES = 12                 # so many in each cell show how often each action looks best
+N_SEARCHES = 12                 # searches in each cell, to see how often each action looks best
 # The arrows up, right, down, left become 0 to 3. (In walls and after the end, where nobody acts,
 # find gives -1.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a and 0 elsewhere: a policy that always chooses action a.
+# Row a of np.eye(4), 1 in column a and 0 elsewhere, always chooses action a. [arrows] takes one
+# such row for each cell.
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
@@ -369,16 +383,16 @@ def search_everywhere(policy, n_runs, seed):
     action (RMS, the root of the mean square). The second is the value at S of an agent that, in
     each step, searches with these rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
-    # policy has HORIZON - 1 left. (GAMMA times a table, (A, S), @ values (S,) = (A,).)
-    Q_pi = MODEL.R[START] + GAMMA * MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1]
+    # policy has HORIZON - 1 left.
+    Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches in s may prefer different actions. So this agent is a policy, too:
-            # its probability of a is roughly acting[s, a], the share of searches in which a looked
-            # best. To compute the value of the policy `acting`, we need no episodes.
+            # it takes an action with a probability of roughly acting[s, a], the share of searches
+            # that this action has won. Dynamic programming computes the value of this policy.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -400,7 +414,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well: it is 100 times
     # the standard error of their mean, as sqrt(10,000) = 100. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    theory = 100 * np.sqrt((error**2).mean() / K_ROLLOUTS)
+    spread = 100 * np.sqrt((error**2).mean())
+    theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
           f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
@@ -431,15 +446,16 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter, not ours.
-    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
+    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    in_notebook = "kernel_launcher" in sys.argv[0]
+    args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
