@@ -10,12 +10,12 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was last tried
-    replay       Dyna-Q, but with R, S' of any stored transition from S, A, not from the model
+    replay       Dyna-Q, but R, S' come from any stored transition of S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The mean over the runs is above 20 steps (14 are possible) in 27 of
     the 50 episodes without planning (n = 0), in only 5 with n = 5, and in only 2 with n = 50.
     Episode 1 is the same random walk for all three: no plan can help before the first reward.
-    When the path is blocked, Dyna-Q clings to the cells below the wall: nearly half of the runs do
+    When the path is blocked, Dyna-Q stays in the cells below the wall: nearly half of the runs do
     not reach the goal again. A cell is worth 0.95 times its best neighbour, so the old values hold
     each other up, fade slowly, and stay above the 0 of actions never tried. When a shortcut opens,
     Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ (from the book) tries
@@ -69,7 +69,7 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.reset(0)                   # with a seed, reset begins a new run
+        self.reset(0)                   # with a seed, it also sets self.t, see there
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -215,7 +215,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (The imagined step has names of its own, because s, a, r, s2 belong to the real one.)
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S. This does what planning_rng.choice(known[state]) does,
-            # but faster: random() is in [0, 1), and int() rounds 4 * random() to 0, 1, 2 or 3.
+            # but faster: random() is in [0, 1), and int() rounds down. With 4 known actions, the
+            # result is 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             outcomes = memory[state][action]
             if not outcomes:
@@ -243,11 +244,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    S and A are drawn as in dyna_q (but never actions not tried), and R, S' come from any stored
-    transition with this S and A, not from the model. If nothing is random and nothing changes, all
-    these transitions are equal. So with kappa = 0, Q is the same as Dyna-Q's. (Most programs draw
-    S and A from the stored transitions, too.) Results, errors and all other arguments except
-    replay are those of dyna_q. Needs dyna_q, epsilon_greedy, update.
+    S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
+    not from the model. If nothing is random and nothing changes, all these transitions are equal.
+    So with kappa = 0, Q is the same as Dyna-Q's. With kappa, too, only actions tried before are
+    imagined. (Most programs draw S and A from the stored transitions, too.) Results, errors and
+    the other arguments (not replay) are those of dyna_q: give them in the same order as there, or
+    by name. Needs dyna_q, epsilon_greedy, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -262,8 +264,8 @@ def check_maze(maze, all_rows):
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    # A way must lead to a goal from each of these cells: from S and, for the second layout, from
-    # all cells in which the agent may be when the walls move.
+    # A way must lead to a goal from each of these cells. For the first layout, the only cell is S.
+    # For the second, we add the cells in which the agent may be when the walls move.
     cells = []
     for layout in maze.layouts:
         if layout.count("S") != 1:
@@ -274,14 +276,15 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[cells]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent is in a free cell that has a way, but not in a goal (there
-        # steps is 0).
+        # When the walls move, the agent is in a free cell that has a way. It is not in a goal,
+        # where steps is 0, because an episode ends there.
         cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps (S,) from each cell to a goal, after enough rounds. Each action is
-    random with probability epsilon, else the best one: so 1 means a random walk."""
+    random with probability epsilon, else the best one. epsilon = 0 means the shortest way,
+    epsilon = 1 a random walk."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
@@ -348,7 +351,7 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is the least that agents with epsilon = 0.1, as ours, can need.
+    # Three exact lines. The second is the least that our agents can need, with epsilon = 0.1.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:

@@ -80,7 +80,8 @@ for s in range(N_STATES):
         # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0 and
         # 4, because the last cell is X[-1] = (6, 4).
         x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        TRUE_P[s, a, y * N_COLUMNS + x] += probability      # +=: two outcomes may be alike
+        # += because two outcomes may end in the same cell, if you change MOVES.
+        TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -98,7 +99,7 @@ def draw_from_rows(probabilities, rng):
 
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
-    rng = np.random.default_rng(rng)        # makes a Generator of a seed, and keeps a Generator
+    rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The states do not come from episodes. By default all cells, also the pit and the goal, are
     # equally likely, so that the models see all of them. choice(35, n) draws n of the numbers 0 to
     # 34; choice(list, n) draws n entries of the list.
@@ -110,7 +111,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
 
 
 def features(data):
-    """The data of collect as x, actions, rewards, x_next. These models do not learn about ends."""
+    """The data of collect as x, actions, rewards, x_next."""
+    # To keep it simple, models that use features do not learn where episodes end.
     states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
@@ -135,12 +137,12 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. If
-             the episode ends with probability 0.1, the row of P sums to 0.9: what follows an
-             end must not count
+             the episode ends with probability 0.1, the row of P sums to 0.9, because in planning
+             nothing counts after an end
     predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
-             is the mean of all rewards seen with the same s, a, s' and end. rng: a Generator or a
-             seed
+             is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
+             or seed
 
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
@@ -165,6 +167,7 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(states.shape)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
+        # For each transition, the place in counts: (state, action, outcome).
         places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
@@ -178,8 +181,8 @@ class LookupModel:
         # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
-        # Over all outcomes the sum is 1. But P leaves out the ends, because in planning nothing is
-        # earned after them.
+        # outcome_P sums to 1. P leaves out the outcomes that end the episode, because nothing is
+        # earned after an end: in planning they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
@@ -245,7 +248,7 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
     torque) and x_next (next angle, torque). The torque in a prediction means nothing: replace it
-    by the next one before the next prediction. For an action never tried, x_next = x, reward 0.
+    by the next torque before you predict again. An action never tried: x_next = x, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
     >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
@@ -294,9 +297,9 @@ class Network:
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     loss is a function, such as squared_error below. From the outputs (B, n_out) and the
-            standardised targets (B, D) of B rows, it returns the mean loss, and its derivatives by
-            the outputs (B, n_out). Needs mean_and_scale.
+    fit     learns from x and y. loss is a function, such as squared_error below. From the outputs
+            (B, n_out) and the standardised targets (B, D) of B rows, it returns the mean loss, and
+            its derivatives by the outputs (B, n_out). Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
     >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
@@ -369,7 +372,7 @@ class Network:
         return self
 
     def raw_outputs(self, x):
-        """The outputs (N, n_out) as the loss gets them, before they are given units."""
+        """The outputs (N, n_out), still standardised, as the loss gets them."""
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
@@ -434,7 +437,7 @@ def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # Without care, this goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. NumPy's
     # logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b-a)) with the larger one as a.
-    # reduce adds up all K terms in this way.
+    # reduce joins all K terms in this way, one after the other.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
@@ -475,14 +478,16 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds, in standardised units. Without them, an sd could shrink to 0 at a value
-        # that repeats, and log p^ there would grow without end. (The reward's is larger, because
-        # with 0.05 about 3 fits of 30 did not separate two landings.)
+        # The smallest sds, in standardised units. Without them, a component could put its mean on
+        # a value that repeats, and shrink its sd to 0: the density there, and log p^, would grow
+        # without end. (The reward's is larger, because with 0.05 about 3 fits of 30 did not
+        # separate two landings.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
-        # Reward and S' are drawn together: one network learns all D = 1 + d numbers. For each of K
-        # components it has D means, D widths (sd = floor + e^width) and a score, for the weight.
+        # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
+        # of K components it has 2D + 1 outputs, in this order: D means, D widths (then sd is floor
+        # + e^width) and a score, from which split makes the component's weight.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -533,7 +538,8 @@ class MixtureModel(FeatureModel):
         by_sd = share * (1 - z**2) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
-        # Put them in the order of the outputs. The loss is a mean over the rows: divide by N.
+        # Put them in the order of the outputs. The loss is a mean over the rows, so we divide by
+        # their number.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -561,8 +567,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.check(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so we
-        # only leave out its factor.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so the
+        # density of the rest is the same product without the reward's factor.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -595,9 +601,10 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         best = Q.max(axis=1)
         change = abs(best - V).max()
         V = best
-        # The next sweeps change V by at most gamma * change, gamma^2 * change and so on, together
-        # less than change / (1 - gamma). We stop if this is within the tolerance, or if only the
-        # last two of V's 16 digits change, because rounding soon stops all progress there.
+        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
+        # and so on: together less than change / (1 - gamma). We stop if this is within the
+        # tolerance, or if only the last two of V's 16 digits change, because rounding soon stops
+        # all progress there.
         if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
             return V, Q
 
@@ -669,7 +676,7 @@ def errors_compound(seed, n=N_GOOD):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. That is right for linear functions only. And soon the position lies
+        # walker were there. Only for linear functions is this right. And soon the position lies
         # between cells, or out of the grid, where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
@@ -715,6 +722,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
+    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -727,7 +735,7 @@ def leap_samples(seed):
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
-    landings = draw_from_rows(LEAP_P[starts], rng)              # of the world
+    landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
@@ -753,6 +761,7 @@ def draw_leap(ax, rows):
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples")
+    # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
     print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
     print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0, the same")

@@ -20,7 +20,7 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     simulations cross. If c is too small, MCTS gives up the bridge after one or two bad walks. If
     c is too large, its simulations go on falling, so the bridge looks bad. After a real step, the
     tree below the new state can be kept: then fewer simulations are enough. In our slippery maze,
-    an agent with a learned model learns fastest if it has both search and values.
+    an agent with a learned model learns fastest if it has both search and learned values V(s).
 
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
@@ -202,10 +202,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It must step from any state (most environments
-                cannot), and draw from rng only, so that the same seed gives the same tree. States
-                must be hashable, and equal (==) if they are the same. Terminal states need no
-                actions
+                (next_state, reward, terminated). It must be able to step from any state. (Most
+                environments are not.) It must draw from rng only, so that the same seed gives the
+                same tree. States must be hashable, because they are keys of a dict, and equal (==)
+                if they are the same. Terminal states need no actions
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -234,6 +234,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state!r}, or offers other actions")
+
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
         # Each step asks the model again, because the same action may now lead to another state.
@@ -272,16 +273,17 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
-    # Callers get arrays, for their sums and maxima. (In the loop above, arrays would be slow.) If
-    # mcts goes on with this root, its arrays work, too.
+
+    # The caller gets arrays, to take sums and maxima. (In the loop above, arrays would be slow.
+    # But if mcts goes on with this root, its arrays work, too.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of its returns. Returns a Node (N and Q are
-    lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
+    """Slide "Simulation-based search": Q(s,a) = mean of the returns that began with a. Returns a
+    Node (N and Q are lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
@@ -297,9 +299,9 @@ def flat_search(model, state, n_simulations, gamma, rng):
 # %% Algorithm: putting it all together
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
-    The function actions(state) gives the sequence of the actions offered. step draws one of the
+    The argument is a function: actions(state) gives the actions offered. step draws one of the
     outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
-    (state, action) was never tried, step returns state, reward 0, terminated = True. Needs pick.
+    (state, action) was never tried: the same state, reward 0, terminated = True. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -318,8 +320,9 @@ class CountModel:
 
     def step(self, state, action, rng):
         # What was never tried is expected to earn 0. Until a treasure is found, all actions are
-        # worth 0, and the agent walks about at random: enough to find one here. But after that,
-        # even a tiny value above 0 may keep the agent from actions it never tried. (See Try.)
+        # worth 0, and the agent walks about at random. Here that is enough to find one. After
+        # that, even a tiny value above 0 may keep the agent from actions it never tried. (See
+        # Try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick from the list has the probabilities N(s,a,s') / N(s,a) of the real steps counted.
@@ -331,15 +334,16 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  of mcts. (20 and c = 1 were found by trying.) If it is 1, there is no search: each
-               simulation is one imagined step, and then the learned value of the state reached
+    max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
+               then the learned value of the state reached. (20 and c = 1 were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode (n_episodes,), cut after 100 steps.
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would have other luck in the real world. (A text can be a seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world. (A
+    # text can be a seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -355,7 +359,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):        # not for ever: the first walks often find no treasure
+        for t in range(100):        # we stop then: the first walks often find no treasure
             # Search: only imagined steps, nothing happens in the real world.
             root = mcts(model, state, n_simulations, gamma=gamma, c=c, max_depth=max_depth,
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
@@ -385,16 +389,15 @@ def optimal_values(world):
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth if it succeeds. The agent takes the best one. A slip is
-                # worth the mean of all moves.
+                # What each move is worth if it succeeds.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
+                # The agent takes the best move. A slip is worth the mean of all Q.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10. G is 11 steps away: few random walks get there
-# soon.
+# A slippery maze: chance chooses 1 action in 10. Few random walks get to G, 11 steps away.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -443,8 +446,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross: g is worth 0.4, and G is worth 0.95^4 = 0.81 even behind the bridge of
-    # 4. (Of the 5 steps to G, the first does not discount.)
+    # Flat search fails even on a bridge of 2. But all runs should cross: g is worth 0.4, and G is
+    # worth 0.95^4 = 0.81 even behind the bridge of 4. (Of its 5 steps, the last 4 discount.)
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -469,7 +472,7 @@ def draw_tree(ax, seed):
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
     # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below Q*, because
-    # it is the mean of all simulations that went right, also of those that fell off.
+    # it is the mean of all simulations that began so, also of those that fell off.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -517,8 +520,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. If a run is a single episode, we take four
-    # times as many runs.
+    # All methods get the same seeds, so the same luck. (--seed 0 has the seeds from 0 on, --seed 1
+    # from 1000 on.) If a run is a single episode, we take four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

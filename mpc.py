@@ -116,9 +116,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one of them, so we
-            # divide by sqrt(n): for large sums tanh is flat, its gradients are small, learning is
-            # slow.
+            # A sum of n random numbers is about sqrt(n) times as large as one of them. We divide
+            # by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its gradients
+            # are small, and learning is slow.
             W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]    # float32: faster than float64
 
@@ -153,9 +153,9 @@ class NeuralDynamics:
         if (not len(data) or states.shape != next_states.shape or data.shape[1] != self.n_columns
                 or not np.isfinite(data).all()):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
-        # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
-        # hardly count beside a speed of 100. In a second fit, with new means, the old weights are
-        # not quite right, but a better start than random numbers: so we keep them.
+        # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
+        # position of 0.1 would hardly count beside a speed of 100. A second fit has new means. The
+        # old weights do not quite fit them, but are a better start than random numbers.
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (by rounding, 1e-16). We must not divide
@@ -214,9 +214,10 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A has a column for each unknown. Its rows, as those of b, are: x of
-        # example 1, y of example 1, x of example 2, ... lstsq ("least squares") finds the theta
-        # that makes |A theta - b|^2 smallest. theta is its first result: [0].
+        # is linear regression. A has a column for each unknown. A and b have a row for each
+        # example and direction: x of example 1, y of example 1, x of example 2, ... lstsq ("least
+        # squares") finds the theta that makes |A theta - b|^2 smallest. theta is its first result:
+        # [0].
         A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
         b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]   # (older NumPy warns without rcond)
@@ -253,7 +254,7 @@ def float_bounds(low, high):
     # Some environments have bounds of type int8. int8 ends at 127, and cem adds the bounds.
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((low <= high) & np.isfinite(high - low)):     # high - low: finite if both are
+    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -264,9 +265,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is not used, but so both planners can be called alike. If a return is NaN, its
-    sequence loses. ValueError if the horizon is below 1, the bounds are wrong or no return is
-    finite. Needs imagined_returns, float_bounds.
+    or seed. mean is not used: it is there so that both planners can be called alike. If a return
+    is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong or no
+    return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -313,8 +314,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # If the elites go two different ways, their mean lies in between, and fails. Here the way
-    # below the hill is shorter, and nearly always wins. (clip: rounding may lead beyond a bound.)
+    # We return the mean of the elites, as is usual. (The best sequence of the last search would do
+    # as well here.) If the elites go two different ways, their mean lies in between, and fails.
+    # Here the way below the hill is shorter, and nearly always wins. (clip, because rounding can
+    # put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -329,10 +332,10 @@ def execute(env, state, actions, D):
     env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
     total = 0.0
     for action in actions:
-        # We copy the action, as some environments change the array that they get, and the state
-        # (np.array makes a copy), as some return the same array each time: without a copy, D would
-        # hold the last state many times.
+        # A copy, because some environments change the array that they get.
         observation, reward, terminated, truncated, info = env.step(action.copy())
+        # np.array makes a copy, too: some environments return the same array each time, and then D
+        # would hold the last state many times.
         next_state = np.array(observation, float)
         if not np.isfinite(reward + next_state.sum()):      # one NaN or infinity spoils the sum
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
@@ -347,8 +350,8 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment (rng), base policy and planner each have a Generator of their own: with one for
-    # all, more episodes of the base policy would change the planner's luck.
+    # Environment (rng), base policy and planner each have a Generator of their own. If they shared
+    # one, more episodes of the base policy would change the planner's luck.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -382,7 +385,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem, random_shooting or a planner with the same arguments; settings go to it: horizon
+    plan      cem, random_shooting or a planner with the same arguments; it gets the settings, for
+              example horizon
     seed      a number or a list of numbers, for environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
@@ -400,7 +404,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # plan that looks best: so this plan goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 learns nothing from what happens: nobody keeps the list of the new data.
+    # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
+    # nobody keeps.
     total = execute(env, state, actions, [])[0]
     return total, actions
 
@@ -424,8 +429,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
-        # come from where the plan led, and there the model was wrong. With them, the states of
-        # plans and of data become more alike: this is the slide's goal.
+        # come from where the plan led, and there the model was wrong. With these data in D, the
+        # states of plans and of data become more alike: this is the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D

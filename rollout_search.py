@@ -14,10 +14,10 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
-    makes the search tree several times larger, while a rollout only becomes one step longer. A
-    learned model is a bit wrong, and each step ahead uses it once more, so the error of the values
-    grows with depth, until nearly all episodes are over. Rollouts tell what the simulated policy
-    will earn, and four times as many rollouts halve their error. With enough of them, an agent
+    makes the search tree several times larger. A rollout only becomes one step longer. A learned
+    model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
+    depth, until nearly all episodes are over. Rollouts tell what the simulated policy will earn.
+    With four times as many rollouts, the error is half as large. With enough of them, an agent
     that always takes the action with the best rollouts does better than the simulated policy
     (policy improvement). With few rollouts, luck decides which action looks best, and the agent
     may do worse. Rollouts of the random policy do not lead the agent to the big treasure: only 1
@@ -55,7 +55,7 @@ SENSIBLE = ["#xxx###",
             "#>>>>>G",
             "####xx#"]
 TREASURES = {"g": 0.4, "G": 1.0}
-SLIP = 0.2      # one step in five goes sideways: so it is dangerous to walk beside a drop
+SLIP = 0.2      # one step in five goes sideways, so walking beside a drop is dangerous
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
 HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
 
@@ -64,10 +64,10 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 def bridge_model(maze, slip):
     """The world of a map as a TabularModel (the class below). Cells are numbered row by row.
     Actions 0 to 3: up, right, down, left. With probability `slip` a step goes to one of the two
-    sides instead: "up" then goes left or right."""
+    sides instead, for example left or right of "up"."""
     text = "".join(maze)
     width = len(maze[0])
-    moves = [-width, 1, width, -1]      # what a move adds to the number of the cell
+    moves = [-width, 1, width, -1]      # added to the cell's number: one row down is + width
     P = np.zeros((len(text), 4, len(text)))
     for s, letter in enumerate(text):
         # Nobody acts in walls and after the end: there, P stays 0.
@@ -92,12 +92,13 @@ def sample_columns(sums, rows, rng):
     the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
     The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
     the sums that u has passed: this is the column. u = .5 has passed one sum, the .1, so we take
-    column 1. We take it for all u from .1 to .7, so its probability is .6. (rng.choice draws only
-    for one row.)"""
+    column 1. We take it for all u from .1 to .7, so its probability is .6. (rng.choice can only
+    draw for one row.)"""
     u = rng.random(len(rows))                       # one number for each draw
     columns = np.zeros(len(rows), int)
-    # .T has turned the table: each row of `sums` has one running sum for every row of the table.
-    # [:-1] has cut off the last sums: a u that has passed all others means the last column.
+    # .T has turned the table: sums[0] has the first running sum of every row, sums[1] the second,
+    # and so on. [:-1] has cut off the last sums: a u that has passed all others means the last
+    # column.
     for sum_of_each_row in sums:
         columns += u >= sum_of_each_row[rows]       # True counts as 1
     return columns
@@ -112,6 +113,7 @@ class TabularModel:
     R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
               of the returns is the same as with rewards that depend on S'
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
+
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
     P that sum to more than 1 (rounding is allowed). Needs sample_columns.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
@@ -168,9 +170,9 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
 
     Slide "Forward search". leaf_values (S,) are V_0, the values of the states at which the tree is
-    cut: by default 0, but learned values would be better. Terminal states are always worth 0. The
-    model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a depth
-    below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
+    cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
+    The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
+    depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -212,9 +214,9 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed of one; model.step and pi draw from it
 
-    Slide "Simulation-based search". One call of model.step is one step of each episode. Returns
-    Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
-    sqrt(K), or inf for a single rollout. V(S) is policy[state] @ Q. ValueError for an unknown
+    Slide "Simulation-based search". One call of model.step moves all running episodes by one step.
+    Returns Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
+    sqrt(K). (For a single rollout it is inf.) V(S) is policy[state] @ Q. ValueError for an unknown
     state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are not
     probabilities (rounding is allowed). Needs sample_columns.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
@@ -230,7 +232,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1).T[:-1]             # for sample_columns
-    # All A * K episodes run side by side, each with its own entry in the arrays, so NumPy is fast.
+
+    # All A * K episodes run side by side, as entries of arrays. That makes NumPy fast.
     states = np.full(A * n_rollouts, state)
     # Each episode starts with the action whose Q we want. pi chooses only after that, so we get
     # Q^pi(S,A). If pi chose the first action too, every episode would estimate V^pi(S) instead.
@@ -249,13 +252,15 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         if len(running) == 0:
             break
         actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all
+
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*:
     # after the first action, the episodes followed pi, not the best policy.
     G = G.reshape(A, n_rollouts)                    # one row for each first action
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not K.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: a standard deviation that
+    # is estimated from K numbers divides by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -268,9 +273,9 @@ CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 
 def lookahead_values(policy=None, P=MODEL.P):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming. They are
-    the values of forward_search or, if a policy is given, of that policy. P may be a learned one;
-    the rewards are the true ones. A tree computes V_d(s) again wherever s appears in it. Here each
-    V_d(s) is computed once."""
+    the values of forward_search or, if a policy is given, of that policy. With a learned P, they
+    are the values in that model, with the true rewards. A tree computes V_d(s) again wherever s
+    appears in it. Here each V_d(s) is computed once."""
     # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -313,7 +318,7 @@ def show_depth(ax):
     ax.text(HORIZON, 0.02, "\n".join(BRIDGE) + "\nS start, x drop\ng, G treasures\nsensible: to G",
             family="monospace", ha="right")
     ax.set(title="the deeper, the nearer to the optimum", xlabel="depth: steps looked ahead",
-           ylabel="value at S", ylim=(0, 1.7 * OPTIMUM))
+           ylabel="value at S", ylim=(0, 1.7 * OPTIMUM))        # room for map and legend
 
 
 # %% Slide "Forward search": expensive
@@ -326,9 +331,9 @@ def show_nodes(ax):
         # product sums the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
-    # On a linear axis, all numbers except the last two would look like 0.
+    # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: each node below the top is one step in the model, as is each step of a
+    # A rough comparison: each node below the top costs one step in the model, like each step of a
     # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
@@ -343,7 +348,7 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng([seed, run])        # one for each run: the list is its seed
+        rng = np.random.default_rng([seed, run])        # one for each run, with this list as seed
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
@@ -368,13 +373,13 @@ def show_learned(ax, n_runs, seed):
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
-K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: the error should halve each time
+K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
 N_SEARCHES = 12                 # searches in each cell, to see how often each action looks best
 # The arrows up, right, down, left become 0 to 3. (In walls and after the end, where nobody acts,
 # find gives -1.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4), 1 in column a and 0 elsewhere, always chooses action a. [arrows] takes one
-# such row for each cell.
+# Row a of np.eye(4) is 1 in column a, else 0: it always chooses action a. [arrows] takes one such
+# row for each cell.
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
@@ -391,14 +396,14 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches in s may prefer different actions. So this agent is a policy, too:
-            # it takes an action with a probability of roughly acting[s, a], the share of searches
-            # that this action has won. Dynamic programming computes the value of this policy.
+            # it takes action a with a probability of about acting[s, a], the share of searches in
+            # which a looked best. Dynamic programming computes the value of this policy.
             acting = np.zeros_like(policy)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False becomes .5 .5 0 0. (argmax would take
-                    # the first of them: always "up", if all returns are 0.)
+                    # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
+                    # all Q may be 0. argmax would then always take the first action, "up".)
                     best = Q == Q.max()
                     acting[s] += best / best.sum() / N_SEARCHES
                     if s == START:      # here we also measure the error of Q
