@@ -69,7 +69,8 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.reset(0)                   # with a seed, it also sets self.t, see there
+        self.t = 0                      # real steps so far
+        self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -88,7 +89,7 @@ class Maze:
     def reset(self, seed=None):
         # Nothing is random here. A seed begins a new run: the walls are as in the beginning.
         if seed is not None:
-            self.t = 0                  # real steps so far
+            self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
@@ -108,7 +109,7 @@ def epsilon_greedy(values, epsilon, rng):
     # Ties are broken at random. At first all values are equal. An agent that takes the first
     # action of a tie goes up in every state, and runs into the same wall again and again.
     best = max(values)
-    return rng.choice([a for a in range(len(values)) if values[a] == best])
+    return rng.choice([a for a, value in enumerate(values) if value == best])
 
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):

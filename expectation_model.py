@@ -107,7 +107,8 @@ def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
-    return states, actions, rewards, next_states, rewards != 0      # a reward ends the episode
+    terminated = rewards != 0               # in this world, a reward ends the episode
+    return states, actions, rewards, next_states, terminated
 
 
 def features(data):
@@ -123,7 +124,7 @@ def checked(name, values, shape, below=None):
     # Without these checks NumPy would often give wrong results, and no error: a single reward
     # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
-    if array.shape != shape or not array.size or not np.isfinite(array).all():
+    if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
     if below is None:
         return array
@@ -187,8 +188,9 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        states = checked("states", states, (np.size(states),), self.n_states)
-        return states, checked("actions", actions, states.shape, self.n_actions)
+        N = np.size(states)
+        states = checked("states", states, (N,), self.n_states)
+        return states, checked("actions", actions, (N,), self.n_actions)
 
     def predict(self, states, actions):
         states, actions = self.check_pairs(states, actions)
@@ -233,8 +235,9 @@ class FeatureModel:
 
     def check(self, x, actions):
         """x (N, d) as an array, and inputs (N, d+A)."""
-        actions = checked("actions", actions, (np.size(actions),), self.n_actions)
-        x = checked("x", x, (len(actions), self.n_features))
+        N = np.size(actions)
+        actions = checked("actions", actions, (N,), self.n_actions)
+        x = checked("x", x, (N, self.n_features))
         # Row a of np.eye is 1 in the column of action a, and 0 in the others. A single column with
         # the action's number would be wrong, because action 2 is not twice action 1.
         return x, np.hstack([x, np.eye(self.n_actions)[actions]])
@@ -501,7 +504,7 @@ class MixtureModel(FeatureModel):
         # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
         # weights[4], becomes 0, and b3 becomes start. (W3 does learn: its gradient h2.T @ delta3
         # is not 0. Then W1 and W2 learn, too.)
-        network.weights[4] *= 0
+        network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
 
@@ -509,11 +512,12 @@ class MixtureModel(FeatureModel):
         """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
         D = 1 + self.n_features
         outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
+        means = outputs[:, :, :D]
+        widths = outputs[:, :, D:-1]
         scores = outputs[:, :, -1]
         # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
         log_weights = scores - log_sum_exp(scores)
-        sds = self.floor + np.exp(outputs[:, :, D:-1])          # e^width is always positive
-        return log_weights, outputs[:, :, :D], sds
+        return log_weights, means, self.floor + np.exp(widths)      # e^width is always positive
 
     def loss(self, outputs, y):
         """The mean of -log p^(y), and its derivative by each output."""
@@ -616,7 +620,8 @@ LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
 # For planning, arrivals that end the episode get probability 0, as in LookupModel.P.
-PLANNING_P = TRUE_P * (ARRIVAL == 0)
+PLANNING_P = TRUE_P.copy()
+PLANNING_P[:, :, [PIT, GOAL]] = 0
 # V*, the values of the best plan. (value_iteration walks on from pit and goal. But there the
 # episode is over: 0.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)

@@ -112,7 +112,7 @@ def pick(items, rng):
 def index_of_best(scores, rng):
     """Index of the largest score, ties at random (else the first would always win). Needs pick."""
     best = max(scores)
-    return pick([i for i in range(len(scores)) if scores[i] == best], rng)
+    return pick([i for i, score in enumerate(scores) if score == best], rng)
 
 
 def as_generator(rng):
@@ -154,7 +154,7 @@ class Node:
         """Index of the action to simulate; slide: "pick actions according to Q(s,a)"."""
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
-            return pick([i for i in range(len(self.N)) if self.N[i] == 0], rng)
+            return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. The second
         # term is a bonus, large after few visits N(s,a), because Q may then be far off. While
         # other actions are taken, ln N(s) grows, but N(s,a) does not. So (if c > 0) every action
@@ -162,7 +162,7 @@ class Node:
         # small c trusts Q, a large c tries all actions alike. If returns are 100 times as large, c
         # must be 100 times as large, too. (Why ln and sqrt? See Auer et al.)
         log_visits = math.log(sum(self.N))
-        scores = [self.Q[i] + c * math.sqrt(log_visits / self.N[i]) for i in range(len(self.N))]
+        scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
@@ -178,7 +178,7 @@ class Node:
     def best(self, rng=None):
         """The action with the largest Q, ties at random; slide: "output best action"."""
         # An untried action has Q = 0, which would look best if all returns are negative.
-        scores = [self.Q[i] if self.N[i] > 0 else -math.inf for i in range(len(self.N))]
+        scores = [q if n > 0 else -math.inf for q, n in zip(self.Q, self.N)]
         return self.actions[index_of_best(scores, as_generator(rng))]
 
 

@@ -150,7 +150,7 @@ class NeuralDynamics:
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         data = np.concatenate([states, actions, next_states - states], axis=1)
-        if (not len(data) or states.shape != next_states.shape or data.shape[1] != self.n_columns
+        if (len(data) == 0 or states.shape != next_states.shape or data.shape[1] != self.n_columns
                 or not np.isfinite(data).all()):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a

@@ -10,7 +10,7 @@ BUGS = [
     ("no bootstrap where an episode is cut off", REAL, "update(Q, s, a, r, s2, terminated or truncated, alpha", DYNA),
     ("acts on after an episode was cut off", "if terminated or truncated:", "if terminated:", DYNA),
     ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
-    ("ties go to the first action", "rng.choice([a for a in range(len(values)) if values[a] == best])",
+    ("ties go to the first action", "rng.choice([a for a, value in enumerate(values) if value == best])",
      "values.index(best)", "def epsilon_greedy("),
     ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=env_seed)\n", DYNA),
     ("tau instead of its square root", "math.sqrt(t - ", "float(t - ", DYNA),

@@ -13,8 +13,8 @@ BUGS = [
     ("rollout starts from the node above", "rollout_return(model, s,", "rollout_return(model, node.state,", MCTS),
     ("a root with other actions is accepted", " or root.actions != list(model.actions(state))", "", MCTS),
     ("root= is thrown away", "    if root is None:\n", "    if True:\n", MCTS),
-    ("logarithm of the child's visits", "log_visits / self.N[i]", "math.log(self.N[i]) / self.N[i]", NODE),
-    ("untried actions are the best", "self.Q[i] if self.N[i] > 0 else -math.inf", "self.Q[i]", NODE),
+    ("logarithm of the child's visits", "log_visits / n)", "math.log(n) / n)", NODE),
+    ("untried actions are the best", "q if n > 0 else -math.inf", "q", NODE),
     ("slip never gives the chosen action", "pick(self.actions(state), rng)",
      "pick([a for a in self.actions(state) if a != action], rng)", GRID),
 ]
