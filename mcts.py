@@ -220,8 +220,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
     children[i] = {next state: Node}. A new node has N = 0: its rollout counts only for the nodes
     above it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
-    finite), a root of another state or with other actions, a NaN return, no actions. Needs Node,
-    rollout_return, pick, index_of_best, as_generator.
+    finite), a root of another state or with other actions, a return of NaN or infinity, no
+    actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
     >>> root.actions, int(root.N.sum()), root.best()
