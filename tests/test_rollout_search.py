@@ -363,7 +363,8 @@ def test_step_draws_the_next_state_from_P(rollout_search, base_seed):
 @pytest.mark.parametrize("k", range(3))
 def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k):
     """4 states x 2 actions, K = 10,000, against the exact mean and variance, and shares of later actions: 72 checks,
-    5.5 standard errors. Standard errors within a quarter: these are exact to 4 %. Control: other policies."""
+    5.5 standard errors. Standard errors within a quarter (most are exact to 4 %) and 5.5 w / 2K, for rare returns: w,
+    here 5, is how far G may be from its mean, and w / 2K bounds the standard error's own. Control: other policies."""
     tables, K, gamma = random_tables([base_seed, 8, k]), 10_000, 0.9
     tables[0][:, :, 4] += 1 - tables[0].sum(axis=2)     # all episodes end in 4, where a program may go on asking
     policy = np.random.default_rng([base_seed, 9, k]).dirichlet([1, 1], 5)
@@ -384,8 +385,8 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
             case = f"a random world, state {s}, K = {K:,}"
             require((abs(Q - right[s]) <= 5.5 * standard + 1e-4).all(), f"{case}: Q is {numbers(Q)}, Q^pi is exactly "
                     f"{numbers(right[s])}: {numbers(abs(Q - right[s]) / (standard + 1e-9))} standard errors away")
-            require((abs(error - standard) <= 0.25 * standard + 1e-9).all(), f"{case}: the standard errors are "
-                    f"{numbers(error)}, sqrt(Var(G) / K) is {numbers(standard)}: is each draw of pi independent?")
+            require((abs(error - standard) <= 0.25 * standard + 5.5 * 5 / (2 * K)).all(), f"{case}: the standard errors "
+                    f"are {numbers(error)}, sqrt(Var(G) / K) is {numbers(standard)}: is each draw of pi independent?")
     check(exact)
     for other in (returns_of(*tables, policy[:, ::-1], gamma, 100)[0], lookahead(*tables, gamma, 200)):
         fails(check, other)
