@@ -659,13 +659,14 @@ def test_bad_arguments_of_a_recipe_are_refused(mpc, recipe):
 
 
 def test_our_figure_and_physical_model(ours, mpc, base_seed, capsys):
-    """One run, at 5 standard deviations. A plan of v0.5 promises more than it keeps; theta comes from fit's data."""
+    """One run, at 5 standard deviations; four plans of v0.5 (180 promised 45 +- 14 too much); theta from fit's data."""
     figure, axes = mpc.plt.subplots(2, 3)
     mpc.run_all(axes, 1, base_seed)
+    [mpc.show_v05(axes[0, 0], "v0.5 again", [base_seed, run], exact=False) for run in (1, 2, 3)]
     lines = [[part.strip() for part in line.split("|")] for line in capsys.readouterr().out.splitlines()]
     require(all(len(line) == 3 for line in lines) and lines[0] == ["what", "measured", "compare"], f"printed: {lines}")
-    kept, promised = float(lines[1][1]), float(lines[1][2].split(":")[0])
-    require(promised > kept + 5, f"v0.5's model promised {promised}, the plan got {kept}")
+    too_much = [float(lines[i][2].split(":")[0]) - float(lines[i][1]) for i in (1, -3, -2, -1)]
+    require(np.mean(too_much) > 10, f"v0.5's model promised too much: {too_much} in four runs")
     for what, least, most in [("v0.5 leaves", -170, -37), ("v0.5 works", -41, -32), ("v1.0:", -82, -33),
                               ("v1.5:", -36, -25), ("CEM, H = 8", -29.7, -25), ("random, H = 8", -75, -27)]:
         measured = [float(line[1]) for line in lines if line[0].startswith(what)]

@@ -422,8 +422,7 @@ BAD = {                 # function: right arguments; wrong values in place of on
     "rollout_search": ({"state": 0, "policy": [U] * 2, "n_rollouts": 3, "horizon": 5, "gamma": 0.9, "rng": 0}, {
         "state": [2, -1], "n_rollouts": [0, -1], "horizon": [0, -1], "gamma": GAMMAS,
         "policy": [policy for row in ([0.5, 0, 0], [1, 1, 0], [2, -1, 0], [NAN, 0.5, 0.5])
-                   for policy in ([row, U], [U, row])] + [U, [H] * 2, [U] * 3, [[0.5] * 3, [0, 0.5, 0]]]}),
-}
+                   for policy in ([row, U], [U, row])] + [U, [H] * 2, [U] * 3, [[0.5] * 3, [0, 0.5, 0]]]})}
 
 
 @pytest.mark.parametrize("name", BAD)
