@@ -646,7 +646,7 @@ def claims(m, experiment, runs):
                 ("N = 400: the network's error over the table's", network[1] / table[1], 0, 1),
                 ("in the end: the network's error over the linear one", network[4] / linear[4], 0, 0.7)]
     if experiment == "leap_samples":
-        shares = (np.abs(runs - m.X[m.START, 1]) < 0.5).mean(axis=(0, 2))
+        shares = np.median((np.abs(runs - m.X[m.START, 1]) < 0.5).mean(axis=2), axis=0)    # 1 fit in 100 fails
         return [("landings in the pit's row", shares[0], 0, 0.05), ("of a Gaussian's samples", shares[1], 0.2, 1),
                 ("of a mixture's samples", shares[2], 0, 0.06)]
     if experiment == "plan_on_the_table":
@@ -662,7 +662,7 @@ def claims(m, experiment, runs):
 
 
 @pytest.mark.parametrize("experiment, n_runs, spoil", [
-    ("convergence", 2, lambda runs: runs[:, [1, 0, 2]]), ("leap_samples", 1, lambda runs: runs[:, [0, 2, 1]]),
+    ("convergence", 2, lambda runs: runs[:, [1, 0, 2]]), ("leap_samples", 3, lambda runs: runs[:, [0, 2, 1]]),
     ("plan_on_the_table", 100, lambda runs: runs[:, :, [4] * 5]), ("errors_compound", 8, lambda runs: runs[:, :, ::-1]),
     ("what_it_knows", 1, lambda runs: runs[:, :, ::-1])])
 def test_claims_of_the_figure(ours, expectation_model, base_seed, experiment, n_runs, spoil):

@@ -54,11 +54,11 @@ def bandit(*rewards, names="abcde"):
 
 
 def random_table(seed, n_states=4, end=0.25):
-    """States s0, s1, ...; 2 or 3 actions with 4 outcomes each; rewards in [-1, 0)."""
+    """States s0, s1, ...; 2 or 3 actions with 4 outcomes each; rewards in [-1, 0). An end may follow any state."""
     rng = np.random.default_rng(seed)
-    def outcome():
-        return f"s{rng.integers(n_states)}", -float(rng.random()), bool(rng.random() < end)
-    return Table({f"s{s}": {f"a{a}": [outcome() for _ in range(4)] for a in range(2 + rng.integers(2))}
+    def outcome(sure):
+        return f"s{rng.integers(n_states)}", -float(rng.random()), sure or bool(rng.random() < end)
+    return Table({f"s{s}": {f"a{a}": [outcome(a == k == 0) for k in range(4)] for a in range(2 + rng.integers(2))}
                   for s in range(n_states)})
 
 
