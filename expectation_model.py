@@ -745,8 +745,8 @@ def leap_samples(seed):
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # Noise puts landings near the middle of a cell, not exactly there. Without this noise, in 1
-        # to 3 fits of 30 a wide component covers both landings; with it, in about 1 of 250.
+        # Noise puts landings near the middle of a cell, not exactly there. Without this noise, in
+        # 1 to 3 fits of 30 a wide component covers both landings; with it, in about 1 of 250.
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
