@@ -206,7 +206,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw only actions tried in s before. Dyna-Q+ may draw any action.
+        # Planning may draw only actions tried in s before. Dyna-Q+ may draw any action. Replay may
+        # not: of an action never tried, no transition is stored.
         if s not in known:
             known[s] = list(range(A)) if kappa > 0 and not replay else []
         if a not in known[s]:
@@ -292,7 +293,9 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     # from a cell are 1 plus the steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        after = steps[moves]            # (S, 4): the steps from each of the four next cells
+        # (S, 4): the steps from each of the four next cells. (An array with an array of numbers as
+        # its index: each number is replaced by the entry with this number.)
+        after = steps[moves]
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
