@@ -9,25 +9,28 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      imagined updates use R + kappa sqrt(tau); tau: real steps since A was last tried
+    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
+                 real steps since A was last tried in S: a bonus for what may have changed
     replay       Dyna-Q, but R, S' come from any stored transition of S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The mean over the runs is above 20 steps (14 are possible) in 27 of
-    the 50 episodes without planning (n = 0), in only 5 with n = 5, and in only 2 with n = 50.
+    Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps on
+    average (14 are possible). With n = 5 imagined updates it is 5 episodes, with n = 50 it is 2.
     Episode 1 is the same random walk for all three: no plan can help before the first reward.
-    When the path is blocked, Dyna-Q stays in the cells below the wall: nearly half of the runs do
-    not reach the goal again. A cell is worth 0.95 times its best neighbour, so the old values hold
-    each other up, fade slowly, and stay above the 0 of actions never tried. When a shortcut opens,
-    Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ (from the book) tries
-    again what it has not tried for long, and so uses both new ways. Replay does worse than Dyna-Q:
-    it goes on replaying steps from before the change.
+    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
+    cell below the wall is worth gamma = 0.95 times its best neighbour, which is worth 0.95 times
+    its own best neighbour, and so on: these old values keep each other alive. They shrink slowly,
+    and stay above the 0 of actions never tried, so the agent stays there. When a shortcut opens,
+    Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ tries again what it has
+    not tried for long, and so uses both new ways. Replay does worse than Dyna-Q: it goes on
+    replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)".  Why break ties at random? (Ctrl-C will stop it.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (It never ends: Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined step. Array (S, A): one row per state, one column per action. "Needs f" in a docstring:
-if you copy this, copy f, too. Left out on purpose: random outcomes, networks in place of tables.
+imagined step. In the shape of an array, S and A are the numbers of states and actions. "Needs
+..." at the end of a docstring: if you copy this function, copy these, too.
+Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
 
@@ -49,10 +52,9 @@ class Maze:
                 has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, or there
-    is not exactly one S. ValueError, too, if an episode might never end, because no way leads to a
-    goal: from S or, after the walls move, from a cell that had a way before. Needs check_maze,
-    steps_to_goal.
+    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
+    is not exactly one S, or if the agent may get to a cell from which no way leads to a goal (it
+    would walk about for ever). Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
@@ -65,19 +67,21 @@ class Maze:
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Gymnasium's Discrete spaces have an attribute n: how many states or actions there are.
+        # Gymnasium's spaces have an attribute n: how many states or actions there are. (A
+        # SimpleNamespace is an object with just the attributes that we name.)
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        check_maze(self, [*rows, *later_rows])
+        check_maze(self, [*rows, *later_rows])      # see "Exact answers", below
         self.t = 0                      # real steps so far
         self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
         next_states = []
+        # How many rows down and columns right each action leads. (-1 row down is one row up.)
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
-            s2 = s + down * self.width + right
-            # Column -1 would be a cell of the row above, column `width` one of the row below.
+            s2 = s + down * self.width + right      # one row down is `width` states further
+            # At the right border, s + 1 would be the first cell of the next row.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -94,7 +98,8 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout_now()      # the layout before this step is counted
+        # The first change_at steps, those with t = 0 ... change_at - 1, use the first layout.
+        layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -114,9 +119,9 @@ def epsilon_greedy(values, epsilon, rng):
 
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
-    # After the end nothing more can be earned, so a terminal state is worth 0. Some episodes are
-    # only cut off ("truncated"), say after 200 steps. They would have gone on, so for them we do
-    # add the value of S'.
+    # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
+    # only cut off ("truncated"), say after 200 steps, would have gone on: then terminated is
+    # False, and we do add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
@@ -137,11 +142,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
 
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
-    reward of each real step. With kappa, Q contains the bonus. Give n_steps if an agent may never
-    reach a goal: with epsilon = 0, or with a bonus that is worth more than the goal. ValueError
-    for alpha outside (0, 1], gamma or epsilon outside [0, 1], negative kappa, n_planning,
-    n_episodes or n_steps, a reward of NaN, and a space that does not start at 0. Needs
-    epsilon_greedy, update.
+    reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
+    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
+    the bonuses of walking about may be worth more than the goal. ValueError for alpha outside
+    (0, 1], gamma or epsilon outside [0, 1], negative kappa, n_planning, n_episodes or n_steps, a
+    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -151,7 +156,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    # "if alpha <= 0 or ..." would let NaN through, because every < or > with NaN is False.
+    # "if alpha <= 0 or ..." would not refuse NaN, because each < or > with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
@@ -159,13 +164,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     for space in [env.observation_space, env.action_space]:
         if getattr(space, "start", 0):
             raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-    S = int(env.observation_space.n)
-    A = int(env.action_space.n)
+    S = int(env.observation_space.n)        # the number of states
+    A = int(env.action_space.n)             # the number of actions
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
     # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
-    four_seeds = np.random.default_rng(seed).integers(10**9, size=4).tolist()
+    four_seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     env_seed, acting_seed, planning_seed, replay_seed = four_seeds
     acting_rng = random.Random(acting_seed)
     planning_rng = random.Random(planning_seed)
@@ -177,8 +182,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
     # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
-    memory = [[[] for _ in range(A)] for _ in range(S)]
-    # known: the states visited before, each with a list of the actions that planning may draw
+    memory = {}
+    # known[s]: a list of the actions in memory[s], from which planning draws
     known = {}
     rewards = []
     steps_per_episode = []
@@ -204,33 +209,31 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
+        if s not in memory:
+            memory[s] = {}
+            # Dyna-Q+ also imagines actions never tried. It supposes that they lead nowhere (S' =
+            # S, reward 0), until a real outcome comes after this one in the list.
+            if kappa > 0 and not replay:
+                memory[s] = {action: [(0.0, s, False)] for action in range(A)}
+        if a not in memory[s]:
+            memory[s][a] = []
         memory[s][a].append((r, s2, terminated))
+        known[s] = list(memory[s])
         tried_at[s][a] = t
-        # Planning may draw only actions tried in s before. Dyna-Q+ may draw any action. Replay may
-        # not: of an action never tried, no transition is stored.
-        if s not in known:
-            known[s] = list(range(A)) if kappa > 0 and not replay else []
-        if a not in known[s]:
-            known[s].append(a)
 
-        # (f) Repeat n times: S <- random previously observed state. `choices` draws all n at once.
-        # (The imagined step has names of its own, because s, a, r, s2 belong to the real one.)
+        # (f) Repeat n times: S <- random previously observed state. `choices` draws n states at
+        # once. (The imagined step has its own names: s, a, r, s2 belong to the real step.)
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S. This does what planning_rng.choice(known[state]) does,
-            # but faster: random() is in [0, 1), and int() rounds down. With 4 known actions, the
-            # result is 0, 1, 2 or 3.
+            # A <- random action known in S: a faster planning_rng.choice(known[state]). random()
+            # is in [0, 1), and int() rounds down: with 4 known actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            outcomes = memory[state][action]
-            if not outcomes:
-                # This action was never tried. Dyna-Q+ supposes it leads nowhere: S' = S, reward 0.
-                outcomes = [(0.0, state, False)]
-            # R, S' <- Model(S,A), the newest outcome. Replay takes any stored transition of this S
+            # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
             # and A, even if it is no longer true.
-            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            reward, next_state, ended = outcome
+            outcomes = memory[state][action]
+            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious to try it. The square root keeps the
-            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps, not 10.
+            # have changed. The bonus makes the agent curious to try it. (The square root lets the
+            # bonus grow ever more slowly.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -247,11 +250,11 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. If nothing is random and nothing changes, all these transitions are equal.
-    So with kappa = 0, Q is the same as Dyna-Q's. With kappa, too, only actions tried before are
-    imagined. (Most programs draw S and A from the stored transitions, too.) Results, errors and
-    the other arguments (not replay) are those of dyna_q: give them in the same order as there, or
-    by name. Needs dyna_q, epsilon_greedy, update.
+    not from the model. If nothing is random and nothing changes, these transitions are all equal:
+    then replay and Dyna-Q learn exactly the same Q. (Most programs draw a whole transition S, A,
+    R, S' instead. Then pairs visited often are replayed often.) Replay never imagines an action
+    that was not tried, also with kappa. The other arguments (not replay), results and errors are
+    those of dyna_q. Needs dyna_q, epsilon_greedy, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -266,35 +269,33 @@ def check_maze(maze, all_rows):
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    # A way must lead to a goal from each of these cells. For the first layout, the only cell is S.
-    # For the second, we add the cells in which the agent may be when the walls move.
-    cells = []
+    places = []         # where the agent may be when a layout begins, apart from its S
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
-        cells.append(layout.index("S"))
+        places.append(layout.index("S"))
         # A shortest way has fewer steps than there are cells. If there is no way, each round of
-        # steps_to_goal adds one step, so that the number becomes len(layout).
+        # steps_to_goal (below) adds one step, so that the number becomes len(layout).
         steps = steps_to_goal(maze, layout, 0, len(layout))
-        if max(steps[cells]) == len(layout):
+        if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent is in a free cell that has a way. It is not in a goal,
-        # where steps is 0, because an episode ends there.
-        cells = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
+        # When the walls move, the agent may be in any free cell that has a way. (But not in a
+        # goal, where steps is 0: there, an episode ends.)
+        places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
-    """Mean number of steps (S,) from each cell to a goal, after enough rounds. Each action is
-    random with probability epsilon, else the best one. epsilon = 0 means the shortest way,
-    epsilon = 1 a random walk."""
+    """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
+    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. The
+    more rounds, the more exact: after n rounds, n steps count at most."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
-    # from a cell are 1 plus the steps from the next cell.
+    # Value iteration, but we count steps, not rewards, so min takes the place of max. From a cell
+    # it takes 1 step more than from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        # (S, 4): the steps from each of the four next cells. (An array with an array of numbers as
-        # its index: each number is replaced by the entry with this number.)
+        # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number
+        # that is in moves: if moves[0] is 0, 1, 9, 0, its row is steps[0], [1], [9], [0].)
         after = steps[moves]
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
@@ -310,6 +311,7 @@ def draw_band(ax, runs, color, style, label):
     """The mean of runs (n_runs, T) and two standard errors to each side, about 95 % confidence."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
+    # The standard error of a mean: the spread of the runs, divided by the root of their number.
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
@@ -343,8 +345,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (NumPy takes the list as one seed. dyna_q returns Q, steps, rewards; [1]: the steps.)
-            steps[run, i] = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])[1]
+            # (A list is one seed for NumPy. seed + run would do the same run for seeds 0 and 1.)
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
 
@@ -355,11 +357,11 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is the least that our agents can need, with epsilon = 0.1.
+    # Three exact lines. Our agents have epsilon = 0.1. No such agent has a mean below the second.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # After 15,000 rounds, even the random walk's mean hardly changes. (maze.state is still S.)
+        # After 15,000 rounds, even the random walk's mean hardly changes. A new maze's state is S.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
@@ -372,15 +374,15 @@ def draw_comparison(ax, steps):
 def draw_policy(ax, steps, i, seed):
     """What agent number i had learned halfway through episode 2 of run 0."""
     # With the seed of run 0 the agent takes the same steps again. Now we stop it after all steps
-    # of episode 1 and half of the steps of episode 2.
-    halfway = steps[0, i, 0] + steps[0, i, 1] // 2
+    # of its episode 1 and half of the steps of its episode 2.
+    halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # Values above 0 have come from the goal. (The arrows are in the order of the actions.)
+        # Values above 0 have come from the goal.
         if Q[s].any():
-            y, x = divmod(s, len(DYNA_MAZE[0]))
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
+            y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # up, right, down or left
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -392,6 +394,7 @@ GAP_RIGHT = ["........G",
              "########.",
              ".........",
              "...S....."]
+# The same with other gaps in row 3, the wall.
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 
@@ -402,9 +405,9 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. With alpha = 0.1
-# and 10 imagined updates a step, the values would change too slowly. Old bonuses would stay in
-# them, and the agent would go on choosing the actions that it has just tried.
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1?
+# When an action is tried, its bonus falls to 0, and its Q should fall, too. With alpha = 0.1 and
+# 10 imagined updates a step it falls too slowly: the agent tries this action again and again.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -428,9 +431,8 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after. (zip stops after these two. x, y, width, height are shares of the
-    # panel's size.)
-    for rows, x in zip(layouts, [0.02, 0.34]):
+    # The maze before and after. (x, y, width, height of an inset are shares of the panel's size.)
+    for rows, x in zip(layouts[:2], [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
 
@@ -442,7 +444,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards, so we compare them with the means of 2000 runs.
+    # No formula gives these rewards, so we compare them with the means of 2000 runs of our own.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -483,8 +485,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# The licence, and what tools such as "uv run" read in order to install what this file needs:
 # SPDX-License-Identifier: MIT-0
-# What installers need to know, for example "uv run":
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

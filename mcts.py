@@ -6,21 +6,22 @@ The slides, and where they are in this file
     Putting it all together      together: search in a learned model, with learned values
 
 The equations
-    Counts   N(s,a): how often simulations took action a in one node of s (each path to s has a
-             node of its own). N(s): the sum over all a
+    Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   untried actions first, in random order. Then the action with the largest UCB1 (upper
-             confidence bound) = Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
+    Select   "pick actions according to Q(s,a)" is: untried actions first, in random order. Then
+             the action with the largest Q(s,a) + c sqrt(ln N(s) / N(s,a)). This is called UCB1
+             (upper confidence bound). Node.select explains it
 
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure is beside the start, a big one at the end of a narrow bridge. Flat search does
-    not cross it: most random walks on it fall off, so on average they earn less than the small
-    treasure. More walks do not change that. MCTS repeats what went well, so more and more of its
-    simulations cross. If c is too small, MCTS gives up the bridge after one or two bad walks. If
-    c is too large, its simulations go on falling, so the bridge looks bad. After a real step, the
-    tree below the new state can be kept: then fewer simulations are enough. In our slippery maze,
-    an agent with a learned model learns fastest if it has both search and learned values V(s).
+    A small treasure is beside the start, a big one at the end of a narrow bridge: one step to the
+    side, and the walk ends in a drop. Flat search does not cross the bridge: most of its random
+    walks fall, so on average they earn less than the small treasure. More walks do not change
+    that. MCTS repeats what went well, so more and more of its simulations cross. If c is too
+    small, MCTS gives up the bridge after one or two bad walks. If c is too large, its simulations
+    go on falling, so the bridge looks bad. After a real step, the tree below the new state can be
+    kept: then fewer simulations are enough. In a slippery maze, an agent that learns a model
+    learns fastest if it has both search and values V(s), learned from its searches.
 
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
@@ -28,8 +29,8 @@ Try, after reading: replace the line in the code by the line here, run again, an
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs pick" in a docstring means: if you copy this, copy pick, too. Left out on purpose: games
-with a second player, and learned policies that tell Select what to try first (see Silver et al.).
+"Needs ..." at the end of a docstring: if you copy this, copy these, too. Left out on purpose:
+games with a second player, learned policies that tell Select what to try first (Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -54,8 +55,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that the action is drawn at random from all the actions offered, also
-            the chosen one
+    slip    the probability of a slip: then the action is drawn at random from all that are offered
+            (by chance it may be the intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
     are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -80,7 +81,7 @@ class GridWorld:
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            # How far actions 0 to 3 move: rows down (-1 is up), columns right (-1 is left).
+            # Actions 0 to 3: how many rows down (-1 is up), how many columns right (-1 is left).
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -103,7 +104,7 @@ def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
     if n == 0:          # without this check, there would be a puzzling IndexError below
-        raise ValueError("a state has no actions: a step into it must return terminated = True")
+        raise ValueError("a state has no actions: model.step into it must return terminated=True")
     # This is a faster rng.choice(items). If n = 4, n * rng.random() is in [0, 4), and int() rounds
     # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
@@ -125,10 +126,11 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. N[i] is the number of visits of the action with index i, Q[i] its mean
-    return. children[i] has a node for each state that this action has led to, but none for
-    terminal states. ValueError for no actions, or a return of NaN or infinity. Needs pick,
-    index_of_best, as_generator.
+    """A state in the tree. (If two paths lead to the same state, each path has a node of its own.)
+    N[i] is the number of visits of the action actions[i], Q[i] its mean return: lists, but arrays
+    in a root that mcts returns. children[i] has a node for each state that this action has led to,
+    but none for terminal states. ValueError for no actions, or a return of NaN or infinity. Needs
+    pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
@@ -155,19 +157,19 @@ class Node:
         # Untried actions come first: for them, UCB1 below would divide by 0.
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
-        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): what action a may be worth at best. The second
-        # term is a bonus, large after few visits N(s,a), because Q may then be far off. While
-        # other actions are taken, ln N(s) grows, but N(s,a) does not. So (if c > 0) every action
-        # gets another turn. But ln grows ever more slowly: turns of bad actions become rare. A
-        # small c trusts Q, a large c tries all actions alike. If returns are 100 times as large, c
-        # must be 100 times as large, too. (Why ln and sqrt? See Auer et al.)
+        # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
+        # The second term is a bonus. Why sqrt(1 / N(s,a))? Because a mean of n returns is wrong by
+        # about spread / sqrt(n): after few visits, Q may be far too low. Why ln N(s)? While other
+        # actions are taken, it grows, so (if c > 0) every action gets another turn. But it grows
+        # ever more slowly, so turns of bad actions become rare. A small c trusts Q, a large c
+        # tries all actions alike. If returns are 100 times as large, c must be, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would make Q NaN for ever, and no comparison with NaN tells which Q is larger.
+        # One NaN would make Q NaN for ever, and then no action could be called the best.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -190,7 +192,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, or the function `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: some models give NumPy numbers)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: a NumPy float32 has only 7 digits)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -205,23 +207,22 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state. (Most
                 environments are not.) It must draw from rng only, so that the same seed gives the
                 same tree. States must be hashable, because they are keys of a dict, and equal (==)
-                if they are the same. Terminal states need no actions
+                if they are the same. Nothing is asked about actions of terminal states
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
                 come later counts as 0, or leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
-    root        None, or a node of an earlier tree, to go on with. If the real action had index i
-                and led to next_state, this node is root.children[i].get(next_state)
+    root        None, or a node of an earlier tree, to go on with. After a real step with action
+                number i it is the child root.children[i].get(next_state); see `together`
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
-    children[i] = {next state: Node}. A new node has N = 0: its rollout counts only for the nodes
-    above it. ValueError: numbers out of range (n_simulations and max_depth must be at least 1, c
-    finite), a root of another state or with other actions, a return of NaN or infinity, no
-    actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
+    children[i] = {next state: Node}. ValueError: numbers out of range (n_simulations and max_depth
+    must be at least 1, c finite), a root of another state or with other actions, a return of NaN
+    or infinity, no actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
     >>> root.actions, int(root.N.sum()), root.best()
@@ -244,21 +245,21 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # If s has no node yet, `node` is the leaf, and the path leaves the tree here. The path
-            # also stops if the episode ends, and after max_depth steps. The code below uses the
-            # last s, node and i.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: then
+            # the path leaves the tree, and `node` was the leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (After a stop by max_depth, s may have one.)
+        # needs none, because nothing is chosen there. (If max_depth was the reason to stop, s may
+        # have a node already.)
         if not terminated and s not in node.children[i]:
-            node.children[i][s] = Node(s, model.actions(s))
+            node.children[i][s] = Node(s, model.actions(s))     # N = 0: nothing is known of s yet
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # G is what will still be earned from s on: 0 at the end, else an estimate.
+        # G is what will still be earned from s on: 0 if the episode is over, else an estimate.
         if terminated:
             G = 0.0
         elif leaf_value is not None:
@@ -274,16 +275,16 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to take sums and maxima. (In the loop above, arrays would be slow.
-    # But if mcts goes on with this root, its arrays work, too.)
+    # The caller gets arrays, to take sums and maxima. (In the loop above, lists are faster. A root
+    # with arrays, from which mcts goes on, works like one with lists.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of the returns that began with a. Returns a
-    Node (N and Q are lists). Needs Node, rollout_return, pick, index_of_best, as_generator."""
+    """Slide "Simulation-based search": Q(s,a) = mean of the returns that began with a, in a Node.
+    Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
@@ -301,7 +302,8 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     The argument is a function: actions(state) gives the actions offered. step draws one of the
     outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
-    (state, action) was never tried: the same state, reward 0, terminated = True. Needs pick.
+    (state, action) was never tried, the answer is: same state, reward 0, terminated = True (see
+    step). Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -320,12 +322,11 @@ class CountModel:
 
     def step(self, state, action, rng):
         # What was never tried is expected to earn 0. Until a treasure is found, all actions are
-        # worth 0, and the agent walks about at random. Here that is enough to find one. After
-        # that, even a tiny value above 0 may keep the agent from actions it never tried. (See
-        # Try.)
+        # worth 0, and the agent walks about at random. Here that is enough to find one. (After
+        # that, an action with any value above 0 looks better than one that was never tried.)
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick from the list has the probabilities N(s,a,s') / N(s,a) of the real steps counted.
+        # A pick from the list gives s' with the probability N(s,a,s') / N(s,a).
         return pick(self.seen[state, action], rng)
 
 
@@ -335,15 +336,15 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
-               then the learned value of the state reached. (20 and c = 1 were found by trying.)
+               then the learned value of the state reached. (This 20 and c were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode (n_episodes,), cut after 100 steps.
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world. (A
-    # text can be a seed, too.)
+    # searches more would draw more numbers from it, and then meet other slips in the real world.
+    # (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -366,8 +367,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values. (Q is a mean of good and bad simulations, so most V are far
-            # below V*. But mostly V is larger where V* is larger, and this shows the way.)
+            # model and worse values at the leaves. (Q is a mean of good and bad simulations, so V
+            # is too low. This does little harm: to choose an action, the agent only compares
+            # values, and mostly V is larger where the true value is larger.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -385,19 +387,20 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further ahead, at least. In our small worlds, 300 are plenty.
+    # Each sweep looks one step further ahead. After 300 steps, almost nothing is left to earn:
+    # 0.95^300 is 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth if it succeeds.
+                # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. A slip is worth the mean of all Q.
+                # The agent takes the best move. A slip draws any move, so it is worth their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10. Few random walks get to G, 11 steps away.
+# A slippery maze: chance chooses 1 action in 10.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -405,7 +408,9 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """gS...G above ##xxx# is the bridge of 3. From its cells one can step down, into a drop."""
+    """The bridge of 3 has the rows gS...G
+                                    ##xxx#
+    From its cells one can step down, into a drop."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
@@ -414,8 +419,14 @@ def play(world, seeds, n_episodes=1, **settings):
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
+def print_row(what, measured, compare):
+    """A row of the printed table. what fills 46 characters; measured has 4 digits."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
+
+
 def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
-    """Draws means of lines = {name: runs (n_runs, len(x))} and the optimum. Prints the last."""
+    """Draws the optimum and a curve for each name in lines: the mean of lines[name], an array
+    (n_runs, len(x)). Prints the last point of each curve."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = [str(number) for number in x]
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
@@ -425,8 +436,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
         error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
-        what = f"{name}, {xlabel}: {x[-1]}"
-        print(f"{what:46} | {mean[-1]:8.4g} | {optimum:.4g}: exact optimum")
+        print_row(f"{name}, {xlabel}: {x[-1]}", mean[-1], f"{optimum:.4g}: exact optimum")
     ax.axhline(optimum, color="black", label=f"optimum: {optimum:.3g}")
     ax.set(ylim=(0, 1.7 * optimum), xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(loc="upper left", fontsize=8)         # ylim leaves room for it
@@ -439,15 +449,16 @@ def crossing(search, length, seeds):
     crossed = []
     for seed in seeds:
         roots = [search(world, world.start, n, GAMMA, rng=seed) for n in SIMULATIONS]
-        crossed.append([root.best(seed) == 1 for root in roots])     # action 1: right
+        # Action 1 is "right". (The seed is for best, which draws if there are ties.)
+        crossed.append([root.best(seed) == 1 for root in roots])
     return np.array(crossed)
 
 
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails even on a bridge of 2. But all runs should cross: g is worth 0.4, and G is
-    # worth 0.95^4 = 0.81 even behind the bridge of 4. (Of its 5 steps, the last 4 discount.)
+    # The optimum is 1: all runs should cross, as g is worth 0.4, and G is worth 0.95^4 = 0.81 even
+    # behind the bridge of 4.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -459,7 +470,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, the bars of the next step. (Nobody slips: there is at most one child.)
+        # Above this bar, from the same left end on, the bars of the next step. (Nobody slips, so
+        # there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -476,8 +488,8 @@ def draw_tree(ax, seed):
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
-        what = f"bridge of 3, root: {MOVES[action]}, {n} visits, Q"
-        print(f"{what:46} | {q:8.4g} | {reward + GAMMA * V[s]:.4g}: exact Q*")
+        print_row(f"bridge of 3, root: {MOVES[action]}, {n} visits, Q", q,
+                  f"{reward + GAMMA * V[s]:.4g}: exact Q*")
 
 
 def draw_constants(ax, seeds):
@@ -485,8 +497,8 @@ def draw_constants(ax, seeds):
     # With a large c, most simulations leave the good path and fall. Q is their mean, so the step
     # onto the bridge looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and there are no values: nothing is learned, so one episode is
-    # enough. Each call of play gives a column (runs, 1), and hstack puts them side by side.
+    # The world itself is the model, and no values are used: what is learned has no effect, so one
+    # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
@@ -520,8 +532,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. (--seed 0 has the seeds from 0 on, --seed 1
-    # from 1000 on.) If a run is a single episode, we take four times as many runs.
+    # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
+    # --seed 1 they are 1000, 1001, ...) Where a run is a single episode, 4 n_runs runs are made.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -563,8 +575,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# The licence, and what tools such as "uv run" read in order to install what this file needs:
 # SPDX-License-Identifier: MIT-0
-# What installers need to know, for example "uv run":
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

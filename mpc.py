@@ -11,16 +11,18 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each one gives data from where its plans lead. v1.5 also
-    corrects itself on the way, and soon does as well as with the true dynamics. If you replan at
-    every step, a short horizon is better, and with it even random plans are not bad.
+    v1.0 learns from its failures: each failure gives data from where its plans lead. v1.5 also
+    plans anew at each step, from the state really reached. So it corrects its errors on the way,
+    and soon does as well as with the true dynamics. If you replan at every step, a short horizon
+    is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation: s, a, s' are state (ds,), action (da,), next state (ds,), and D is a list of (s, a, s').
 Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
-actions (H, da). N plans: sequences (N, H, da). "Needs f": if you copy this, copy f, too.
+actions (H, da). N plans: sequences (N, H, da). "Needs ..." at the end of a docstring: if you copy
+this function, copy these, too.
 Left out on purpose: learning the reward (it is known here), next states that are random, and
 planners that know when an episode ends.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
@@ -40,18 +42,19 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    push is the slope of a bell-shaped hill, and points downhill. theta = (gain, drag, strength).
-    Reward: minus the distance from position' to the goal. The interface is Gymnasium's; nothing
-    is random. Episodes are cut off after n_steps. At (0, 0), below the hill, we push to the right:
-    >>> PointMass().dynamics(np.zeros((1, 4)), np.array([[1.0, 0.0]])).round(2)
-    array([[ 0.19, -0.24,  0.75, -0.97]])
+    v is (vx, vy). push points away from the hill. theta = (gain, drag, strength). Reward: minus
+    the distance from position' to the goal. The interface is Gymnasium's; nothing is random.
+    Episodes are cut off after n_steps. We push to the right, far from the hill and at rest: v' is
+    dt * gain = 0.75, and the position grows by dt v' = 0.19.
+    >>> PointMass().dynamics(np.array([[-5.0, 0.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
+    array([[-4.81,  0.  ,  0.75,  0.  ]])
     """
 
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less than
-    # this, so we go around the hill.
+    # this, so we go around the hill. (It is not quite in the middle, so one way is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     observation_space = SimpleNamespace(shape=(4,))         # attributes as in Gymnasium
@@ -62,15 +65,15 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Array (3, N, 2): our force, -v and push. gain, drag and strength multiply these."""
+        """Our force, minus v and push, each (N, 2). The acceleration has them times theta."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
-        return np.array([np.clip(actions, -1, 1), -states[:, 2:], push])
+        return np.clip(actions, -1, 1), -states[:, 2:], push
 
     def dynamics(self, states, actions):
         gain, drag, strength = self.theta
-        ours, friction, push = self.forces(states, actions)
-        acceleration = gain * ours + drag * friction + strength * push
+        force, minus_v, push = self.forces(states, actions)
+        acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
@@ -102,7 +105,7 @@ class NeuralDynamics:
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
     ValueError if the data are empty, not finite or of shapes that do not fit together, and if
-    predict comes before fit or is given a single state (ds,).
+    predict comes before fit or is given a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -119,8 +122,9 @@ class NeuralDynamics:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. We divide
             # by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its gradients
             # are small, and learning is slow.
-            W = self.rng.standard_normal((n_in, n_out), np.float32) / n_in**0.5
-            self.weights += [W, np.zeros(n_out, np.float32)]    # float32: faster than float64
+            W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
+            # float32 is faster than float64. += appends both items of the list.
+            self.weights += [W, np.zeros(n_out, np.float32)]
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -137,13 +141,14 @@ class NeuralDynamics:
         # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
         # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # Chain rule: a unit of layer 2 acts on each output through the weight between them. So we
-        # sum the outputs' deltas times these weights (a matrix product). To get the unit's delta,
-        # we multiply this sum by the slope of its tanh: if tanh gives h, its slope is 1 - h^2.
+        # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So we take
+        # the sum over k of W3[j, k] times output k's delta. This is a matrix product. We multiply
+        # it by the slope of the unit's tanh: if tanh gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is its input times the delta of the unit to which the weight leads.
-        # The product x.T @ delta sums this over the examples. The input of a bias is always 1.
+        # A weight's derivative is its input times the delta of the unit to which the weight leads,
+        # summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n of x[n, i] times
+        # delta1[n, j]. The input of a bias is always 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -154,8 +159,9 @@ class NeuralDynamics:
                 or not np.isfinite(data).all()):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. A second fit has new means. The
-        # old weights do not quite fit them, but are a better start than random numbers.
+        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
+        # more data, these numbers change. The old weights then are not quite right, but still a
+        # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has a deviation of 0 (by rounding, 1e-16). We must not divide
@@ -165,10 +171,10 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. Each fit starts them at
-        # 0. (Simplified: the paper corrects them for this start.)
-        g_mean = [np.zeros_like(W) for W in self.weights]
-        g2_mean = [np.zeros_like(W) for W in self.weights]
+        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: for the
+        # first steps, the paper makes up for the start of both means at 0.)
+        g_mean = [0.0] * 6              # for W1, b1, W2, b2, W3, b3; arrays from the first step on
+        g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
             # The steps shrink to 0: else, in a long fit, the weights would jump about the minimum.
             step_size = 0.005 * (1 - epoch / n_epochs)      # 0.005 was found by trying
@@ -183,8 +189,7 @@ class NeuralDynamics:
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so that small
                     # gradients count as much as large ones: a weight moves by about step_size if
-                    # its gradients agree (at first, up to twice that), else by less. (1e-8: do not
-                    # divide by 0.)
+                    # its gradients agree, else by less. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -214,13 +219,13 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A has a column for each unknown. A and b have a row for each
-        # example and direction: x of example 1, y of example 1, x of example 2, ... lstsq ("least
-        # squares") finds the theta that makes |A theta - b|^2 smallest. theta is its first result:
-        # [0].
-        A = self.env.forces(states, actions).reshape(3, -1).T               # (2N, 3)
-        b = (next_states - states)[:, 2:].ravel() / self.env.dt             # (2N,)
-        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]   # (older NumPy warns without rcond)
+        # is linear regression. A has a column for each unknown. A (2N, 3) and b (2N,) have a row
+        # for each example and direction: x of example 1, y of example 1, x of example 2, ...
+        # (ravel makes this order.) lstsq ("least squares") finds the theta that makes |A theta -
+        # b|^2 smallest. It gives theta first: [0]. (Older NumPy warns without rcond.)
+        A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
+        b = (next_states - states)[:, 2:].ravel() / self.env.dt
+        self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
 
     def predict(self, states, actions):
@@ -241,8 +246,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model diverges, to infinity or NaN, the sequence must lose. But for argmax NaN is the
-    # largest number, and a 0 in its place would beat all negative returns: so we take -infinity.
+    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
+    # the largest number, and 0 would be better than negative returns: so we put -infinity there.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -251,10 +256,10 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # Some environments have bounds of type int8. int8 ends at 127, and cem adds the bounds.
+    # (float, because some environments have bounds of small integer types, which overflow.)
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
+    if not np.all((-np.inf < low) & (low <= high) & (high < np.inf)):       # False for NaN, too
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -265,9 +270,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is not used: it is there so that both planners can be called alike. If a return
-    is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong or no
-    return is finite. Needs imagined_returns, float_bounds.
+    or seed. mean is ignored: it is here because cem has it, so that both can be called alike. If a
+    return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong
+    or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -283,11 +288,12 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-        sequences ~ Normal(mean, spread) within the bounds;  mean, spread <- those of the elites
-    The elites are the n_elites sequences with the largest returns. Arguments as random_shooting's,
-    and mean (H, da): where the search starts; None is mid-range. Returns the mean (H, da) of the
-    last elites. Also a ValueError if n_elites is below 2 (a single one has no spread) or above
-    n_candidates. (No cross-entropy is computed.) Needs imagined_returns, float_bounds.
+    The elites are the n_elites sequences with the largest returns. Each search draws sequences ~
+    Normal(mean, spread), within the bounds. Then mean and spread become those of its elites.
+    Arguments as random_shooting's, and mean (H, da): where the search starts; None is mid-range.
+    Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below 2 (a single
+    one has no spread) or above n_candidates. (The name comes from the theory; no cross-entropy is
+    computed.) Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -302,8 +308,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. The bounds are one
-    # standard deviation from the middle. A third of all normal numbers are farther away: they are
-    # cut to a bound. This is full force, which is often the best.
+    # standard deviation from the middle. A third of all normal numbers are farther away. clip cuts
+    # them to a bound: so many candidates use full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -315,9 +321,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites, as is usual. (The best sequence of the last search would do
-    # as well here.) If the elites go two different ways, their mean lies in between, and fails.
-    # Here the way below the hill is shorter, and nearly always wins. (clip, because rounding can
-    # put a mean just outside a bound.)
+    # as well here.) If the elites went two different ways around the hill, their mean would lie in
+    # between, and fail. But one way is shorter, and nearly always all elites take it. (clip,
+    # because rounding can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -328,16 +334,17 @@ def first_state(env):
 
 
 def execute(env, state, actions, D):
-    """Take the actions until the episode ends, and append each (s, a, s') to D. `state` is where
-    env is now. Returns the sum of rewards, the state reached and whether the episode is over."""
+    """Take the actions until the episode ends, and append each (s, a, s') to the caller's list D.
+    `state` is where env is now. Returns the sum of rewards, the state reached and whether the
+    episode is over."""
     total = 0.0
     for action in actions:
-        # A copy, because some environments change the array that they get.
+        # A copy, because an environment may change the array that it gets, for example clip it.
         observation, reward, terminated, truncated, info = env.step(action.copy())
-        # np.array makes a copy, too: some environments return the same array each time, and then D
-        # would hold the last state many times.
+        # np.array makes a copy, too: an environment may write each state into the same array, and
+        # then D would hold the last state many times.
         next_state = np.array(observation, float)
-        if not np.isfinite(reward + next_state.sum()):      # one NaN or infinity spoils the sum
+        if not np.isfinite(np.append(next_state, reward)).all():
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
         total += float(reward)
@@ -350,15 +357,15 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment (rng), base policy and planner each have a Generator of their own. If they shared
-    # one, more episodes of the base policy would change the planner's luck.
+    # Base policy and planner each have a Generator of their own. (spawn makes two new, independent
+    # ones.) If they shared one, more base episodes would change the planner's luck.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two new Generators
+    base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed. Each episode begins with another reset, without
-    # a seed: with the same seed each time, all episodes would have the same luck.
-    env.reset(seed=int(rng.integers(10**9)))
+    # This reset only gives the environment a seed, any number. Each episode begins with a reset
+    # without a seed, because with the same seed all episodes would have the same luck.
+    env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
         over = False
@@ -372,9 +379,11 @@ def run_base_policy(env, n_episodes, seed):
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. In this
     sum, the slide's p(s'|s, a) means the next state that the model predicts."""
-    # Three arrays, of the states (i = 0), actions (i = 1) and next states (i = 2) of D.
-    columns = [np.array([transition[i] for transition in D]) for i in range(3)]
-    model.fit(*columns)
+    def column(i):
+        return np.array([transition[i] for transition in D])
+
+    # Arrays of all states, all actions and all next states in D.
+    model.fit(column(0), column(1), column(2))
 
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
@@ -385,23 +394,23 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
-    plan      cem, random_shooting or a planner with the same arguments; it gets the settings, for
-              example horizon
+    plan      cem, random_shooting or a planner with the same arguments
+    settings  further arguments for the planner, for example horizon=30
     seed      a number or a list of numbers, for environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # (without a force: -130)
+    >>> actions.shape, total > -60
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan through pi_0 to choose actions: the model has only seen the data of pi_0. In other
-    # places it is wrong, and by luck some of these places look too good. The planner takes the
-    # plan that looks best: so this plan goes there.
+    # (3) "plan through pi_0 to choose actions": the model has only seen the data of pi_0. In other
+    # places it is wrong, and by luck some of them look better than they are. The planner takes the
+    # plan that looks best, and this plan leads to such places.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -415,7 +424,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
     Arguments and errors as in planning_v05; n_rounds: how often. Gives the returns (n_rounds,) and
     D. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
-    >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, 2, n_rounds=3, horizon=5)
+    >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
+    ...                           horizon=5)
     >>> returns.shape, len(D)                                   # (2 + 3) episodes of 5 steps
     ((3,), 25)
     """
@@ -444,7 +454,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
     Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
-    >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, 2, 3, horizon=4)
+    >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
+    ...                                  horizon=4)
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
@@ -480,9 +491,6 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     return returns, D, plans
 
 
-# %% Exact answers: no formula gives the best return here
-# So we compare with what the recipes get with the true dynamics: see play.
-
 # %% What the experiments and panels below share
 # Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
@@ -498,9 +506,10 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
-    It finds theta exactly, as nothing is random, so the recipe plans with the true dynamics. Gives
-    three things: the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model;
-    and the last result of the recipe."""
+    Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
+    (No formula gives the best return here, so we compare with this.) Gives three things: the
+    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and all that the
+    recipe gave in the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -513,11 +522,12 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]      # the last episode in D, without its last state
+    # The last episode in D. (Its very last state is missing: D has the s of each s, a, s'.)
+    executed = states[-WORLD.n_steps:]
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
-        # What the model imagined of this plan. It is given states (N, ds): state[None] is (1, ds).
+        # What the model imagined of this plan. predict takes N states: state[None] is (1, ds).
         imagined = [state[None]]
         for action in actions:
             imagined.append(model.predict(imagined[-1], action[None]))
@@ -534,8 +544,7 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and two standard errors to each side: 95 % confidence, if
-    there are many runs."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -545,12 +554,14 @@ def draw_band(ax, x, runs, color, style, label):
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 def show_v05(ax, title, seed, exact):
     """Play one run of v0.5, print its return, and draw it."""
-    # What v0.5 gives is (its return, its plan).
+    # What planning_v05 gives is (its return, its plan).
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
+    # (:46 fills up to 46 characters, :8.4g to 8, with 4 digits.)
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not return its data, so the base policy collects them again, with the same seed.
+    # v0.5 does not return its data. But with the same seed the base policy collects them again.
+    # Then execute adds the episode of the plan to D.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -561,9 +572,9 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
-    # With the true dynamics there is nothing to learn: one episode is enough. (v1.5 is better than
-    # v1.0 even then: 10 iterations are too few for the 60 numbers of 30 steps, but v1.5 looks for
-    # 16 at a time, and searches on at each step.)
+    # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
+    # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: more than a search
+    # of 10 iterations can get right. A plan of v1.5 has 16, and it is improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
@@ -577,28 +588,30 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
-# replan, only its first actions count, and CEM's next search improves the rest. Why plan short?
-# The 16 numbers of 8 steps are easier to find than the 60 of 30, with equally many sequences.
+# replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
+# plan short? 16 numbers (8 steps) are easier to find than 60 (30 steps), with as many sequences.
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
+    # play gives the returns first: [0]. They are (runs, 1), as n_rounds is 1.
     columns = [play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
-               for n in intervals]                          # each (runs, 1), as n_rounds is 1
+               for n in intervals]
     runs = np.hstack(columns)                               # (runs, intervals)
     draw_band(ax, intervals, runs, color, style, label)
     print(f"{label + ', replan at every step':46} | {runs[:, 0].mean():8.4g} | "
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    ax.margins(y=1.6)                       # room for the legend
+    ax.margins(y=1.6)               # 1.6 times the curves' height above and below, for the legend
     ax.legend(loc="lower left")
 
 
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
-    seeds = [[seed, run] for run in range(n_runs)]      # NumPy takes a list of numbers as one seed
+    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run. (A
+    # list is one seed for NumPy. With seed + run, seeds 0 and 1 would share most of their runs.)
+    seeds = [[seed, run] for run in range(n_runs)]
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
     show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
@@ -644,8 +657,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# The licence, and what tools such as "uv run" read in order to install what this file needs:
 # SPDX-License-Identifier: MIT-0
-# What installers need to know, for example "uv run":
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -9,19 +9,20 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
+                     V(S)     = sum_a pi(a|S) Q(S,a)
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     makes the search tree several times larger. A rollout only becomes one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
-    depth, until nearly all episodes are over. Rollouts tell what the simulated policy will earn.
-    With four times as many rollouts, the error is half as large. With enough of them, an agent
-    that always takes the action with the best rollouts does better than the simulated policy
-    (policy improvement). With few rollouts, luck decides which action looks best, and the agent
-    may do worse. Rollouts of the random policy do not lead the agent to the big treasure: only 1
-    random walk in 200 gets there, so the small one looks better.
+    depth. (At last it stays level, because nearly all episodes are over before this depth.)
+    Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
+    error is half as large. An agent that searches at each step, and takes the action with the best
+    rollouts, does better than the policy itself, if there are enough rollouts (policy
+    improvement). With few, luck decides which action looks best, and the agent may do worse.
+    Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk in
+    200 gets there, so the small one looks better.
 
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -31,8 +32,8 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs f" in a docstring means: if you copy this, copy f, too. Left out on purpose: trees that
-grow only where it is useful (see mcts.py).
+"Needs ..." at the end of a docstring: if you copy this function, copy these, too. Left out on
+purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
@@ -49,7 +50,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, it takes the shortest way to the big treasure.
+# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
+# walks beside the drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -87,36 +89,29 @@ def bridge_model(maze, slip):
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
-def sample_columns(sums, rows, rng):
-    """Draw one column of a table for each row number in `rows` (N,). The numbers in this row are
-    the probabilities of the columns. sums is table.cumsum(axis=1).T[:-1].
-    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
-    the sums that u has passed: this is the column. u = .5 has passed one sum, the .1, so we take
-    column 1. We take it for all u from .1 to .7, so its probability is .6. (rng.choice can only
-    draw for one row.)"""
-    u = rng.random(len(rows))                       # one number for each draw
-    columns = np.zeros(len(rows), int)
-    # .T has turned the table: sums[0] has the first running sum of every row, sums[1] the second,
-    # and so on. [:-1] has cut off the last sums: a u that has passed all others means the last
-    # column.
-    for sum_of_each_row in sums:
-        columns += u >= sum_of_each_row[rows]       # True counts as 1
-    return columns
+def draw_columns(sums, rng):
+    """Draw one column (N,) for each row of probabilities. sums (N, n) are their running sums.
+    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and take
+    the first column whose sum is above u. For each u from .1 to .7 this is column 1, so that its
+    probability is .6. (rng.choice would need a loop: it draws for one row only.)"""
+    u = rng.random((len(sums), 1))              # one number for each row
+    return (u < sums).argmax(axis=1)            # argmax finds the first True of each row
 
 
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (Learned tables may have such rows, for
-              example those of LookupModel in expectation_model.py)
-    R         (S, A) expected reward. Every step from (s, a) pays this mean, for any S'. The mean
-              of the returns is the same as with rewards that depend on S'
+              episode ends with the missing probability. (A model that is learned by counting,
+              as in expectation_model.py, knows how often episodes ended after (s, a))
+    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
 
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
-    P that sum to more than 1 (rounding is allowed). Needs sample_columns.
-    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
+    P that sum to more than 1 (rounding is allowed). Needs draw_columns.
+    One state, two actions. The first pays 1 and ends the episode (its row of P has only a 0), the
+    second waits:
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
     ([1.0, 0.0], [True, False])
@@ -138,31 +133,20 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
 
-        # sample_columns needs a table with one row for each pair: (s, a) has row s * A + a. In our
-        # world nearly all next states are impossible. To save time, we list only the possible ones
-        # of each pair, at most n. One more column is for the missing probability, which ends the
-        # episode in s. Example: if another row needs n = 3, the row P[s, a] = 0 .8 0 .1 becomes
-        #     table       .8 .1  0  -     (- may be anything: this column is cut off below)
-        #     successors   1  3  s  s
-        n = (P > 0).sum(axis=2).max()
-        table = np.zeros((S * A, n + 1))
-        self.successors = np.zeros(table.shape, int)
-        for row, p in enumerate(P.reshape(S * A, S)):
-            possible = np.flatnonzero(p)
-            table[row, :len(possible)] = p[possible]
-            self.successors[row] = row // A                     # s, because row = s * A + a
-            self.successors[row, :len(possible)] = possible
-        self.sums = table.cumsum(axis=1).T[:-1]
+        # For draw_columns: the running sums of each row of P, and a last column of ones. This
+        # column, number S, is drawn with the missing probability: it means that the episode ends.
+        self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
         """Draws R, S' ~ model for N pairs. Returns next_states, rewards, terminated, each (N,).
         rng is a Generator or a seed. If missing probability ends the episode, the next state is
         the state itself."""
-        rows = np.asarray(states) * self.R.shape[1] + actions       # s * A + a
+        states = np.asarray(states)
+        sums = self.sums[states, actions]           # (N, S + 1): a row for each of the N pairs
         # default_rng makes a Generator from a seed. A Generator stays as it is.
-        columns = sample_columns(self.sums, rows, np.random.default_rng(rng))
-        next_states = self.successors[rows, columns]        # one for each of the N pairs
-        missing = columns == len(self.sums)                 # column n, the last one, was drawn
+        next_states = draw_columns(sums, np.random.default_rng(rng))
+        missing = next_states == len(self.R)        # the last column, number S, was drawn
+        next_states[missing] = states[missing]
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -173,7 +157,8 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
     depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
-    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
+    In the model of TabularModel's example, waiting pays the 1 one step later:
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
     """
@@ -208,20 +193,22 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       a TabularModel, or any object with such a method step and such a table R
+    model       a TabularModel, or another object with a table R and a method step like its own
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
-    rng         a Generator or a seed of one; model.step and pi draw from it
+    rng         a Generator or a seed: all random numbers come from it, also those of model.step
 
     Slide "Simulation-based search". One call of model.step moves all running episodes by one step.
     Returns Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
     sqrt(K). (For a single rollout it is inf.) V(S) is policy[state] @ Q. ValueError for an unknown
     state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are not
-    probabilities (rounding is allowed). Needs sample_columns.
-    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])    # pay 1 and end, or wait
+    probabilities (rounding is allowed). Needs draw_columns.
+    The model is that of TabularModel, and pi always takes the first action, "pay 1 and end". If
+    the second action, "wait", comes first, the 1 is paid one step later:
+    >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
-    >>> Q.tolist(), error.tolist()      # if it waits first, the 1 is paid one step later
+    >>> Q.tolist(), error.tolist()
     ([1.0, 0.5], [0.0, 0.0])
     """
     S, A = model.R.shape
@@ -231,7 +218,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
-    sums = policy.cumsum(axis=1).T[:-1]             # for sample_columns
+    sums = policy.cumsum(axis=1)                    # for draw_columns
+    sums[:, -1] = 1.0                               # by rounding it may be a bit smaller
 
     # All A * K episodes run side by side, as entries of arrays. That makes NumPy fast.
     states = np.full(A * n_rollouts, state)
@@ -251,11 +239,11 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states = states[~terminated]
         if len(running) == 0:
             break
-        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all
+        actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
 
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*:
     # after the first action, the episodes followed pi, not the best policy.
-    G = G.reshape(A, n_rollouts)                    # one row for each first action
+    G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
@@ -276,7 +264,7 @@ def lookahead_values(policy=None, P=MODEL.P):
     the values of forward_search or, if a policy is given, of that policy. With a learned P, they
     are the values in that model, with the true rewards. A tree computes V_d(s) again wherever s
     appears in it. Here each V_d(s) is computed once."""
-    # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
+    # V stays 0 in walls and terminal states, because R is 0 there, and nothing leads out of them.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
         Q = MODEL.R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -286,7 +274,7 @@ def lookahead_values(policy=None, P=MODEL.P):
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
+# Looking further ahead changes nothing: the 30th step has added less than 10^-7.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
@@ -294,10 +282,16 @@ OPTIMUM = V_EXACT[HORIZON, START]
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
+def print_row(what, measured, compare):
+    """A row of the printed table. what fills 46 characters; measured has 4 digits."""
+    print(f"{what:46} | {measured:8.4g} | {compare}")
+
+
 def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
+    # (Without ddof=1, because that would fail for a single run.)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
@@ -310,8 +304,8 @@ TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes less tha
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
-          f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
+    print_row(f"value at S, search tree of depth {TREE_DEPTH}", values[-1],
+              f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
     ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
@@ -327,8 +321,8 @@ def show_nodes(ax):
     # nodes[d, s]: the number of nodes in the search tree of depth d that has s at the top.
     nodes = np.ones_like(V_EXACT)
     for d in depths:
-        # For each action, the trees of all possible next states are below the state itself. The
-        # product sums the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
+        # Below s, there is a tree of depth d - 1 for each action and each possible next state. The
+        # product adds up the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
@@ -354,7 +348,8 @@ def errors_of_learned_models(n_runs, seed):
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
             # after the end, NumPy gives all n tries to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The rewards are known, so V_1, which needs no next state, is right.
+            # The error: the best value that the model promises, against the true best value. (The
+            # rewards are known, so V_1, which needs no next state, is right.)
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -366,8 +361,8 @@ def show_learned(ax, n_runs, seed):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
     mean = errors[:, 0].mean(axis=0)
-    print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2")
+    print_row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", mean[HORIZON],
+              f"{mean[2]:.4g}: the error of V_2")
     ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
@@ -375,12 +370,12 @@ def show_learned(ax, n_runs, seed):
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
 N_SEARCHES = 12                 # searches in each cell, to see how often each action looks best
-# The arrows up, right, down, left become 0 to 3. (In walls and after the end, where nobody acts,
-# find gives -1.)
+# The arrows up, right, down, left become 0 to 3. (In walls and after the end, find gives -1. This
+# would mean the last action, but nobody acts there.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: it always chooses action a. [arrows] takes one such
 # row for each cell.
-POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
+POLICIES = {"random": np.full((len(arrows), 4), 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
@@ -395,41 +390,40 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # By luck, searches in s may prefer different actions. So this agent is a policy, too:
-            # it takes action a with a probability of about acting[s, a], the share of searches in
-            # which a looked best. Dynamic programming computes the value of this policy.
-            acting = np.zeros_like(policy)
+            # In a state s, this agent takes action a with some probability: that a looks best in a
+            # search from s. So the agent is itself a policy. We estimate its probabilities by the
+            # shares of N_SEARCHES searches, and its value by dynamic programming.
+            wins = np.zeros_like(policy)        # how many searches in s preferred a: (S, A)
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
                     # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
                     # all Q may be 0. argmax would then always take the first action, "up".)
                     best = Q == Q.max()
-                    acting[s] += best / best.sum() / N_SEARCHES
-                    if s == START:      # here we also measure the error of Q
-                        squares[run, i] += ((Q - Q_pi)**2).mean() / N_SEARCHES
-            values[run, i] = lookahead_values(acting)[HORIZON, START]
-    return np.sqrt(squares), values
+                    wins[s] += best / best.sum()
+                    if s == START:              # here we also measure the error of Q
+                        squares[run, i] += ((Q - Q_pi)**2).mean()       # over the 4 actions
+            values[run, i] = lookahead_values(wins / N_SEARCHES)[HORIZON, START]
+    return np.sqrt(squares / N_SEARCHES), values
 
 
 def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). 10,000 rollouts tell the spread well: it is 100 times
-    # the standard error of their mean, as sqrt(10,000) = 100. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). So if we know it for 10,000 rollouts (rollout_search
+    # tells it), it is sqrt(10,000 / K) times as large for K. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = 100 * np.sqrt((error**2).mean())
-    theory = spread / np.sqrt(K_ROLLOUTS)
-    print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
-          f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
+    theory = np.sqrt((error**2).mean()) * np.sqrt(10_000 / K_ROLLOUTS)
+    print_row(f"{name:8} policy, 256 rollouts: RMS error of Q", errors[:, -1].mean(),
+              f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
                   ylabel="RMS error of Q at S (dots: theory)")
     itself = lookahead_values(policy)[HORIZON, START]
-    print(f"    value at S of acting on rollouts           | {values[:, -1].mean():8.4g} | "
-          f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
+    print_row("    value at S of acting on rollouts", values[:, -1].mean(),
+              f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
@@ -481,8 +475,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# The licence, and what tools such as "uv run" read in order to install what this file needs:
 # SPDX-License-Identifier: MIT-0
-# What installers need to know, for example "uv run":
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -139,29 +139,22 @@ def frozen_lake():
 
 
 def plain_table_rollouts(P, R, terminal, policy, n_rollouts, horizon, gamma):
-    """rollout_search as a plain Python loop over lists, one episode after the other."""
-    table = [[[(p, s2) for s2, p in enumerate(row) if p] for row in rows] for rows in P.tolist()]
-    R, terminal, policy, draw = R.tolist(), terminal.tolist(), policy.tolist(), random.Random(0).random
-    Q = [0.0] * len(R[0])
-    for first in range(len(Q)):
+    """The loop over lists one would write first, one episode after the other, drawn by random.choices. (Draws made
+    by hand, `u -= p` until it is below 0, are more than 5 times as fast.)"""
+    states = [[[s2 for s2, p in enumerate(row) if p] for row in rows] for rows in P.tolist()]
+    probabilities = [[[p for p in row if p] for row in rows] for rows in P.tolist()]
+    R, terminal, policy, rng = R.tolist(), terminal.tolist(), policy.tolist(), random.Random(0)
+    actions = range(len(R[0]))
+    Q = [0.0] * len(actions)
+    for first in actions:
         for _ in range(n_rollouts):
-            s, a, G, discount = 0, first, 0.0, 1.0
-            for _ in range(horizon):
-                G += discount * R[s][a]
-                discount *= gamma
-                u = draw()
-                for p, s2 in table[s][a]:
-                    u -= p
-                    if u < 0:
-                        break
-                s = s2
+            s, a, G = 0, first, 0.0
+            for t in range(horizon):
+                G += gamma**t * R[s][a]
+                s = rng.choices(states[s][a], probabilities[s][a])[0]
                 if terminal[s]:
                     break
-                u = draw()
-                for a, p in enumerate(policy[s]):
-                    u -= p
-                    if u < 0:
-                        break
+                a = rng.choices(actions, policy[s])[0]
             Q[first] += G / n_rollouts
     return Q
 

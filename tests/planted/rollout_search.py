@@ -1,10 +1,10 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
 LEAVE = "        running = running[~terminated]\n        states = states[~terminated]\n"
-CHOOSE = "        actions = sample_columns(sums, states, rng)         # A ~ pi(.|S), new ones for all\n"
+CHOOSE = "        actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all\n"
 
 BUGS = [
-    ("one random number for all pairs", "u = rng.random(len(rows))", "u = rng.random() * np.ones(len(rows))", "def sample_columns("),
+    ("one random number for all pairs", "u = rng.random((len(sums), 1))", "u = rng.random((1, 1))", "def draw_columns("),
     ("missing mass goes on", "self.terminal[next_states] | missing", "self.terminal[next_states]", MODEL),
     ("the caller's tables are overwritten", "P = np.array(P, float)", "P = np.asarray(P, float)", MODEL),
     ("lookahead averages over the actions", "Q(s, d).max()", "Q(s, d).mean()", FORWARD),
