@@ -12,27 +12,28 @@ The equations (R^, S'^ and p^, with a hat on the slides, are what a model says)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, minimize the mean of -log p^: then p^ of what happened becomes large
+                   learn, minimize the mean of -log p^(what happened). A good model finds what did
+                   happen probable. (log, because a product of many probabilities is nearly 0)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
-    The world is a small grid with a pit before the goal. One action is a leap to the right; a coin
-    decides whether it ends one row higher or lower.
+    The world is a small grid with a pit before the goal. One action is a leap, two columns to the
+    right. A coin decides whether it ends one row higher or lower. The border stops it.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
-    the border leaps are cut short, elsewhere they are not, and no linear function can do both.
-    With few data the network is better than the table, as it also learns from neighbouring cells.
+    the border a leap is shorter than elsewhere, and no linear function can do both. With few data
+    the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    Models fed with their own predictions go astray: errors compound, and the mean of two landings
-    is taken for a landing.
+    A model that is fed with its own predictions goes astray: its errors compound. And an
+    expectation model takes the mean of two landings for a place where one can be.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
-Notation ("Needs f" in a docstring: if you copy this, copy f, too)
+Notation ("Needs ..." at the end of a docstring: if you copy this, copy these, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
@@ -56,13 +57,15 @@ import numpy as np
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
 START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
-# What an action does: (action, columns to the right, rows down, probability). Actions 0 to 3 are
-# steps up (-1 row down), right, down, left. Action 4 is the leap, of two columns; a coin decides
-# whether it ends one row higher or lower.
-MOVES = [(0, 0, -1, 1), (1, 1, 0, 1), (2, 0, 1, 1), (3, -1, 0, 1), (4, 2, -1, 0.5), (4, 2, 1, 0.5)]
+# What each action does: columns to the right, rows down (-1 is up), probability.
+MOVES = [[(0, -1, 1)],                      # action 0: up
+         [(1, 0, 1)],                       # action 1: right
+         [(0, 1, 1)],                       # action 2: down
+         [(-1, 0, 1)],                      # action 3: left
+         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap; a coin decides, up or down
 N_ACTIONS = 5
 LEAP = 4
-GAMMA = 0.9                     # discount: the reward of step 4 is multiplied by 0.9^3 = 0.73
+GAMMA = 0.9                                 # the discount in planning
 
 
 # %% Environment: a grid in which one can leap
@@ -72,16 +75,19 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The world's probabilities P[s, a, s']. They ignore that an episode ends in the pit and at the
-# goal. The data (see collect) and PLANNING_P (below) take these ends into account.
+# The world's probabilities P[s, a, s'].
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
-    for a, right, down, probability in MOVES:
-        # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0 and
-        # 4, because the last cell is X[-1] = (6, 4).
-        x, y = np.clip(X[s] + (right, down), 0, X[-1])
-        # += because two outcomes may end in the same cell, if you change MOVES.
-        TRUE_P[s, a, y * N_COLUMNS + x] += probability
+    for a, outcomes in enumerate(MOVES):
+        for right, down, probability in outcomes:
+            # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0
+            # and 4, because the last cell is X[-1] = (6, 4).
+            x, y = np.clip(X[s] + (right, down), 0, X[-1])
+            # += because two outcomes may end in the same cell, if you change MOVES.
+            TRUE_P[s, a, y * N_COLUMNS + x] += probability
+# For planning: to arrive in the pit or the goal ends the episode, and nothing counts after an end.
+# So these arrivals get probability 0 (False counts as 0), and some rows sum to less than 1.
+PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -100,9 +106,9 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
-    # The states do not come from episodes. By default all cells, also the pit and the goal, are
-    # equally likely, so that the models see all of them. choice(35, n) draws n of the numbers 0 to
-    # 34; choice(list, n) draws n entries of the list.
+    # The slide's states come from episodes. Here they are drawn, so that the models see all cells
+    # equally often, also the pit and the goal. cells is a number or a list: choice(35, n) draws n
+    # of the numbers 0 to 34; choice(list, n) draws n entries of the list.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -128,7 +134,7 @@ def checked(name, values, shape, below=None):
         raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
     if below is None:
         return array
-    if not np.isin(array, range(below)).all():
+    if not np.isin(array, range(below)).all():          # isin: is each one among these numbers?
         raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
     return array.astype(int)
 
@@ -137,13 +143,14 @@ class LookupModel:
     """A table of counts N(s, a, s'): slide "How to build a model? (III)".
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no
-    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. If
-             the episode ends with probability 0.1, the row of P sums to 0.9, because in planning
-             nothing counts after an end
-    predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
+    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
+             leaves out outcomes that end the episode: if this happens with probability 0.1, the
+             row of P sums to 0.9. (In planning nothing counts after an end)
+    predict  expected rewards (N,), rows of P (N, S)
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
              or seed
+    So the table is both: predict gives expectations, and sample is a stochastic model.
 
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
@@ -156,7 +163,7 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # Each outcome has a number: s' if the episode went on in s', and S + s' if it ended there.
+        # An outcome is a number: s' if the episode went on in s', and S + s' if it ended there.
         # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
@@ -168,8 +175,8 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(states.shape)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
-        # For each transition, the place in counts: (state, action, outcome).
-        places = states, actions, next_states + self.n_states * terminated
+        # With these three arrays as its index, counts gives one entry for each transition.
+        places = (states, actions, next_states + self.n_states * terminated)
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
@@ -179,11 +186,10 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=2) / n
         self.outcome_P = self.counts / n[:, :, None]
-        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
+        # A pair never seen needs an answer, too: s' = s with reward 0, so nothing is to be gained.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
-        # outcome_P sums to 1. P leaves out the outcomes that end the episode, because nothing is
-        # earned after an end: in planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        # P has only the outcomes after which the episode goes on: the first S.
         self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
@@ -202,17 +208,18 @@ class LookupModel:
         places = states, actions, outcomes
         # The mean of the rewards seen with this outcome. (For a pair never seen it is 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # Outcomes from S on are ends.
+        # Outcome 38 becomes state 38 % 35 = 3 and terminated, as 38 >= 35.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
     """What the next three models share: they learn y (N, 1+d), the reward and the change of the
-    features, from inputs (N, d+A), which are x and then a column for each action.
+    features, from inputs (N, d+A), which are x and then a column for each action (see check).
 
-    Each model adds two methods. learn(inputs, y, **settings) returns what it has learned; the
-    settings are those that fit was given. expected(inputs) returns the expected y. Needs checked.
+    Each of the three is a subclass with two methods of its own. learn(inputs, y, **settings)
+    returns what it has learned: weights or networks. expected(inputs) uses this, and returns the
+    expected y. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -249,19 +256,23 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. For an angle and a torque, x is (angle,
-    torque) and x_next (next angle, torque). The torque in a prediction means nothing: replace it
-    by the next torque before you predict again. An action never tried: x_next = x, reward 0.
-    ValueError for no data, other shapes, numbers out of range. Needs FeatureModel, checked.
-    >>> model = LinearModel(1, 1).fit([[0], [1], [2]], [0, 0, 0], [5, 5, 5], [[1], [3], [5]])
+    Continuous actions become features, with n_actions=1. Example: x is (angle of a pendulum, our
+    force), x_next is (next angle, any force). Only the angle in a prediction is of use.
+    An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
+    of range. Needs FeatureModel, checked.
+    One feature, one action, x_next = 2 x + 1:
+    >>> model = LinearModel(n_features=1, n_actions=1)
+    >>> model = model.fit(x=[[0], [1], [2]], actions=[0, 0, 0], rewards=[5, 5, 5],
+    ...                   x_next=[[1], [3], [5]])
     >>> rewards, x_next = model.predict([[10]], [0])
     >>> print(rewards.round(6), x_next.round(6))
     [5.] [[21.]]
     """
 
     def products(self, inputs):
-        """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0.
-        Example: there are two actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
+        """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0. So
+        each action has weights of its own. Example: there are two actions, action 1 was taken, and
+        x = 7. The row is 0 0 7 1."""
         # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
         taken = inputs[:, self.n_features:]                 # a column for each action, see check
@@ -270,9 +281,9 @@ class LinearModel(FeatureModel):
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (products_i . w - y_i)^2. Each column of y has its own w:
-        # reward and transition are separate functions, as on the slide. lstsq returns w first. If
-        # several w are equally good, it takes the smallest: 0 for an action never tried. (Old
-        # NumPy warns without rcond=None.)
+        # reward and transition are separate functions, as on the slide. lstsq returns w first.
+        # The columns of an action never tried are all 0, so its w changes nothing: then lstsq
+        # takes w = 0. (Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -290,7 +301,7 @@ def mean_and_scale(data):
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
     # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). Dividing by
-    # it would give NaN, or make noise as large as a signal: we divide by 1.
+    # it would give NaN or nonsense: we divide by 1.
     scale[scale <= 1e-12 * abs(mean)] = 1
     return mean, scale
 
@@ -299,10 +310,12 @@ class Network:
     """A network with two hidden layers of max(z, 0) (ReLU), trained by Adam on any loss.
 
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
-    hidden  units in each hidden layer;  n_out: outputs;  rng: a Generator
-    fit     learns from x and y. loss is a function, such as squared_error below. From the outputs
-            (B, n_out) and the standardised targets (B, D) of B rows, it returns the mean loss, and
-            its derivatives by the outputs (B, n_out). Needs mean_and_scale.
+    hidden  units in each hidden layer
+    n_out   outputs: D, or more if the loss needs several for each target. rng: a Generator
+    fit     learns from x and y. loss is a function, such as squared_error below. It is called as
+            loss(outputs (B, n_out), targets (B, D)), with standardised targets of B rows. It
+            returns the mean loss, and its derivatives by the outputs, (B, n_out)
+    Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
     >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
@@ -316,11 +329,12 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them, so
-        # weights of size sqrt(1/n) keep the sum at size 1. The 2 makes up for max(z, 0), which
-        # sets half of the outputs of a layer to 0.
+        # alike. Their size sqrt(2 / n_in) keeps the numbers in all layers at about the same size:
+        # a sum over n inputs is about sqrt(n) times as large as one of them, and max(z, 0) sets
+        # half of the inputs of the next layer to 0.
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
+            # += appends both items of the list.
             self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
         self.rng = rng
 
@@ -332,28 +346,30 @@ class Network:
         return h1, h2, h2 @ W3 + b3
 
     def gradient(self, inputs, targets, loss):
-        """The derivative of the mean loss by all weights: a list like self.weights."""
+        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w" means
+        with respect to w: how much the loss changes if w changes.)"""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
         # this unit. The function loss returns the loss (not needed here) and the outputs' deltas.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
-        # Chain rule: a unit acts on each unit of the next layer by the weight between the two, so
-        # its delta is the sum of their deltas times these weights, a matrix product. max(z, 0)
-        # passes the delta on if z > 0, and blocks it otherwise.
+        # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So its delta
+        # is the sum over k of W3[j, k] times output k's delta: a matrix product. max(z, 0) passes
+        # it on if z > 0, and blocks it otherwise.
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
-        # The derivative by a weight is the weight's input times the delta of the unit it leads to;
-        # h.T @ delta sums this over the batch. The input of a bias is always 1.
+        # The derivative by a weight is the weight's input times the delta of the unit it leads to,
+        # summed over the batch: entry [i, j] of h1.T @ delta2 is the sum over n of h1[n, i] times
+        # delta2[n, j]. The input of a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the paper
-        # corrects them for their start at 0.)
-        g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3
+        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: for the
+        # first steps, the paper makes up for the start of both means at 0.)
+        g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3; arrays from the first step on
         g2_mean = [0] * 6
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches. (If
@@ -370,7 +386,7 @@ class Network:
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so that small
                 # gradients count as much as large ones: a weight moves by about `rate` if its
-                # gradients agree (at first, up to twice that), else by less. (1e-8 prevents 0/0.)
+                # gradients agree, else by less. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -397,11 +413,13 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             in units of the standard deviation of S' - S in the data (mean over the features)
+             divided by that of S' - S in the data (a mean over the features)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
+    One feature, one action, the reward is x, x_next = x + x^2:
     >>> x = np.linspace(-1, 1, 200)[:, None]
-    >>> model = NeuralModel(1, 1).fit(x, np.zeros(200), x[:, 0], x + x**2, n_steps=500)
+    >>> model = NeuralModel(n_features=1, n_actions=1)
+    >>> model = model.fit(x, actions=np.zeros(200), rewards=x[:, 0], x_next=x + x**2, n_steps=500)
     >>> rewards, x_next = model.predict([[0.4]], [0])
     >>> print(rewards.round(1), x_next.round(1))
     [0.4] [[0.6]]
@@ -438,14 +456,15 @@ class NeuralModel(FeatureModel):
 # %% Algorithm: the same network with another loss becomes a stochastic model
 def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
-    # Without care, this goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity. NumPy's
-    # logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b-a)) with the larger one as a.
-    # reduce joins all K terms in this way, one after the other.
+    # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
+    # NumPy's logaddexp(a, b) is log(e^a + e^b) without this problem: it only takes e^(b - a).
+    # reduce does this for all K terms of a row, one after the other.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
 def log_terms(log_weights, means, sds, y):
-    """log(weight_k Normal(y; mean_k, sd_k)) of each component k: (N, K). And z: (N, K, D)."""
+    """log(weight_k Normal(y; mean_k, sd_k)) of each component k, (N, K); and z (N, K, D), which is
+    needed for derivatives."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
@@ -458,19 +477,22 @@ class MixtureModel(FeatureModel):
 
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
 
-    A network computes all weights, means and sds (standard deviations) from s and a.
-    n_components=1 is a Gaussian.
+    A network computes all weight_k, means and sds (standard deviations) from s and a. (These
+    weights are not the network's weights.) n_components=1 is a Gaussian.
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), without the reward: how probable an outcome
-              is, for example to compare models (not used below). x_next means all d features
+    log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
+              new data, the better is the model. (Not used below)
     Sampled rewards are noisy: their standard deviation is at least half of that of all rewards, or
-    0.5 if all are equal.
+    0.5 if all are equal. (The reason is in __init__.)
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
-    >>> x, actions, coin = np.zeros((400, 1)), np.zeros(400), 1 + np.arange(400) % 2
-    >>> model = MixtureModel(1, 1).fit(x, actions, coin, coin[:, None], n_steps=500)
+    Here x is always 0, and x_next is 1 or 2; so is the reward:
+    >>> x, actions = np.zeros((400, 1)), np.zeros(400)
+    >>> coin = 1 + np.arange(400) % 2                   # 1 2 1 2 1 2 ...
+    >>> model = MixtureModel(n_features=1, n_actions=1)
+    >>> model = model.fit(x, actions, rewards=coin, x_next=coin[:, None], n_steps=500)
     >>> _, x_next = model.sample(x, actions, rng=0)
     >>> print(np.unique(x_next.round()))                # all samples are near 1 or near 2
     [1. 2.]
@@ -483,14 +505,14 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units. Without them, a component could put its mean on
         # a value that repeats, and shrink its sd to 0: the density there, and log p^, would grow
-        # without end. (The reward's is larger, because with 0.05 about 3 fits of 30 did not
-        # separate two landings.)
+        # without end. The reward's is large. Else a rare reward, many sds from all means, would
+        # count more than S' when the components share out the data. (Both found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
-        # of K components it has 2D + 1 outputs, in this order: D means, D widths (then sd is floor
-        # + e^width) and a score, from which split makes the component's weight.
+        # of K components it has 2D + 1 outputs, in this order: D means, D widths and a score.
+        # split (below) makes the sds and weights from widths and scores: sd = floor + e^width.
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -499,11 +521,11 @@ class MixtureModel(FeatureModel):
         # often does not. So the mean of each starts at an outcome from the data. The sds start
         # small (e^-2 = 0.14), as a wide component can cover two landings, and stay between them.
         start = np.zeros((K, 2 * D + 1))
-        start[:, :D] = network.targets[rng.integers(len(y), size=K)]
-        start[:, D:-1] = -2
+        start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
+        start[:, D:-1] = -2                                                 # widths
         # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3 becomes start. (W3 does learn: its gradient h2.T @ delta3
-        # is not 0. Then W1 and W2 learn, too.)
+        # weights[4], becomes 0, and b3 becomes start. (The first step of fit changes W3, because
+        # its gradient h2.T @ delta3 is not 0. From the second step on, W1 and W2 learn, too.)
         network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -515,7 +537,8 @@ class MixtureModel(FeatureModel):
         means = outputs[:, :, :D]
         widths = outputs[:, :, D:-1]
         scores = outputs[:, :, -1]
-        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1.
+        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. The log of
+        # this is score_k - log(sum of all e^score).
         log_weights = scores - log_sum_exp(scores)
         return log_weights, means, self.floor + np.exp(widths)      # e^width is always positive
 
@@ -525,21 +548,23 @@ class MixtureModel(FeatureModel):
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
         # A component's share of the sum p^(y) is the probability that y comes from it (Bayes'
-        # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25.
+        # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25. In logarithms,
+        # .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivatives of -log p^. Adam steps against them: if one is negative, the output
-        # grows. In words: each component learns from y in proportion to its share.
-        # (1) The derivative by a score. A component with a share larger than its weight gets more
-        # weight. (-log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The
-        # derivative of each log by a score is the component's part of its sum: the weight, then
-        # the share.)
+        # The derivatives of -log p^ = -log(sum of e^term). The derivative by term_k is -e^term_k /
+        # (sum of e^term), which is -share_k. So all derivatives below are -share times that of
+        # term = log weight + log Normal: each component learns from y in proportion to its share.
+        # (Adam steps against the derivative: if it is negative, the output grows.)
+        # (1) By a score: the weights grow towards the shares. (Each log weight_j = score_j -
+        # log(sum of e^score) has a derivative by score_k: -weight_k, and 1 more if j = k. Times
+        # -share_j, and summed over all j, this is weight_k - share_k.)
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) The derivative by a mean. The mean is pulled towards y: up if z = (y - mean) / sd is
-        # positive. (Share times the derivative of -log Normal = z^2/2 + log sd + ... by its mean.)
+        # (2) By a mean. log Normal = -z^2 / 2 - log sd - ... with z = (y - mean) / sd. Its
+        # derivative by the mean is z / sd: the mean is pulled towards y.
         by_mean = -share * z / sds
-        # (3) The derivative by an sd. It grows if y is more than one sd away (z^2 > 1), else it
-        # shrinks. (Share times the derivative of the same formula by the sd, -z^2/sd + 1/sd.)
-        by_sd = share * (1 - z**2) / sds
+        # (3) By an sd, the derivative of log Normal is (z^2 - 1) / sd: the sd grows if y is more
+        # than one sd away from the mean, else it shrinks.
+        by_sd = -share * (z**2 - 1) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
         # Put them in the order of the outputs. The loss is a mean over the rows, so we divide by
@@ -550,6 +575,7 @@ class MixtureModel(FeatureModel):
     def components(self, inputs):
         """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
         network = self.learned
+        # Its outputs are not predictions of y, so we put means and sds into the data's units here.
         log_weights, means, sds = self.split(network.raw_outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
@@ -583,9 +609,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
-    They are within `tolerance` of the optimum of this model (which is not that of the world), or
-    within 1e-14 |V| / (1 - gamma), if that is more. ValueError if P, R or gamma is not like this.
-    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    They are within `tolerance` of the optimum of this model (which is not that of the world), but
+    for rounding. ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
+    Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
     >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
     >>> print(V.round(3), Q.round(3))
@@ -599,18 +625,18 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
             and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
     V = np.zeros(len(R))
-    while True:
+    Q = R
+    # How wrong may V be? At most max |R| is missing in each step: (1 + gamma + gamma^2 + ...) |R|.
+    error = abs(R).max() / (1 - gamma)
+    while error > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         best = Q.max(axis=1)
-        change = abs(best - V).max()
+        # A sweep makes the error gamma times as large, or less. And if it changes V by at most c,
+        # then the next sweeps do by gamma c, gamma^2 c, ..., or less: gamma c / (1 - gamma) in all.
+        error = gamma * min(error, abs(best - V).max() / (1 - gamma))
         V = best
-        # The next sweep changes V by at most gamma * change, the one after it by gamma^2 * change,
-        # and so on: together less than change / (1 - gamma). We stop if this is within the
-        # tolerance, or if only the last two of V's 16 digits change, because rounding soon stops
-        # all progress there.
-        if change <= (1 - gamma) * tolerance or change <= 1e-14 * abs(V).max():
-            return V, Q
+    return V, Q
 
 
 # %% Exact answers
@@ -619,11 +645,8 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# For planning, arrivals that end the episode get probability 0, as in LookupModel.P.
-PLANNING_P = TRUE_P.copy()
-PLANNING_P[:, :, [PIT, GOAL]] = 0
-# V*, the values of the best plan. (value_iteration walks on from pit and goal. But there the
-# episode is over: 0.)
+# V*, the values of the best plan. In pit and goal the episode is over, so V* is 0 there: a reward
+# for arriving belongs to the step before. (value_iteration does not know these two cells.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -637,13 +660,13 @@ def distance(guess, truth):
 
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
-# variance, E|S'|^2 - |E S'|^2, is that of column and row together, a mean over the cells. Of N
-# transitions, about n = N / (S A) are leaps from one cell. (Only a guide at N = 100 and 400, where
-# some leaps were never seen.)
+# variance of a number is E[x^2] - E[x]^2. We add those of column and row, and take the mean over
+# the cells. Of N transitions, about N / (S A) are leaps from one cell. (Only a guide at N = 100
+# and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
-TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
-# With endless data, a linear model would be the plane nearest to the exact means. (All cells count
-# alike, because collect draws them alike.)
+TABLE_ERROR = np.sqrt(VARIANCE / SIZES * N_STATES * N_ACTIONS)
+# With endless data, a linear model would be the plane nearest to the exact means of all cells. We
+# get it by fitting it to these means. (All cells count alike, as collect draws them alike.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
 PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 
@@ -653,20 +676,21 @@ PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
-N_GOOD = 1600           # data for a good model: about nine transitions for each state and action
+N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
 # A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # A list of numbers is one seed. With `run` in it, each run has another one.
+    # A list of numbers is one seed for NumPy. (With seed + run, seeds 0 and 1 would share runs.)
     return np.array([experiment([seed, run]) for run in range(n_runs)])
 
 
-def errors_compound(seed, n=N_GOOD):
-    """Errors of the expected position after 1 ... 20 leaps (3, 20): table, linear model, network.
-    Each learns from n transitions. From the second leap on, it is fed with its own predictions."""
+def errors_compound(seed, n=N_GOOD, n_leaps=20):
+    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
+    model and a network. Each learns from the same n transitions. From the second leap on, it is
+    fed with its own predictions."""
     data = collect(n, seed)
     # Here leaps go on after the pit and the goal, so the table is not told about ends: data[:4].
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
@@ -674,15 +698,18 @@ def errors_compound(seed, n=N_GOOD):
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
     # of where this walker is now (at first in s itself), and guess has what the table says.
-    truth = guess = np.eye(N_STATES)
+    truth = np.eye(N_STATES)
+    guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
-    for _ in range(20):
+    for _ in range(n_leaps):
+        # A row of probabilities, times P, is the row of probabilities one leap later.
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. Only for linear functions is this right. And soon the position lies
-        # between cells, or out of the grid, where there were no data.
+        # walker were there. For a linear function this makes no difference: here the bias adds up.
+        # For the network it is wrong. And soon the position lies between cells, or out of the
+        # grid, where there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -691,8 +718,7 @@ def errors_compound(seed, n=N_GOOD):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), and two standard errors to each side: 95 %
-    confidence, if there are many runs."""
+    """Means of runs (n_runs, curves, len(x)), with a band of two standard errors to each side."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -707,7 +733,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # An arrow is an annotation without text.
+    # An arrow is an annotation without text. Its head is at the first place, X[landing].
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -717,8 +743,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # Of the 20 leaps of errors_compound, only the first one counts here.
-    return np.transpose([errors_compound(seed, n)[:, 0] for n in SIZES])
+    return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -727,7 +752,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # errors[:, 0, -1]: all runs, table, most data.
+    # errors[:, 0, -1]: all runs, table, most data. (:8.4g means 8 characters, 4 digits.)
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -745,8 +770,9 @@ def leap_samples(seed):
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # Noise puts landings near the middle of a cell, not exactly there. Without this noise, in
-        # 1 to 3 fits of 30 a wide component covers both landings; with it, in about 1 of 250.
+        # We add noise to the landings, as if positions were measured. It also makes the fit
+        # easier: without it, in 1 to 3 fits of 30 a wide component covers both landings, and stays
+        # between them; with it, in about 1 of 250.
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -754,9 +780,9 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
-    # Bins from -4.5 to -3.5, and so on: a row is in the middle of its bin. (A Gaussian draws rows
-    # outside of the grid, too.)
+    rows = np.hstack(rows)              # the runs side by side: (3, 400 n_runs)
+    # Bins from -4.5 to -3.5, -3.5 to -2.5, and so on: a row is in the middle of its bin. (The
+    # Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
@@ -818,6 +844,7 @@ def what_it_knows(seed):
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
+    # (2, 35) becomes (2, rows, columns), and then we take the mean over the rows.
     return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
@@ -871,8 +898,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# The licence, and what tools such as "uv run" read in order to install what this file needs:
 # SPDX-License-Identifier: MIT-0
-# What installers need to know, for example "uv run":
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -44,10 +44,10 @@ class PointMass:
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
     v is (vx, vy). push points away from the hill. theta = (gain, drag, strength). Reward: minus
     the distance from position' to the goal. The interface is Gymnasium's; nothing is random.
-    Episodes are cut off after n_steps. We push to the right, far from the hill and at rest: v' is
-    dt * gain = 0.75, and the position grows by dt v' = 0.19.
-    >>> PointMass().dynamics(np.array([[-5.0, 0.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
-    array([[-4.81,  0.  ,  0.75,  0.  ]])
+    Episodes are cut off after n_steps. Example: far from the hill, at rest, we push to the right.
+    Then v' is dt * gain = 0.75 to the right, and the position moves by dt v' = 0.19:
+    >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
+    array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
 
     dt = 0.25

@@ -4,9 +4,9 @@ NEURAL, MIXTURE, VALUES = "class NeuralModel(", "class MixtureModel(", "def valu
 
 BUGS = [
     ("+= counts a repeated transition once", "np.add.at(self.counts, places, 1)", "self.counts[places] += 1", TABLE),
-    ("the table does not know that an episode ended", "next_states + self.n_states * terminated", "next_states", TABLE),
+    ("the table does not know that an episode ended", "next_states + self.n_states * terminated)", "next_states)", TABLE),
     ("gamma dropped", "R + gamma * (P @ V)", "R + P @ V * (gamma > 0) * 0.999", VALUES),
-    ("stops after the first sweep", "if change <= (1 - gamma)", "if True or change <= (1 - gamma)", VALUES),
+    ("stops after the first sweep", "error = gamma * min(", "error = 0 * min(", VALUES),
     ("reward and change of another action", "taken[:, [a]] * x_and_1", "taken[:, [0]] * x_and_1", LINEAR),
     ("networks do not see the action", "np.eye(self.n_actions)[actions]", "np.eye(self.n_actions)[0 * actions]", FEATURES),
     ("Adam climbs", "self.weights[i] -= rate", "self.weights[i] += rate", NETWORK),
