@@ -633,7 +633,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         Q = R + gamma * (P @ V)
         best = Q.max(axis=1)
         # A sweep makes the error gamma times as large, or less. And if it changes V by at most c,
-        # then the next sweeps do by gamma c, gamma^2 c, ..., or less: gamma c / (1 - gamma) in all.
+        # the next sweeps do so by gamma c, gamma^2 c, ..., at most: gamma c / (1 - gamma) in all.
         error = gamma * min(error, abs(best - V).max() / (1 - gamma))
         V = best
     return V, Q
