@@ -117,6 +117,14 @@ def epsilon_greedy(values, epsilon, rng):
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
 
+def size(space):
+    """How many states or actions a Gymnasium space has. Our lists begin at 0, but spaces with a
+    `start` begin elsewhere, say at 1: these are refused."""
+    if getattr(space, "start", 0):
+        raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+    return int(space.n)
+
+
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
@@ -146,7 +154,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
     the bonuses of walking about may be worth more than the goal. ValueError for alpha outside
     (0, 1], gamma or epsilon outside [0, 1], negative kappa, n_planning, n_episodes or n_steps, a
-    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, update.
+    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -160,21 +168,16 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
-    # Some Gymnasium spaces have a `start`: they begin at 1, say. Our lists begin at 0.
-    for space in [env.observation_space, env.action_space]:
-        if getattr(space, "start", 0):
-            raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-    S = int(env.observation_space.n)        # the number of states
-    A = int(env.action_space.n)             # the number of actions
+    S = size(env.observation_space)         # the number of states
+    A = size(env.action_space)              # the number of actions
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
     # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
-    four_seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
-    env_seed, acting_seed, planning_seed, replay_seed = four_seeds
-    acting_rng = random.Random(acting_seed)
-    planning_rng = random.Random(planning_seed)
-    replay_rng = random.Random(replay_seed)
+    seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
+    acting_rng = random.Random(seeds[1])
+    planning_rng = random.Random(seeds[2])
+    replay_rng = random.Random(seeds[3])
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
@@ -188,10 +191,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     rewards = []
     steps_per_episode = []
 
-    s, _ = env.reset(seed=env_seed)
+    # (int, because some environments give a NumPy number)
+    s = int(env.reset(seed=seeds[0])[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
-        s = int(s)
+        # (a) S <- current (nonterminal) state: this is s
 
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
@@ -215,9 +218,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # S, reward 0), until a real outcome comes after this one in the list.
             if kappa > 0 and not replay:
                 memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        if a not in memory[s]:
-            memory[s][a] = []
-        memory[s][a].append((r, s2, terminated))
+        # setdefault gives the list memory[s][a], at first a new one.
+        memory[s].setdefault(a, []).append((r, s2, terminated))
         known[s] = list(memory[s])
         tried_at[s][a] = t
 
@@ -242,7 +244,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         if terminated or truncated:
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
-            s, _ = env.reset()
+            s = int(env.reset()[0])
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -254,7 +256,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     then replay and Dyna-Q learn exactly the same Q. (Most programs draw a whole transition S, A,
     R, S' instead. Then pairs visited often are replayed often.) Replay never imagines an action
     that was not tried, also with kappa. The other arguments (not replay), results and errors are
-    those of dyna_q. Needs dyna_q, epsilon_greedy, update.
+    those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
