@@ -24,7 +24,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     not tried for long, and so uses both new ways. Replay does worse than Dyna-Q: it goes on
     replaying steps from before the change.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (It never ends: Ctrl-C.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
@@ -38,7 +38,7 @@ import argparse
 import math
 import random
 import sys
-from types import SimpleNamespace
+from types import SimpleNamespace       # an object that has just the attributes we name
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,7 +49,7 @@ class Maze:
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
-                has an S and a G, too. If the agent's cell becomes a wall, the agent can walk out
+                has an S and a G, too. (An agent in a cell that becomes a wall can walk out)
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
@@ -67,8 +67,7 @@ class Maze:
         self.width = len(rows[0])
         # A layout is kept as one long text: the cell of state s is its letter number s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # Gymnasium's spaces have an attribute n: how many states or actions there are. (A
-        # SimpleNamespace is an object with just the attributes that we name.)
+        # As in Gymnasium, n is how many states or actions there are.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])      # see "Exact answers", below
@@ -186,13 +185,12 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
     # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
     memory = {}
-    # known[s]: a list of the actions in memory[s], from which planning draws
+    # known[s]: the actions in memory[s], as a list, because one cannot draw from a dict
     known = {}
     rewards = []
     steps_per_episode = []
 
-    # (int, because some environments give a NumPy number)
-    s = int(env.reset(seed=seeds[0])[0])
+    s = int(env.reset(seed=seeds[0])[0])    # int, because some environments give a NumPy number
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state: this is s
 
@@ -203,6 +201,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
         r = float(r)
+        # One NaN would spread through Q, and no error would tell.
         if math.isnan(r):
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
@@ -223,8 +222,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         known[s] = list(memory[s])
         tried_at[s][a] = t
 
-        # (f) Repeat n times: S <- random previously observed state. `choices` draws n states at
-        # once. (The imagined step has its own names: s, a, r, s2 belong to the real step.)
+        # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
+        # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S: a faster planning_rng.choice(known[state]). random()
             # is in [0, 1), and int() rounds down: with 4 known actions we get 0, 1, 2 or 3.
@@ -232,7 +231,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
             # and A, even if it is no longer true.
             outcomes = memory[state][action]
-            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            reward, next_state, ended = outcome
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
             # have changed. The bonus makes the agent curious to try it. (The square root lets the
             # bonus grow ever more slowly.)
@@ -253,10 +253,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
-    then replay and Dyna-Q learn exactly the same Q. (Most programs draw a whole transition S, A,
-    R, S' instead. Then pairs visited often are replayed often.) Replay never imagines an action
-    that was not tried, also with kappa. The other arguments (not replay), results and errors are
-    those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    then replay and Dyna-Q learn exactly the same Q. (Most programs draw whole transitions: then
+    pairs visited often are replayed often.) Replay never imagines an action that was not tried,
+    also with kappa. The other arguments (not replay), results and errors are those of dyna_q.
+    Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -271,7 +271,7 @@ def check_maze(maze, all_rows):
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    places = []         # where the agent may be when a layout begins, apart from its S
+    places = []         # where the agent may be when a layout begins: at first only in its S
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
@@ -281,15 +281,15 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent may be in any free cell that has a way. (But not in a
-        # goal, where steps is 0: there, an episode ends.)
+        # For the next layout: when the walls move, the agent may be in any free cell that has a
+        # way. (But not in a goal, where steps is 0: there, an episode ends.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
-    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. The
-    more rounds, the more exact: after n rounds, n steps count at most."""
+    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. After
+    n rounds only the first n steps are counted, so take many."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Value iteration, but we count steps, not rewards, so min takes the place of max. From a cell
@@ -299,6 +299,7 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
         # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number
         # that is in moves: if moves[0] is 0, 1, 9, 0, its row is steps[0], [1], [9], [0].)
         after = steps[moves]
+        # The best action leads to the smallest of the four. A random one leads to their mean.
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
@@ -320,7 +321,7 @@ def draw_band(ax, runs, color, style, label):
 
 
 def draw_maze(ax, rows):
-    """The middle of a cell is at x = its column, y = its row; row 0 is at the top."""
+    """Draws walls, S and G. A cell's middle is at x = its column, y = its row (0 at the top)."""
     cells = np.array([list(text) for text in rows])
     ax.imshow(cells == "#", cmap="Greys")
     ax.set(xticks=[], yticks=[])
@@ -359,11 +360,11 @@ def draw_comparison(ax, steps):
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. Our agents have epsilon = 0.1. No such agent has a mean below the second.
+    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # After 15,000 rounds, even the random walk's mean hardly changes. A new maze's state is S.
+        # After 15,000 rounds, even the random walk's mean hardly changes. (maze.state is S.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
@@ -408,8 +409,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1?
-# When an action is tried, its bonus falls to 0, and its Q should fall, too. With alpha = 0.1 and
-# 10 imagined updates a step it falls too slowly: the agent tries this action again and again.
+# When an action is tried, its bonus falls to 0, so its Q should fall by as much. With alpha = 0.1
+# it falls too slowly: the agent goes on choosing this action, for a bonus that is gone.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -430,6 +431,7 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
+        # (:7 and :38 fill with spaces; :8.4g means 8 characters, 4 digits.)
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
@@ -457,14 +459,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, a list of all options would stand above each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -487,8 +489,9 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence, and what tools such as "uv run" read in order to install what this file needs:
+# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -7,13 +7,12 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_compound
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (R^, S'^ and p^, with a hat on the slides, are what a model says)
+The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, minimize the mean of -log p^(what happened). A good model finds what did
-                   happen probable. (log, because a product of many probabilities is nearly 0)
+                   learn, make what happened probable: minimize the mean of -log p^(what happened)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -26,14 +25,14 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: its errors compound. And an
-    expectation model takes the mean of two landings for a place where one can be.
+    A model that is fed with its own predictions goes astray: its errors compound. (One reason: an
+    expectation model goes on from the mean of two landings, where nobody is.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
-Notation ("Needs ..." at the end of a docstring: if you copy this, copy these, too)
+Notation ("Needs ..." at the end of a docstring: if you copy the function, copy these, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
@@ -75,7 +74,8 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The world's probabilities P[s, a, s'].
+# The world's probabilities P[s, a, s']. (The pit and the goal have moves like all other cells.
+# That episodes end there is told by collect and by PLANNING_P, below.)
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
@@ -146,11 +146,11 @@ class LookupModel:
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out outcomes that end the episode: if this happens with probability 0.1, the
              row of P sums to 0.9. (In planning nothing counts after an end)
-    predict  expected rewards (N,), rows of P (N, S)
+    predict  expected rewards (N,), rows of P (N, S). A row gives any expectation: the expected
+             column of s' is row @ (the columns of all cells)
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
              or seed
-    So the table is both: predict gives expectations, and sample is a stochastic model.
 
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
@@ -215,11 +215,11 @@ class LookupModel:
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
     """What the next three models share: they learn y (N, 1+d), the reward and the change of the
-    features, from inputs (N, d+A), which are x and then a column for each action (see check).
+    features, from inputs (N, d+A), which are x and then a column for each action (see prepare).
 
     Each of the three is a subclass with two methods of its own. learn(inputs, y, **settings)
     returns what it has learned: weights or networks. expected(inputs) uses this, and returns the
-    expected y. Needs checked.
+    expected y. The settings are those of Network.fit. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -227,7 +227,7 @@ class FeatureModel:
         self.n_actions = n_actions
 
     def fit(self, x, actions, rewards, x_next, **settings):
-        x, inputs = self.check(x, actions)
+        x, inputs = self.prepare(x, actions)
         rewards = checked("rewards", rewards, (len(x),))
         x_next = checked("x_next", x_next, x.shape)
         # y has the change S' - S, not S': so a network need not learn to repeat its input.
@@ -236,11 +236,11 @@ class FeatureModel:
         return self
 
     def predict(self, x, actions):
-        x, inputs = self.check(x, actions)
+        x, inputs = self.prepare(x, actions)
         y = self.expected(inputs)
         return y[:, 0], x + y[:, 1:]            # S' = S + change
 
-    def check(self, x, actions):
+    def prepare(self, x, actions):
         """x (N, d) as an array, and inputs (N, d+A)."""
         N = np.size(actions)
         actions = checked("actions", actions, (N,), self.n_actions)
@@ -257,7 +257,7 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. Example: x is (angle of a pendulum, our
-    force), x_next is (next angle, any force). Only the angle in a prediction is of use.
+    force), x_next is (next angle, force). Of a prediction, use only the angle.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -269,30 +269,30 @@ class LinearModel(FeatureModel):
     [5.] [[21.]]
     """
 
-    def products(self, inputs):
+    def blocks(self, inputs):
         """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0. So
         each action has weights of its own. Example: there are two actions, action 1 was taken, and
         x = 7. The row is 0 0 7 1."""
         # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
-        taken = inputs[:, self.n_features:]                 # a column for each action, see check
+        taken = inputs[:, self.n_features:]                 # a column for each action
         # taken[:, [a]] (N, 1) is 1 in the rows where action a was taken, and 0 in the others.
         return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
 
     def learn(self, inputs, y):
-        # Least squares: w = argmin sum_i (products_i . w - y_i)^2. Each column of y has its own w:
+        # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # The columns of an action never tried are all 0, so its w changes nothing: then lstsq
-        # takes w = 0. (Old NumPy warns without rcond=None.)
+        # The columns of an action never tried are all 0, so any w would fit. lstsq takes the
+        # smallest, 0. (Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
         # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
         # linear model.
-        return np.linalg.lstsq(self.products(inputs), y, rcond=None)[0]
+        return np.linalg.lstsq(self.blocks(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
-        return self.products(inputs) @ self.learned
+        return self.blocks(inputs) @ self.learned
 
 
 # %% Algorithm: a small neural network
@@ -367,8 +367,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: for the
-        # first steps, the paper makes up for the start of both means at 0.)
+        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the
+        # paper also corrects the first steps, when both means are near their start, 0.)
         g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3; arrays from the first step on
         g2_mean = [0] * 6
         for step in range(n_steps):
@@ -443,7 +443,7 @@ class NeuralModel(FeatureModel):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
 
     def spread(self, x, actions):
-        _, inputs = self.check(x, actions)
+        _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
         # raw_outputs are standardised, so units such as m or mm do not matter. [1:] leaves out the
@@ -457,8 +457,8 @@ class NeuralModel(FeatureModel):
 def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
-    # NumPy's logaddexp(a, b) is log(e^a + e^b) without this problem: it only takes e^(b - a).
-    # reduce does this for all K terms of a row, one after the other.
+    # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
+    # larger one: this cannot go wrong. reduce does it for all K terms of a row, one by one.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
@@ -555,9 +555,10 @@ class MixtureModel(FeatureModel):
         # (sum of e^term), which is -share_k. So all derivatives below are -share times that of
         # term = log weight + log Normal: each component learns from y in proportion to its share.
         # (Adam steps against the derivative: if it is negative, the output grows.)
-        # (1) By a score: the weights grow towards the shares. (Each log weight_j = score_j -
-        # log(sum of e^score) has a derivative by score_k: -weight_k, and 1 more if j = k. Times
-        # -share_j, and summed over all j, this is weight_k - share_k.)
+        # (1) By score_k: the weights grow towards the shares. All terms depend on it, because
+        #         log weight_j = score_j - log(sum of e^score).
+        #     Its derivative is 1 - weight_k if j = k, else -weight_k. So the sum over all j of
+        #     -share_j times this is -share_k + weight_k. (The shares sum to 1.)
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. log Normal = -z^2 / 2 - log sd - ... with z = (y - mean) / sd. Its
         # derivative by the mean is z / sd: the mean is pulled towards y.
@@ -584,7 +585,7 @@ class MixtureModel(FeatureModel):
         return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)    # a weighted sum of means
 
     def sample(self, x, actions, rng):
-        x, inputs = self.check(x, actions)
+        x, inputs = self.prepare(x, actions)
         log_weights, means, sds = self.components(inputs)
         # The slide's epsilon: it picks a component k for each row, then a point of this component.
         rng = np.random.default_rng(rng)
@@ -594,7 +595,7 @@ class MixtureModel(FeatureModel):
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
-        x, inputs = self.check(x, actions)
+        x, inputs = self.prepare(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
         # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so the
@@ -609,10 +610,12 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
-    They are within `tolerance` of the optimum of this model (which is not that of the world), but
-    for rounding. ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
+    They are within `tolerance` (and rounding) of the optimum of this model, which is not that of
+    the world. ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
     Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
-    >>> model = LookupModel(1, 2).fit([0, 0], [0, 1], [1, 0], [0, 0], terminated=[True, False])
+    >>> model = LookupModel(n_states=1, n_actions=2)
+    >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
+    ...                   terminated=[True, False])
     >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
     >>> print(V.round(3), Q.round(3))
     [1.] [[1.  0.9]]
@@ -626,16 +629,14 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
     V = np.zeros(len(R))
     Q = R
-    # How wrong may V be? At most max |R| is missing in each step: (1 + gamma + gamma^2 + ...) |R|.
+    # V = 0 misses at most max |R| in each step: max |R| (1 + gamma + gamma^2 + ...), which is
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
-        best = Q.max(axis=1)
-        # A sweep makes the error gamma times as large, or less. And if it changes V by at most c,
-        # the next sweeps do so by gamma c, gamma^2 c, ..., at most: gamma c / (1 - gamma) in all.
-        error = gamma * min(error, abs(best - V).max() / (1 - gamma))
-        V = best
+        V = Q.max(axis=1)
+        # The errors of V(s') have been multiplied by gamma.
+        error *= gamma
     return V, Q
 
 
@@ -661,10 +662,10 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a number is E[x^2] - E[x]^2. We add those of column and row, and take the mean over
-# the cells. Of N transitions, about N / (S A) are leaps from one cell. (Only a guide at N = 100
-# and 400, where some leaps were never seen.)
+# the cells. Of N transitions, about n = N / (S A) are leaps from one cell: so 1 / n is S A / N.
+# (Only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
-TABLE_ERROR = np.sqrt(VARIANCE / SIZES * N_STATES * N_ACTIONS)
+TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
 # get it by fitting it to these means. (All cells count alike, as collect draws them alike.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -707,9 +708,9 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. For a linear function this makes no difference: here the bias adds up.
-        # For the network it is wrong. And soon the position lies between cells, or out of the
-        # grid, where there were no data.
+        # walker were there. If a function is linear, its value at a mean is the mean of its
+        # values: so for the linear model this is right, only its bias adds up. For the network it
+        # is wrong. And soon positions lie between cells, or out of the grid: no data were there.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -743,6 +744,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
+    # Here a model makes one leap only, from the true start: [:, 0] is after leap 1.
     return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
 
 
@@ -761,7 +763,7 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 def leap_samples(seed):
-    """The row of S' after a leap from the start (3, 400): world, Gaussian, mixture."""
+    """In which row of the grid leaps from the start land, (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
@@ -770,9 +772,9 @@ def leap_samples(seed):
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # We add noise to the landings, as if positions were measured. It also makes the fit
-        # easier: without it, in 1 to 3 fits of 30 a wide component covers both landings, and stays
-        # between them; with it, in about 1 of 250.
+        # We add noise to the landings, as if positions were measured. We found that without it 1
+        # to 3 fits of 30 fail (a wide component covers both landings, and stays between them), and
+        # with it about 1 of 250.
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -786,8 +788,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # The label answers: is E[S'] enough to know E[v(S')]? If v is linear in S', yes, because then
-    # E[v(S')] = v(E[S']). But V* is not linear: it is high beside the pit, and 0 in it.
+    # Is E[S'] enough to know E[v(S')]? If v is linear in S', yes: then E[v(S')] = v(E[S']). But V*
+    # is not linear: it is high beside the pit, and 0 in it. The label has both numbers.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -839,7 +841,7 @@ def draw_compound(ax, errors):
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error, means over the rows (2, columns)."""
-    # Data only from the cells in columns up to the start's.
+    # Data only from the columns up to that of the start: flatnonzero lists these cells.
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
@@ -868,14 +870,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, a list of all options would stand above each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -898,8 +900,9 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence, and what tools such as "uv run" read in order to install what this file needs:
+# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -70,6 +70,8 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
+        # (In a condition, a set counts as True if it is not empty: here, if other letters are
+        # left.)
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
@@ -91,7 +93,7 @@ class GridWorld:
             self.outcomes.append(offered)
 
     def actions(self, state):
-        return list(self.outcomes[state])
+        return list(self.outcomes[state])       # the keys
 
     def step(self, state, action, rng):
         if rng.random() < self.slip:
@@ -126,7 +128,7 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. (If two paths lead to the same state, each path has a node of its own.)
+    """A state in the tree. (A state to which two paths lead has a node on each: so it is a tree.)
     N[i] is the number of visits of the action actions[i], Q[i] its mean return: lists, but arrays
     in a root that mcts returns. children[i] has a node for each state that this action has led to,
     but none for terminal states. ValueError for no actions, or a return of NaN or infinity. Needs
@@ -161,15 +163,16 @@ class Node:
         # The second term is a bonus. Why sqrt(1 / N(s,a))? Because a mean of n returns is wrong by
         # about spread / sqrt(n): after few visits, Q may be far too low. Why ln N(s)? While other
         # actions are taken, it grows, so (if c > 0) every action gets another turn. But it grows
-        # ever more slowly, so turns of bad actions become rare. A small c trusts Q, a large c
-        # tries all actions alike. If returns are 100 times as large, c must be, too.
+        # ever more slowly, so turns of bad actions become rare. (Other slow functions would do so,
+        # too. For this one, Auer et al. have a proof.) A small c trusts Q, a large c tries all
+        # actions alike. If returns are 100 times as large, c must be, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would make Q NaN for ever, and then no action could be called the best.
+        # One NaN would make Q NaN for ever, and all comparisons with NaN are False.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -189,10 +192,10 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode of at most n_steps, simulated from `state` on. Needs pick."""
     G = 0.0
     for t in range(n_steps):
-        # The fixed simulation policy: random, or the function `rollout`.
+        # The fixed simulation policy: random or, if it is given, the caller's function `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: a NumPy float32 has only 7 digits)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -207,9 +210,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state. (Most
                 environments are not.) It must draw from rng only, so that the same seed gives the
                 same tree. States must be hashable, because they are keys of a dict, and equal (==)
-                if they are the same. Nothing is asked about actions of terminal states
+                if they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0: sqrt(2) is the value of Auer et al. for returns from 0 to 1
+    c           of UCB1, at least 0. sqrt(2) is that of Auer et al., for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
                 come later counts as 0, or leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
@@ -245,16 +248,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: then
-            # the path leaves the tree, and `node` was the leaf.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet. In
+            # the last case the path leaves the tree here: `node` is what the slide calls the leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (If max_depth was the reason to stop, s may
-        # have a node already.)
+        # needs none, because nothing is chosen there. (After a stop by max_depth it may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))     # N = 0: nothing is known of s yet
 
@@ -336,7 +338,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
-               then the learned value of the state reached. (This 20 and c were found by trying.)
+               then the learned value of the state reached. (20, and c = 1, were found by trying.)
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
@@ -387,8 +389,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further ahead. After 300 steps, almost nothing is left to earn:
-    # 0.95^300 is 0.0000002.
+    # Each sweep looks one step further ahead. 300 are plenty: 0.95^300 is 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -419,14 +420,14 @@ def play(world, seeds, n_episodes=1, **settings):
     return np.array([together(world, n_episodes, GAMMA, seed=seed, **settings) for seed in seeds])
 
 
-def print_row(what, measured, compare):
-    """A row of the printed table. what fills 46 characters; measured has 4 digits."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
+def print_row(text, measured, compare):
+    """Prints text (filled up to 46 characters) | measured (4 digits) | compare."""
+    print(f"{text:46} | {measured:8.4g} | {compare}")
 
 
 def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
-    """Draws the optimum and a curve for each name in lines: the mean of lines[name], an array
-    (n_runs, len(x)). Prints the last point of each curve."""
+    """Draws the optimum, and a curve for each name in lines. lines[name] is an array (n_runs,
+    len(x)), and the curve is the mean of the runs. Prints the last point of each curve."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = [str(number) for number in x]
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
@@ -449,7 +450,7 @@ def crossing(search, length, seeds):
     crossed = []
     for seed in seeds:
         roots = [search(world, world.start, n, GAMMA, rng=seed) for n in SIMULATIONS]
-        # Action 1 is "right". (The seed is for best, which draws if there are ties.)
+        # Action 1 is "right". (best gets the seed, as it chooses at random if there are ties.)
         crossed.append([root.best(seed) == 1 for root in roots])
     return np.array(crossed)
 
@@ -457,8 +458,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # The optimum is 1: all runs should cross, as g is worth 0.4, and G is worth 0.95^4 = 0.81 even
-    # behind the bridge of 4.
+    # The optimum is 1: all runs should cross. g is worth 0.4, and G is worth 0.95^4 = 0.81 even
+    # behind the bridge of 4. (It is 5 steps away, and the first reward is not discounted.)
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -470,8 +471,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, from the same left end on, the bars of the next step. (Nobody slips, so
-        # there is at most one child.)
+        # Above this bar, from the same left end on, the bars of the next step: its visits are a
+        # part of these n. (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -533,7 +534,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) Where a run is a single episode, 4 n_runs runs are made.
+    # --seed 1 they are 1000, 1001, ...) Panels with single episodes, which are short, use all of
+    # them, the others the first n_runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -545,14 +547,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, a list of all options would stand above each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -575,8 +577,9 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence, and what tools such as "uv run" read in order to install what this file needs:
+# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -19,19 +19,20 @@ Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation: s, a, s' are state (ds,), action (da,), next state (ds,), and D is a list of (s, a, s').
+Notation: a state is ds numbers, an action da. s, a, s' are state (ds,), action (da,), next state
+(ds,), and D is a list of (s, a, s').
 Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
 actions (H, da). N plans: sequences (N, H, da). "Needs ..." at the end of a docstring: if you copy
 this function, copy these, too.
-Left out on purpose: learning the reward (it is known here), next states that are random, and
-planners that know when an episode ends.
+Left out on purpose: learning the reward (it is known here), next states that are random, models
+and planners that know where an episode would end.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
 
 import argparse
 import sys
-from types import SimpleNamespace
+from types import SimpleNamespace       # an object that has just the attributes we name
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +66,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Our force, minus v and push, each (N, 2). The acceleration has them times theta."""
+        """Three arrays (N, 2): our force, -v, and push. Times theta they are the acceleration."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -171,8 +172,8 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: for the
-        # first steps, the paper makes up for the start of both means at 0.)
+        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the
+        # paper also corrects the first steps, when both means are near their start, 0.)
         g_mean = [0.0] * 6              # for W1, b1, W2, b2, W3, b3; arrays from the first step on
         g2_mean = [0.0] * 6
         for epoch in range(n_epochs):
@@ -247,7 +248,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
-    # the largest number, and 0 would be better than negative returns: so we put -infinity there.
+    # the largest number, and NumPy's nan_to_num would make it 0, which is more than any negative
+    # return. So we put -infinity there.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -256,7 +258,8 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # (float, because some environments have bounds of small integer types, which overflow.)
+    # (float, as an environment may have bounds of type int8. There, cem's low + high can
+    # overflow.)
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
     if not np.all((-np.inf < low) & (low <= high) & (high < np.inf)):       # False for NaN, too
@@ -320,10 +323,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites, as is usual. (The best sequence of the last search would do
-    # as well here.) If the elites went two different ways around the hill, their mean would lie in
-    # between, and fail. But one way is shorter, and nearly always all elites take it. (clip,
-    # because rounding can put a mean just outside a bound.)
+    # We return the mean of the elites, where the search has come to. (The best sequence of the
+    # last search would do as well here.) If the elites went two different ways around the hill,
+    # their mean would lie in between, and fail. But one way is shorter, and nearly always all
+    # elites take it. (clip, because rounding can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -401,16 +404,17 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60
+    >>> actions.shape, total > -60              # (a mass that stays at the start: about -120)
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) "plan through pi_0 to choose actions": the model has only seen the data of pi_0. In other
-    # places it is wrong, and by luck some of them look better than they are. The planner takes the
-    # plan that looks best, and this plan leads to such places.
+    # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
+    # only seen the data of pi_0.) In other places the model is wrong, and by luck some of them
+    # look better than they are. The planner takes the plan that looks best: it leads to such
+    # places.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -589,7 +593,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
 # replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
-# plan short? 16 numbers (8 steps) are easier to find than 60 (30 steps), with as many sequences.
+# plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
+# find than 60 (30 steps).
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
@@ -627,14 +632,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, a list of all options would stand above each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -657,8 +662,9 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence, and what tools such as "uv run" read in order to install what this file needs:
+# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -9,14 +9,14 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a)
+                     V(S)     = sum_a pi(a|S) Q(S,a)      (mean of G, if A ~ pi, too)
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     makes the search tree several times larger. A rollout only becomes one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
-    depth. (At last it stays level, because nearly all episodes are over before this depth.)
+    depth. (From depth 10 on it hardly grows any more: most episodes are over by then.)
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
     error is half as large. An agent that searches at each step, and takes the action with the best
     rollouts, does better than the policy itself, if there are enough rollouts (policy
@@ -102,9 +102,10 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (A model that is learned by counting,
-              as in expectation_model.py, knows how often episodes ended after (s, a))
-    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is
+              episode ends with the missing probability. (Example: a model has counted that 1 in
+              10 episodes ended after (s, a). Then its P[s, a] sums to 0.9)
+    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
+              mean of returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
 
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
@@ -135,6 +136,7 @@ class TabularModel:
 
         # For draw_columns: the running sums of each row of P, and a last column of ones. This
         # column, number S, is drawn with the missing probability: it means that the episode ends.
+        # (A sum that rounding made 0.9999999999999999 draws it once in 10^16 draws: never.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
@@ -260,10 +262,10 @@ CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 
 
 def lookahead_values(policy=None, P=MODEL.P):
-    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming. They are
-    the values of forward_search or, if a policy is given, of that policy. With a learned P, they
-    are the values in that model, with the true rewards. A tree computes V_d(s) again wherever s
-    appears in it. Here each V_d(s) is computed once."""
+    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
+    that forward_search finds or, if a policy is given, the values of that policy. P: the world's
+    or a learned one. (A tree computes V_d(s) again wherever s appears in it. Here each V_d(s) is
+    computed once.)"""
     # V stays 0 in walls and terminal states, because R is 0 there, and nothing leads out of them.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -282,9 +284,9 @@ OPTIMUM = V_EXACT[HORIZON, START]
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
-def print_row(what, measured, compare):
-    """A row of the printed table. what fills 46 characters; measured has 4 digits."""
-    print(f"{what:46} | {measured:8.4g} | {compare}")
+def print_row(text, measured, compare):
+    """Prints text (filled up to 46 characters) | measured (4 digits) | compare."""
+    print(f"{text:46} | {measured:8.4g} | {compare}")
 
 
 def draw_band(ax, x, runs, i, label):
@@ -319,7 +321,7 @@ def show_depth(ax):
 def show_nodes(ax):
     depths = np.arange(1, HORIZON + 1)
     # nodes[d, s]: the number of nodes in the search tree of depth d that has s at the top.
-    nodes = np.ones_like(V_EXACT)
+    nodes = np.ones_like(V_EXACT)       # (HORIZON + 1, S); the tree of depth 0 is the state alone
     for d in depths:
         # Below s, there is a tree of depth d - 1 for each action and each possible next state. The
         # product adds up the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
@@ -348,8 +350,8 @@ def errors_of_learned_models(n_runs, seed):
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
             # after the end, NumPy gives all n tries to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The error: the best value that the model promises, against the true best value. (The
-            # rewards are known, so V_1, which needs no next state, is right.)
+            # The error: the best value that the model promises, against the true best value. (To
+            # see what a wrong P does, we keep the true R. So V_1, which needs no P, is right.)
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -369,7 +371,8 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # searches in each cell, to see how often each action looks best
+# Searches in each cell, to see how often each action looks best. (48 give nearly the same values.)
+N_SEARCHES = 12
 # The arrows up, right, down, left become 0 to 3. (In walls and after the end, find gives -1. This
 # would mean the last action, but nobody acts there.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
@@ -445,14 +448,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, a list of all options would stand above each error message.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's kernel_launcher, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -475,8 +478,9 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence, and what tools such as "uv run" read in order to install what this file needs:
+# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
