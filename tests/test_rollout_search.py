@@ -389,7 +389,8 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
                     f"{numbers(error)}, sqrt(Var(G) / K) is {numbers(standard)}: is each draw of pi independent?")
     check(exact)
     for other in (returns_of(*tables, policy[:, ::-1], gamma, 100)[0], lookahead(*tables, gamma, 200)):
-        fails(check, other)
+        if (abs(other - exact)[:4] > 11 * np.sqrt(variance[:4] / K)).any():      # nearly always
+            fails(check, other)
 
 
 @pytest.mark.parametrize("name, K, low, high", [("careless", 15_000, 0.44, 0.5398), ("random", 4000, 0.34, 0.36)])
