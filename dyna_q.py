@@ -16,13 +16,13 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps on
     average (14 are possible). With n = 5 imagined updates it is 5 episodes, with n = 50 it is 2.
     Episode 1 is the same random walk for all three: no plan can help before the first reward.
-    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
-    cell below the wall is worth gamma = 0.95 times its best neighbour, which is worth 0.95 times
-    its own best neighbour, and so on: these old values keep each other alive. They shrink slowly,
-    and stay above the 0 of actions never tried, so the agent stays there. When a shortcut opens,
-    Dyna-Q hardly ever uses it, because the old way still works. Dyna-Q+ tries again what it has
-    not tried for long, and so uses both new ways. Replay does worse than Dyna-Q: it goes on
-    replaying steps from before the change.
+    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again (the
+    others find the new gap with the help of random actions). Each cell below the wall is worth
+    gamma = 0.95 times its best neighbour, which is worth 0.95 times its own best neighbour, and so
+    on: these old values keep each other alive. They shrink slowly, and stay above the 0 of actions
+    never tried, so the agent stays there. When a shortcut opens, Dyna-Q hardly ever uses it,
+    because the old way still works. Dyna-Q+ tries again what it has not tried for long, and so
+    uses both new ways. Replay does worse than Dyna-Q: it replays steps from before the change.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -172,7 +172,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
-    # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
+    # compared. Each gets a seed below a billion, any large number. (For single numbers,
+    # random.Random is much faster than NumPy's generator.) seeds[0] is for env.reset.
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng = random.Random(seeds[1])
     planning_rng = random.Random(seeds[2])
@@ -262,12 +263,14 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     >>> bool((Q == same_Q).all())
     True
     """
+    # n_replay takes the place of n_planning. All other arguments are passed on.
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
 
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
     """ValueError if the texts differ in size, S is not there once, or no way leads to a goal."""
+    # (change_at is None if later_rows were given without it.)
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
@@ -289,7 +292,7 @@ def check_maze(maze, all_rows):
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
     epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. After
-    n rounds only the first n steps are counted, so take many."""
+    n rounds only the first n steps are counted, so take many rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Value iteration, but we count steps, not rewards, so min takes the place of max. From a cell
@@ -356,7 +359,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # The mean over the runs is one learning curve. In how many episodes is it above 20?
+        # The mean over the runs is one learning curve. In how many episodes is it above 20? (In
+        # the table, ":8" fills up to 8 characters; ":8.4g" does, too, with 4 digits.)
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
@@ -431,7 +435,6 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        # (:7 and :38 fill with spaces; :8.4g means 8 characters, 4 digits.)
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
@@ -461,7 +464,7 @@ def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
     # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, a list of all options would stand above each error message.
+    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

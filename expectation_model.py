@@ -146,8 +146,8 @@ class LookupModel:
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out outcomes that end the episode: if this happens with probability 0.1, the
              row of P sums to 0.9. (In planning nothing counts after an end)
-    predict  expected rewards (N,), rows of P (N, S). A row gives any expectation: the expected
-             column of s' is row @ (the columns of all cells)
+    predict  expected rewards (N,), rows of P (N, S). If no ends were told, a row gives any
+             expectation: that of the features of s' is row @ features (S, d)
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
              or seed
@@ -186,7 +186,7 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=2) / n
         self.outcome_P = self.counts / n[:, :, None]
-        # A pair never seen needs an answer, too: s' = s with reward 0, so nothing is to be gained.
+        # A pair never seen needs an answer, too: s' = s with reward 0. So no plan will want it.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
         # P has only the outcomes after which the episode goes on: the first S.
@@ -519,7 +519,8 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike get the same gradients: only rounding can separate them, and
         # often does not. So the mean of each starts at an outcome from the data. The sds start
-        # small (e^-2 = 0.14), as a wide component can cover two landings, and stay between them.
+        # small (e^-2 = 0.14 above the floor), as a wide component can cover two landings, and stay
+        # between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
@@ -629,13 +630,13 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
     V = np.zeros(len(R))
     Q = R
-    # V = 0 misses at most max |R| in each step: max |R| (1 + gamma + gamma^2 + ...), which is
+    # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
-        # The errors of V(s') have been multiplied by gamma.
+        # The errors of V(s') have been multiplied by gamma, and max_a does not make them larger.
         error *= gamma
     return V, Q
 
@@ -734,7 +735,8 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # An arrow is an annotation without text. Its head is at the first place, X[landing].
+    # flatnonzero lists the cells with p > 0. An arrow is an annotation without text; its head is
+    # at the first place, X[landing].
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -833,7 +835,7 @@ def draw_plan(ax, values):
 
 
 def draw_compound(ax, errors):
-    draw_curves(ax, range(1, 21), errors, MODELS,
+    draw_curves(ax, range(1, 1 + errors.shape[2]), errors, MODELS,
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
 
@@ -841,7 +843,7 @@ def draw_compound(ax, errors):
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error, means over the rows (2, columns)."""
-    # Data only from the columns up to that of the start: flatnonzero lists these cells.
+    # Data only from cells in columns up to that of the start (the argument `cells` of collect).
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
@@ -872,7 +874,7 @@ def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
     # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, a list of all options would stand above each error message.
+    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -128,7 +128,7 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. (A state to which two paths lead has a node on each: so it is a tree.)
+    """A state in the tree. (A state to which two paths lead has a node on each path.)
     N[i] is the number of visits of the action actions[i], Q[i] its mean return: lists, but arrays
     in a root that mcts returns. children[i] has a node for each state that this action has led to,
     but none for terminal states. ValueError for no actions, or a return of NaN or infinity. Needs
@@ -323,9 +323,10 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # What was never tried is expected to earn 0. Until a treasure is found, all actions are
-        # worth 0, and the agent walks about at random. Here that is enough to find one. (After
-        # that, an action with any value above 0 looks better than one that was never tried.)
+        # What was never tried is expected to earn 0, and no simulation can go on from there. Until
+        # a treasure is found, all actions are worth 0, and the agent walks about at random. Here
+        # that is enough to find one. (After that, an action with any value above 0 looks better
+        # than one that was never tried.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick from the list gives s' with the probability N(s,a,s') / N(s,a).
@@ -549,7 +550,7 @@ def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
     # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, a list of all options would stand above each error message.
+    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

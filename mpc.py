@@ -43,7 +43,8 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    v is (vx, vy). push points away from the hill. theta = (gain, drag, strength). Reward: minus
+    v is (vx, vy); the new v' moves the position, which is more stable than the old v would be.
+    push points away from the hill. theta = (gain, drag, strength). Reward: minus
     the distance from position' to the goal. The interface is Gymnasium's; nothing is random.
     Episodes are cut off after n_steps. Example: far from the hill, at rest, we push to the right.
     Then v' is dt * gain = 0.75 to the right, and the position moves by dt v' = 0.19:
@@ -258,8 +259,7 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # (float, as an environment may have bounds of type int8. There, cem's low + high can
-    # overflow.)
+    # (float, so that bounds of an integer type do no harm.)
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
     if not np.all((-np.inf < low) & (low <= high) & (high < np.inf)):       # False for NaN, too
@@ -360,8 +360,8 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner each have a Generator of their own. (spawn makes two new, independent
-    # ones.) If they shared one, more base episodes would change the planner's luck.
+    # Base policy and planner each have a Generator of their own. (spawn makes new, independent
+    # ones.) With one for both, more base episodes would change the numbers that the planner draws.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -634,7 +634,7 @@ def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
     # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, a list of all options would stand above each error message.
+    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
