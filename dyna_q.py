@@ -13,23 +13,24 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       Dyna-Q, but R, S' come from any stored transition of S, A, not from the model
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps on
-    average (14 are possible). With n = 5 imagined updates it is 5 episodes, with n = 50 it is 2.
-    Episode 1 is the same random walk for all three: no plan can help before the first reward.
-    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again (the
-    others find the new gap with the help of random actions). Each cell below the wall is worth
-    gamma = 0.95 times its best neighbour, which is worth 0.95 times its own best neighbour, and so
-    on: these old values keep each other alive. They shrink slowly, and stay above the 0 of actions
-    never tried, so the agent stays there. When a shortcut opens, Dyna-Q hardly ever uses it,
-    because the old way still works. Dyna-Q+ tries again what it has not tried for long, and so
-    uses both new ways. Replay does worse than Dyna-Q: it replays steps from before the change.
+    Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps in
+    the mean of the runs (14 are possible). With n = 5 imagined updates after each step, only 6 do;
+    with n = 50, only 2. Episode 1 is the same random walk for all three: no plan can help before
+    the first reward.
+    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
+    cell below the wall gets gamma = 0.95 times the value of its best neighbour, which gets 0.95
+    times that of its own best neighbour, and so on: the old values keep each other alive. They
+    shrink slowly, and stay above the 0 of actions never tried. So an agent that comes into the new
+    gap, where it has tried nothing, turns back. When a shortcut opens, Dyna-Q hardly ever uses it,
+    because the old way still works. Dyna-Q+ tries again what it has not tried for a long time, and
+    so uses both new ways. Replay does worse than Dyna-Q: it goes on replaying old steps.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined step. In the shape of an array, S and A are the numbers of states and actions. "Needs
-..." at the end of a docstring: if you copy this function, copy these, too.
+imagined step. An array (S, A) has one row per state, one column per action.
+"Needs ..." in a docstring: if you copy this, copy these, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -52,9 +53,10 @@ class Maze:
                 has an S and a G, too. (An agent in a cell that becomes a wall can walk out)
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, if there
-    is not exactly one S, or if the agent may get to a cell from which no way leads to a goal (it
-    would walk about for ever). Needs check_maze, steps_to_goal.
+    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, or there
+    is not exactly one S. ValueError, too, if an episode might never end, because no way leads to a
+    goal from S or, after the walls have moved, from a cell that had a way before. Needs
+    check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
@@ -97,7 +99,7 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
-        # The first change_at steps, those with t = 0 ... change_at - 1, use the first layout.
+        # Before t grows: so the first change_at steps use the first layout.
         layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
@@ -116,14 +118,6 @@ def epsilon_greedy(values, epsilon, rng):
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
 
-def size(space):
-    """How many states or actions a Gymnasium space has. Our lists begin at 0, but spaces with a
-    `start` begin elsewhere, say at 1: these are refused."""
-    if getattr(space, "start", 0):
-        raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
-    return int(space.n)
-
-
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
@@ -131,6 +125,14 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
     # False, and we do add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
+
+
+def size(space):
+    """How many states or actions a Gymnasium space has. They must be numbered from 0, as our lists
+    are: ValueError for a space that has, say, a `start` of 1."""
+    if getattr(space, "start", 0):
+        raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
+    return int(space.n)
 
 
 def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95, epsilon=0.1,
@@ -172,28 +174,33 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
-    # compared. Each gets a seed below a billion, any large number. (For single numbers,
-    # random.Random is much faster than NumPy's generator.) seeds[0] is for env.reset.
-    seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
-    acting_rng = random.Random(seeds[1])
-    planning_rng = random.Random(seeds[2])
-    replay_rng = random.Random(seeds[3])
+    # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
+    four_seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
+    env_seed, acting_seed, planning_seed, replay_seed = four_seeds
+    acting_rng = random.Random(acting_seed)
+    planning_rng = random.Random(planning_seed)
+    replay_rng = random.Random(replay_seed)
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s, 0 if never: then tau is all steps so far.
+    # The real step at which a was last tried in s. 0 means never: tau is then all steps so far.
     tried_at = [[0] * A for _ in range(S)]
     # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
     # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
-    memory = {}
-    # known[s]: the actions in memory[s], as a list, because one cannot draw from a dict
+    memory = [[[] for _ in range(A)] for _ in range(S)]
+    # Dyna-Q+ also imagines actions never tried. At first it supposes that they lead nowhere (S' =
+    # S, reward 0). Real outcomes come later in the list, and then count.
+    if kappa > 0 and not replay:
+        memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
+    # known: the states visited before, each with a list of the actions that planning may draw
     known = {}
     rewards = []
     steps_per_episode = []
 
-    s = int(env.reset(seed=seeds[0])[0])    # int, because some environments give a NumPy number
+    s, _ = env.reset(seed=env_seed)
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
-        # (a) S <- current (nonterminal) state: this is s
+        # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
+        s = int(s)
 
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
@@ -202,7 +209,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
         r = float(r)
-        # One NaN would spread through Q, and no error would tell.
+        # A NaN would stay in Q, and mostly no error message would tell.
         if math.isnan(r):
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
@@ -212,22 +219,16 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
-        if s not in memory:
-            memory[s] = {}
-            # Dyna-Q+ also imagines actions never tried. It supposes that they lead nowhere (S' =
-            # S, reward 0), until a real outcome comes after this one in the list.
-            if kappa > 0 and not replay:
-                memory[s] = {action: [(0.0, s, False)] for action in range(A)}
-        # setdefault gives the list memory[s][a], at first a new one.
-        memory[s].setdefault(a, []).append((r, s2, terminated))
-        known[s] = list(memory[s])
+        memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
+        # Planning may draw actions with an outcome: those tried in s before, in Dyna-Q+ all.
+        known[s] = [action for action in range(A) if memory[s][action]]
 
         # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
         # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
         for state in planning_rng.choices(list(known), k=n_planning):
-            # A <- random action known in S: a faster planning_rng.choice(known[state]). random()
-            # is in [0, 1), and int() rounds down: with 4 known actions we get 0, 1, 2 or 3.
+            # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
+            # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
             # and A, even if it is no longer true.
@@ -235,8 +236,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious to try it. (The square root lets the
-            # bonus grow ever more slowly.)
+            # have changed. The bonus makes the agent curious to try it. (The square root keeps the
+            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -245,7 +246,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         if terminated or truncated:
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
-            s = int(env.reset()[0])
+            s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -254,10 +255,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
-    then replay and Dyna-Q learn exactly the same Q. (Most programs draw whole transitions: then
-    pairs visited often are replayed often.) Replay never imagines an action that was not tried,
-    also with kappa. The other arguments (not replay), results and errors are those of dyna_q.
-    Needs dyna_q, epsilon_greedy, size, update.
+    then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. (Most programs draw whole
+    transitions: then pairs visited often are replayed often.) Even with kappa, replay imagines
+    only actions that were tried before. The other arguments (not replay), results and errors are
+    those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -274,7 +275,7 @@ def check_maze(maze, all_rows):
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    places = []         # where the agent may be when a layout begins: at first only in its S
+    places = []         # cells from which a way must lead to a goal: S and, later, some others
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
@@ -284,8 +285,8 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout: when the walls move, the agent may be in any free cell that has a
-        # way. (But not in a goal, where steps is 0: there, an episode ends.)
+        # For the next layout: when the walls move, the agent may be in a free cell that has a way.
+        # (It is not in a goal, where steps is 0: there, an episode ends.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -295,12 +296,12 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     n rounds only the first n steps are counted, so take many rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but we count steps, not rewards, so min takes the place of max. From a cell
-    # it takes 1 step more than from the next cell.
+    # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
+    # from a cell are 1 plus the steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number
-        # that is in moves: if moves[0] is 0, 1, 9, 0, its row is steps[0], [1], [9], [0].)
+        # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number in
+        # moves: if moves[0] is 0, 1, 9, 0, after[0] is steps[0], steps[1], steps[9], steps[0].)
         after = steps[moves]
         # The best action leads to the smallest of the four. A random one leads to their mean.
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
@@ -314,7 +315,7 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T) and two standard errors to each side, about 95 % confidence."""
+    """The mean of runs (n_runs, T), with a band of two standard errors: about 95 % confidence."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
     # The standard error of a mean: the spread of the runs, divided by the root of their number.
@@ -351,7 +352,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (A list is one seed for NumPy. seed + run would do the same run for seeds 0 and 1.)
+            # (A list is one seed for NumPy. With seed + run, --seed 0 and --seed 1 would share
+            # runs.)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 
@@ -359,8 +361,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
 def draw_comparison(ax, steps):
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # The mean over the runs is one learning curve. In how many episodes is it above 20? (In
-        # the table, ":8" fills up to 8 characters; ":8.4g" does, too, with 4 digits.)
+        # The mean over the runs is one learning curve. In how many episodes is it above 20?
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
@@ -451,25 +452,25 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards, so we compare them with the means of 2000 runs of our own.
+    # No formula gives these rewards. So we compare them with 2000 runs of another program.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
     draw_change(axes[1, 2], "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
-                seed, "replay gets less than Dyna-Q")
+                seed, "replay gets less, on average")
 
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
+    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -492,9 +493,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

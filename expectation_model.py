@@ -17,10 +17,10 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap, two columns to the
-    right. A coin decides whether it ends one row higher or lower. The border stops it.
+    right. A coin decides whether it ends one row higher or lower.
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
-    the border a leap is shorter than elsewhere, and no linear function can do both. With few data
-    the network is better than the table, as it also learns from neighbouring cells.
+    the border a leap is shorter than elsewhere, and no linear function is right in both places.
+    With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
@@ -32,7 +32,7 @@ Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
-Notation ("Needs ..." at the end of a docstring: if you copy the function, copy these, too)
+Notation ("Needs ..." in a docstring: if you copy this, copy these, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
@@ -74,8 +74,8 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The world's probabilities P[s, a, s']. (The pit and the goal have moves like all other cells.
-# That episodes end there is told by collect and by PLANNING_P, below.)
+# The world's probabilities P[s, a, s']. They ignore that an episode ends in the pit and at the
+# goal. (collect and PLANNING_P, below, do not.)
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
@@ -85,8 +85,8 @@ for s in range(N_STATES):
             x, y = np.clip(X[s] + (right, down), 0, X[-1])
             # += because two outcomes may end in the same cell, if you change MOVES.
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# For planning: to arrive in the pit or the goal ends the episode, and nothing counts after an end.
-# So these arrivals get probability 0 (False counts as 0), and some rows sum to less than 1.
+# In planning, nothing counts after an end. So here, arrivals that end the episode have
+# probability 0 (ARRIVAL == 0 is False there, and counts as 0). Some rows sum to less than 1.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -94,7 +94,7 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
-    """Draw one column number (N,) for each row, with the probabilities in this row (N, n). rng: a
+    """For each row of probabilities (N, n), draw one column number with them. Returns (N,). rng: a
     Generator."""
     # The probabilities .2 .5 .3 have the running sums .2 .7 1. A uniform number from .2 to .7
     # draws column 1, because .7 is the first sum above it. This happens with probability .5.
@@ -144,10 +144,9 @@ class LookupModel:
 
     fit      adds N transitions to the counts. terminated: did the episode end? By default, no
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
-             leaves out outcomes that end the episode: if this happens with probability 0.1, the
-             row of P sums to 0.9. (In planning nothing counts after an end)
-    predict  expected rewards (N,), rows of P (N, S). If no ends were told, a row gives any
-             expectation: that of the features of s' is row @ features (S, d)
+             leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
+             of P sums to 0.9
+    predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
              or seed
@@ -175,7 +174,7 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(states.shape)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
-        # With these three arrays as its index, counts gives one entry for each transition.
+        # For each transition, its place in counts: three arrays (N,), one for each axis.
         places = (states, actions, next_states + self.n_states * terminated)
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
@@ -186,10 +185,11 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=2) / n
         self.outcome_P = self.counts / n[:, :, None]
-        # A pair never seen needs an answer, too: s' = s with reward 0. So no plan will want it.
+        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
-        # P has only the outcomes after which the episode goes on: the first S.
+        # outcome_P sums to 1. P leaves out the outcomes that end the episode, because nothing is
+        # earned after an end: in planning they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
@@ -217,9 +217,9 @@ class FeatureModel:
     """What the next three models share: they learn y (N, 1+d), the reward and the change of the
     features, from inputs (N, d+A), which are x and then a column for each action (see prepare).
 
-    Each of the three is a subclass with two methods of its own. learn(inputs, y, **settings)
-    returns what it has learned: weights or networks. expected(inputs) uses this, and returns the
-    expected y. The settings are those of Network.fit. Needs checked.
+    Each of the three must define two methods. learn(inputs, y, **settings) returns what it has
+    learned: weights or networks (which get the settings, for Network.fit). expected(inputs) uses
+    this, and returns the expected y. Needs checked.
     """
 
     def __init__(self, n_features, n_actions):
@@ -256,8 +256,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle of a pendulum, our
-    force), x_next is (next angle, force). Of a prediction, use only the angle.
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force),
+    x_next is (next angle, next speed, force). A predicted force means nothing: replace it.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -300,9 +300,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (or, by rounding, 1e-16 times its mean). Dividing by
-    # it would give NaN or nonsense: we divide by 1.
-    scale[scale <= 1e-12 * abs(mean)] = 1
+    # A column that never changes has scale 0 (or, by rounding, a tiny one). Dividing by it would
+    # give NaN or nonsense: we divide by 1.
+    scale[data.min(axis=0) == data.max(axis=0)] = 1
     return mean, scale
 
 
@@ -329,9 +329,9 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. Their size sqrt(2 / n_in) keeps the numbers in all layers at about the same size:
-        # a sum over n inputs is about sqrt(n) times as large as one of them, and max(z, 0) sets
-        # half of the inputs of the next layer to 0.
+        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them, so
+        # weights of size sqrt(1/n) keep the sum at size 1. The 2 makes up for max(z, 0), which
+        # sets half of the outputs of a layer to 0.
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -385,8 +385,8 @@ class Network:
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so that small
-                # gradients count as much as large ones: a weight moves by about `rate` if its
-                # gradients agree, else by less. (1e-8 prevents 0/0.)
+                # gradients count as much as large ones: no weight moves by much more than 2 *
+                # rate, and it moves by less if its gradients disagree. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -505,8 +505,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units. Without them, a component could put its mean on
         # a value that repeats, and shrink its sd to 0: the density there, and log p^, would grow
-        # without end. The reward's is large. Else a rare reward, many sds from all means, would
-        # count more than S' when the components share out the data. (Both found by trying.)
+        # without end. The reward's is larger: else a rare reward, many sds from all means, would
+        # count more than S' in the shares (see loss). Both floors were found by trying.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -552,20 +552,18 @@ class MixtureModel(FeatureModel):
         # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25. In logarithms,
         # .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivatives of -log p^ = -log(sum of e^term). The derivative by term_k is -e^term_k /
-        # (sum of e^term), which is -share_k. So all derivatives below are -share times that of
-        # term = log weight + log Normal: each component learns from y in proportion to its share.
-        # (Adam steps against the derivative: if it is negative, the output grows.)
-        # (1) By score_k: the weights grow towards the shares. All terms depend on it, because
-        #         log weight_j = score_j - log(sum of e^score).
-        #     Its derivative is 1 - weight_k if j = k, else -weight_k. So the sum over all j of
-        #     -share_j times this is -share_k + weight_k. (The shares sum to 1.)
+        # Now the derivatives of -log p^. (Adam steps against them: if one is negative, the output
+        # grows.) In words: each component learns from y in proportion to its share.
+        # (1) By a score: the weights move towards the shares. As weight_k = e^score_k / (sum of
+        # e^score), -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The
+        # derivative of the first log by score_k is weight_k, that of the second is share_k.
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) By a mean. log Normal = -z^2 / 2 - log sd - ... with z = (y - mean) / sd. Its
-        # derivative by the mean is z / sd: the mean is pulled towards y.
+        # (2) By a mean. -log(sum of e^term) has the derivative -e^term_k / (sum of e^term), which
+        # is -share_k, by term_k = ... - z^2 / 2 - log sd with z = (y - mean) / sd. And term_k has
+        # the derivative z / sd by the mean. So the mean is pulled towards y.
         by_mean = -share * z / sds
-        # (3) By an sd, the derivative of log Normal is (z^2 - 1) / sd: the sd grows if y is more
-        # than one sd away from the mean, else it shrinks.
+        # (3) By an sd. term_k has the derivative (z^2 - 1) / sd. So the sd grows if y is more than
+        # one sd away from the mean, else it shrinks.
         by_sd = -share * (z**2 - 1) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -577,7 +575,7 @@ class MixtureModel(FeatureModel):
     def components(self, inputs):
         """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
         network = self.learned
-        # Its outputs are not predictions of y, so we put means and sds into the data's units here.
+        # (Not network.predict: it would put scores and widths into units of y, too.)
         log_weights, means, sds = self.split(network.raw_outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
@@ -612,8 +610,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` (and rounding) of the optimum of this model, which is not that of
-    the world. ValueError if P, R or gamma is not like this. Sutton & Barto, section 4.4.
-    Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    the world. ValueError if P, R or gamma is not like this, or tolerance is 0. Sutton & Barto,
+    section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])
@@ -622,22 +620,26 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     [1.] [[1.  0.9]]
     """
     P = np.asarray(P)
-    R = np.asarray(R)
+    R = np.array(R, float)      # a copy
     # `not` also refuses NaN, because every <= with NaN is False. (+ joins two shapes: (S, A) and
     # (S,) become (S, A, S).)
-    if not (0 <= gamma < 1 and P.shape == R.shape + R.shape[:1] and np.isfinite(R).all()
-            and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need gamma in [0, 1), finite R (S, A), P (S, A, S) >= 0, row sums <= 1")
+    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
+            and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
+        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
+                         "with rows that sum to 1 or less")
     V = np.zeros(len(R))
-    Q = R
+    Q = R                   # if all rewards are 0, there is no sweep
     # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
+        V_before = V
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
         # The errors of V(s') have been multiplied by gamma, and max_a does not make them larger.
         error *= gamma
+        if np.array_equal(V, V_before):     # no sweep would change V any more
+            break
     return V, Q
 
 
@@ -648,7 +650,7 @@ LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
 # V*, the values of the best plan. In pit and goal the episode is over, so V* is 0 there: a reward
-# for arriving belongs to the step before. (value_iteration does not know these two cells.)
+# for arriving belongs to the step before. (value_iteration treats these two like all other cells.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -662,9 +664,9 @@ def distance(guess, truth):
 
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
-# variance of a number is E[x^2] - E[x]^2. We add those of column and row, and take the mean over
-# the cells. Of N transitions, about n = N / (S A) are leaps from one cell: so 1 / n is S A / N.
-# (Only a guide at N = 100 and 400, where some leaps were never seen.)
+# variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
+# mean over the cells. Of N transitions, about n = N / (S A) are leaps from one cell: so 1 / n is S
+# A / N. (Only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
@@ -700,8 +702,7 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
     # of where this walker is now (at first in s itself), and guess has what the table says.
-    truth = np.eye(N_STATES)
-    guess = np.eye(N_STATES)
+    truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
     for _ in range(n_leaps):
@@ -710,8 +711,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
         # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so for the linear model this is right, only its bias adds up. For the network it
-        # is wrong. And soon positions lie between cells, or out of the grid: no data were there.
+        # values. So the linear model may do this: only its own errors add up. For the network it
+        # is wrong. And soon positions lie between cells, or out of the grid: there were no data.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -720,7 +721,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with a band of two standard errors to each side."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
+    confidence, if there are many runs."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -735,8 +737,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # flatnonzero lists the cells with p > 0. An arrow is an annotation without text; its head is
-    # at the first place, X[landing].
+    # flatnonzero lists the cells with p > 0. An arrow is an annotation without text.
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -756,7 +757,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # errors[:, 0, -1]: all runs, table, most data. (:8.4g means 8 characters, 4 digits.)
+    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -765,7 +766,7 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 def leap_samples(seed):
-    """In which row of the grid leaps from the start land, (3, 400): world, Gaussian, mixture."""
+    """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
@@ -774,9 +775,9 @@ def leap_samples(seed):
     # Two landings, but 5 components, because in practice one does not know how many there are.
     for n_components in [1, 5]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        # We add noise to the landings, as if positions were measured. We found that without it 1
-        # to 3 fits of 30 fail (a wide component covers both landings, and stays between them), and
-        # with it about 1 of 250.
+        # We add noise to the landings, as if positions were measured. We tried: without noise, 1
+        # to 3 fits of 30 fail (a wide component covers both landings, and stays between them);
+        # with noise, about 1 of 250.
         model.fit(x, actions, rewards, rng.normal(x_next, 0.15), n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
@@ -784,7 +785,7 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    rows = np.hstack(rows)              # the runs side by side: (3, 400 n_runs)
+    rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
     # Bins from -4.5 to -3.5, -3.5 to -2.5, and so on: a row is in the middle of its bin. (The
     # Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
@@ -835,7 +836,7 @@ def draw_plan(ax, values):
 
 
 def draw_compound(ax, errors):
-    draw_curves(ax, range(1, 1 + errors.shape[2]), errors, MODELS,
+    draw_curves(ax, range(1, 21), errors, MODELS,
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
 
@@ -843,7 +844,7 @@ def draw_compound(ax, errors):
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error, means over the rows (2, columns)."""
-    # Data only from cells in columns up to that of the start (the argument `cells` of collect).
+    # There are data only from columns 0 to 2, the start's column.
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     spread = network.spread(X, LEAPS)
@@ -872,14 +873,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
+    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -902,9 +903,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

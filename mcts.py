@@ -6,7 +6,7 @@ The slides, and where they are in this file
     Putting it all together      together: search in a learned model, with learned values
 
 The equations
-    Counts   N(s,a): how often simulations took action a in state s. N(s): the sum over all a
+    Counts   N(s,a): how often simulations took action a in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   "pick actions according to Q(s,a)" is: untried actions first, in random order. Then
@@ -15,10 +15,10 @@ The equations
 
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge: one step to the
-    side, and the walk ends in a drop. Flat search does not cross the bridge: most of its random
-    walks fall, so on average they earn less than the small treasure. More walks do not change
-    that. MCTS repeats what went well, so more and more of its simulations cross. If c is too
-    small, MCTS gives up the bridge after one or two bad walks. If c is too large, its simulations
+    side, and the walk ends in a drop. Flat search does not cross the bridge: most random walks
+    that step onto it fall, so on average they earn less than the small treasure. More walks do not
+    change that. MCTS repeats what went well, so more and more of its simulations cross. If c is
+    too small, MCTS gives up the bridge after a few bad walks. If c is too large, its simulations
     go on falling, so the bridge looks bad. After a real step, the tree below the new state can be
     kept: then fewer simulations are enough. In a slippery maze, an agent that learns a model
     learns fastest if it has both search and values V(s), learned from its searches.
@@ -29,7 +29,7 @@ Try, after reading: replace the line in the code by the line here, run again, an
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs ..." at the end of a docstring: if you copy this, copy these, too. Left out on purpose:
+"Needs ..." in a docstring: if you copy this, copy these, too. Left out on purpose:
 games with a second player, learned policies that tell Select what to try first (Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
@@ -172,7 +172,7 @@ class Node:
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would make Q NaN for ever, and all comparisons with NaN are False.
+        # One NaN would make Q NaN for ever, and NaN is neither larger nor smaller than anything.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -217,8 +217,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 come later counts as 0, or leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
-    root        None, or a node of an earlier tree, to go on with. After a real step with action
-                number i it is the child root.children[i].get(next_state); see `together`
+    root        None, or a node of an earlier tree, to go on with. After a real step with the
+                action root.actions[i] it is root.children[i].get(next_state), see `together`
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -248,15 +248,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet. In
-            # the last case the path leaves the tree here: `node` is what the slide calls the leaf.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: in
+            # this case the path leaves the tree here, and s will be the new leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (After a stop by max_depth it may have one.)
+        # needs none, because nothing is chosen there. (After a stop by max_depth, s may have one.)
         if not terminated and s not in node.children[i]:
             node.children[i][s] = Node(s, model.actions(s))     # N = 0: nothing is known of s yet
 
@@ -329,7 +329,7 @@ class CountModel:
         # than one that was never tried.)
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick from the list gives s' with the probability N(s,a,s') / N(s,a).
+        # A pick from the list gives s' with the share that it had in the real steps from (s, a).
         return pick(self.seen[state, action], rng)
 
 
@@ -343,7 +343,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
-    Returns the discounted return of each real episode (n_episodes,), cut after 100 steps.
+    Returns the discounted return of each real episode (n_episodes,), cut after 100 steps. Needs
+    CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
     # searches more would draw more numbers from it, and then meet other slips in the real world.
@@ -390,7 +391,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further ahead. 300 are plenty: 0.95^300 is 0.0000002.
+    # Each sweep looks at least one step further ahead. 300 are plenty: 0.95^300 is 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -496,8 +497,8 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)
-    # With a large c, most simulations leave the good path and fall. Q is their mean, so the step
-    # onto the bridge looks worse than the small treasure, which is worth 0.4.
+    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
+    # mean, so this step looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
@@ -536,7 +537,7 @@ def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
     # --seed 1 they are 1000, 1001, ...) Panels with single episodes, which are short, use all of
-    # them, the others the first n_runs.
+    # them; the others the first n_runs, or one.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -548,14 +549,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
+    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -578,9 +579,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -11,7 +11,7 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each failure gives data from where its plans lead. v1.5 also
+    v1.0 learns from its failures: each failure gives data from where the plan has led. v1.5 also
     plans anew at each step, from the state really reached. So it corrects its errors on the way,
     and soon does as well as with the true dynamics. If you replan at every step, a short horizon
     is better, and with it even random plans are not bad.
@@ -19,13 +19,12 @@ Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation: a state is ds numbers, an action da. s, a, s' are state (ds,), action (da,), next state
-(ds,), and D is a list of (s, a, s').
-Models take N at once: states (N, ds), actions (N, da), next_states (N, ds). One plan of horizon H:
-actions (H, da). N plans: sequences (N, H, da). "Needs ..." at the end of a docstring: if you copy
-this function, copy these, too.
-Left out on purpose: learning the reward (it is known here), next states that are random, models
-and planners that know where an episode would end.
+Notation: a state has ds numbers, an action has da numbers. s, a, s' are state (ds,), action (da,),
+next state (ds,), and D is a list of (s, a, s'). Models take N at once: states (N, ds), actions
+(N, da), next_states (N, ds). One plan of horizon H: actions (H, da). N plans: (N, H, da).
+"Needs ..." in a docstring: if you copy this, copy these, too.
+Left out on purpose: learning the reward (it is known here), random next states, and models or
+planners that know when an episode ends.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
@@ -43,11 +42,11 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
         push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    v is (vx, vy); the new v' moves the position, which is more stable than the old v would be.
-    push points away from the hill. theta = (gain, drag, strength). Reward: minus
-    the distance from position' to the goal. The interface is Gymnasium's; nothing is random.
-    Episodes are cut off after n_steps. Example: far from the hill, at rest, we push to the right.
-    Then v' is dt * gain = 0.75 to the right, and the position moves by dt v' = 0.19:
+    v is (vx, vy). push is the slope of a bell-shaped hill, and points downhill, away from its
+    middle. theta = (gain, drag, strength). Reward: minus the distance from position' to the goal.
+    The interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example:
+    far from the hill, at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and
+    the position moves by dt v' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -67,7 +66,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Three arrays (N, 2): our force, -v, and push. Times theta they are the acceleration."""
+        """Three arrays (N, 2): our force, -v and push. The acceleration is gain, drag, strength
+        times these, summed."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -117,7 +117,7 @@ class NeuralDynamics:
     def __init__(self, state_dim, action_dim, hidden=64, seed=0):
         self.rng = np.random.default_rng(seed)
         self.n_inputs = state_dim + action_dim
-        self.n_columns = self.n_inputs + state_dim      # of the data: s, a and the change of s
+        self.dims = state_dim, action_dim
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
@@ -157,8 +157,8 @@ class NeuralDynamics:
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         data = np.concatenate([states, actions, next_states - states], axis=1)
-        if (len(data) == 0 or states.shape != next_states.shape or data.shape[1] != self.n_columns
-                or not np.isfinite(data).all()):
+        if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
+                or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
         # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
@@ -166,8 +166,8 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (by rounding, 1e-16). We must not divide
-        # by it.
+        # A column that never changes has a deviation of 0 (or, by rounding, a tiny one). We must
+        # not divide by it.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
@@ -190,8 +190,9 @@ class NeuralDynamics:
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so that small
-                    # gradients count as much as large ones: a weight moves by about step_size if
-                    # its gradients agree, else by less. (1e-8: do not divide by 0.)
+                    # gradients count as much as large ones: no weight moves by much more than
+                    # 2 * step_size, and it moves by less if its gradients disagree. (1e-8: do not
+                    # divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -222,9 +223,9 @@ class PhysicalModel:
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. A has a column for each unknown. A (2N, 3) and b (2N,) have a row
-        # for each example and direction: x of example 1, y of example 1, x of example 2, ...
+        # for each example and direction: vx of example 1, vy of example 1, vx of example 2, ...
         # (ravel makes this order.) lstsq ("least squares") finds the theta that makes |A theta -
-        # b|^2 smallest. It gives theta first: [0]. (Older NumPy warns without rcond.)
+        # b|^2 smallest. theta is the first of its results: [0]. (Older NumPy warns without rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -249,8 +250,7 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
-    # the largest number, and NumPy's nan_to_num would make it 0, which is more than any negative
-    # return. So we put -infinity there.
+    # the largest number, and a 0 in its place would beat all negative returns. So: -infinity.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -262,7 +262,7 @@ def float_bounds(low, high):
     # (float, so that bounds of an integer type do no harm.)
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((-np.inf < low) & (low <= high) & (high < np.inf)):       # False for NaN, too
+    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -273,7 +273,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is ignored: it is here because cem has it, so that both can be called alike. If a
+    or seed. mean is ignored; it is here so that this can be called just as cem is. If a
     return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong
     or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -291,12 +291,12 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    The elites are the n_elites sequences with the largest returns. Each search draws sequences ~
-    Normal(mean, spread), within the bounds. Then mean and spread become those of its elites.
-    Arguments as random_shooting's, and mean (H, da): where the search starts; None is mid-range.
-    Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below 2 (a single
-    one has no spread) or above n_candidates. (The name comes from the theory; no cross-entropy is
-    computed.) Needs imagined_returns, float_bounds.
+    The elites are the n_elites sequences with the largest returns. Each search draws sequences by
+    Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
+    Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
+    mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
+    2 (a single one has no spread) or above n_candidates. (The name comes from the theory; no
+    cross-entropy is computed.) Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -323,10 +323,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites, where the search has come to. (The best sequence of the
-    # last search would do as well here.) If the elites went two different ways around the hill,
-    # their mean would lie in between, and fail. But one way is shorter, and nearly always all
-    # elites take it. (clip, because rounding can put a mean just outside a bound.)
+    # We return the mean of the elites: it is where the search has ended. (The best sequence of the
+    # last search would do at least as well here.) If the elites went two different ways around the
+    # hill, their mean would lie in between, and fail. But one way is shorter, and nearly always
+    # all elites take it. (clip, because rounding can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -360,10 +360,10 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner each have a Generator of their own. (spawn makes new, independent
-    # ones.) With one for both, more base episodes would change the numbers that the planner draws.
+    # Environment (rng), base policy and planner each have a Generator of their own. If they shared
+    # one, more episodes of the base policy would change the numbers that the planner draws.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)
+    base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
     # This reset only gives the environment a seed, any number. Each episode begins with a reset
@@ -413,8 +413,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
     # only seen the data of pi_0.) In other places the model is wrong, and by luck some of them
-    # look better than they are. The planner takes the plan that looks best: it leads to such
-    # places.
+    # look better than they are. The planner takes the plan that looks best: it goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -491,7 +490,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # replan_every > H.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), this loop; and every N steps (here: after each episode) go to (2)
+            # (6) new: go to (3), this loop; and "every N steps" (here: each episode) go to (2)
     return returns, D, plans
 
 
@@ -512,8 +511,8 @@ def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
     (No formula gives the best return here, so we compare with this.) Gives three things: the
-    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and all that the
-    recipe gave in the last run."""
+    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the recipe's
+    whole result in the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -526,7 +525,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    # The last episode in D. (Its very last state is missing: D has the s of each s, a, s'.)
+    # The last episode in D. (Without its very last state: we only took the s of each s, a, s'.)
     executed = states[-WORLD.n_steps:]
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
@@ -562,7 +561,6 @@ def show_v05(ax, title, seed, exact):
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
-    # (:46 fills up to 46 characters, :8.4g to 8, with 4 digits.)
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not return its data. But with the same seed the base policy collects them again.
     # Then execute adds the episode of the plan to D.
@@ -578,7 +576,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: more than a search
-    # of 10 iterations can get right. A plan of v1.5 has 16, and it is improved at each step.)
+    # of 10 iterations can get right. A plan of v1.5 has 16, for 8 steps, improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
@@ -594,7 +592,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
 # replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
 # plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
-# find than 60 (30 steps).
+# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
@@ -607,7 +605,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    ax.margins(y=1.6)               # 1.6 times the curves' height above and below, for the legend
+    ax.margins(y=1.6)                       # room for the legend
     ax.legend(loc="lower left")
 
 
@@ -632,14 +630,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
+    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -662,9 +660,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

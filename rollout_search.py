@@ -16,7 +16,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     makes the search tree several times larger. A rollout only becomes one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
-    depth. (From depth 10 on it hardly grows any more: most episodes are over by then.)
+    depth.
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
     error is half as large. An agent that searches at each step, and takes the action with the best
     rollouts, does better than the policy itself, if there are enough rollouts (policy
@@ -32,7 +32,7 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs ..." at the end of a docstring: if you copy this function, copy these, too. Left out on
+"Needs ..." in a docstring: if you copy this, copy these, too. Left out on
 purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -92,7 +92,7 @@ def bridge_model(maze, slip):
 def draw_columns(sums, rng):
     """Draw one column (N,) for each row of probabilities. sums (N, n) are their running sums.
     The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and take
-    the first column whose sum is above u. For each u from .1 to .7 this is column 1, so that its
+    the first column whose sum is above u. For u from .1 to below .7 this is column 1, so that its
     probability is .6. (rng.choice would need a loop: it draws for one row only.)"""
     u = rng.random((len(sums), 1))              # one number for each row
     return (u < sums).argmax(axis=1)            # argmax finds the first True of each row
@@ -103,7 +103,7 @@ class TabularModel:
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
               episode ends with the missing probability. (Example: a model has counted that 1 in
-              10 episodes ended after (s, a). Then its P[s, a] sums to 0.9)
+              10 steps from (s, a) ended the episode. Then its P[s, a] sums to 0.9)
     R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
               mean of returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
@@ -134,21 +134,30 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
 
-        # For draw_columns: the running sums of each row of P, and a last column of ones. This
-        # column, number S, is drawn with the missing probability: it means that the episode ends.
-        # (A sum that rounding made 0.9999999999999999 draws it once in 10^16 draws: never.)
-        self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
+        # For draw_columns. Nearly all next states are impossible. To save time, we list only the
+        # possible ones of each pair, at most n. The last column has the missing probability, which
+        # ends the episode in s. Example with n = 3: P[s, a] = 0 .8 0 .1 becomes
+        #     table .8 .1 0 -,  successors 1 3 s s,  sums .8 .9 .9 1
+        n = (P > 0).sum(axis=2).max()
+        table = np.zeros((S, A, n + 1))
+        self.successors = np.zeros((S, A, n + 1), int)
+        for s, a in np.ndindex(S, A):               # all pairs
+            possible = np.flatnonzero(P[s, a])
+            table[s, a, :len(possible)] = P[s, a, possible]
+            self.successors[s, a] = s
+            self.successors[s, a, :len(possible)] = possible
+        self.sums = table.cumsum(axis=2)
+        self.sums[:, :, n] = 1.0
 
     def step(self, states, actions, rng):
-        """Draws R, S' ~ model for N pairs. Returns next_states, rewards, terminated, each (N,).
-        rng is a Generator or a seed (in a loop a Generator: with a seed, all steps would have the
+        """Draws S' ~ model for N pairs. Returns next_states, rewards (means), terminated, each
+        (N,). rng is a Generator or a seed (in a loop, a Generator: a seed would give each step the
         same luck). If missing probability ends the episode, the next state is the state itself."""
-        states = np.asarray(states)
-        sums = self.sums[states, actions]           # (N, S + 1): a row for each of the N pairs
-        # default_rng makes a Generator from a seed. A Generator stays as it is.
-        next_states = draw_columns(sums, np.random.default_rng(rng))
-        missing = next_states == len(self.R)        # column S was drawn (R has S rows)
-        next_states[missing] = states[missing]
+        # (N, n + 1) running sums, a row for each of the N pairs. (default_rng makes a Generator
+        # from a seed. A Generator stays as it is.)
+        columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
+        next_states = self.successors[states, actions, columns]
+        missing = columns == self.sums.shape[2] - 1             # the last column was drawn
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -266,7 +275,7 @@ def lookahead_values(policy=None, P=MODEL.P):
     that forward_search finds or, if a policy is given, the values of that policy. P: the world's
     or a learned one. (A tree computes V_d(s) again wherever s appears in it. Here each V_d(s) is
     computed once.)"""
-    # V stays 0 in walls and terminal states, because R is 0 there, and nothing leads out of them.
+    # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
         Q = MODEL.R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -284,16 +293,11 @@ OPTIMUM = V_EXACT[HORIZON, START]
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
-def print_row(text, measured, compare):
-    """Prints text (filled up to 46 characters) | measured (4 digits) | compare."""
-    print(f"{text:46} | {measured:8.4g} | {compare}")
-
-
 def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    # (Without ddof=1, because that would fail for a single run.)
+    # (Without ddof=1, which gives NaN for a single run.)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
@@ -306,8 +310,8 @@ TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes less tha
 def show_depth(ax):
     depths = range(1, TREE_DEPTH + 1)
     values = [forward_search(MODEL, START, d, GAMMA).max() for d in depths]
-    print_row(f"value at S, search tree of depth {TREE_DEPTH}", values[-1],
-              f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
+    print(f"value at S, search tree of depth {TREE_DEPTH}             | {values[-1]:8.4g} | "
+          f"{V_EXACT[TREE_DEPTH, START]:.4g}: exact, by dynamic programming")
     ax.plot(V_EXACT[:, START], color=BLUE, label="dynamic programming")
     ax.plot(depths, values, "o", color=RED, label="search tree")
     ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
@@ -350,8 +354,8 @@ def errors_of_learned_models(n_runs, seed):
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
             # after the end, NumPy gives all n tries to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The error: the best value that the model promises, against the true best value. (To
-            # see what a wrong P does, we keep the true R. So V_1, which needs no P, is right.)
+            # The error: the best value that the model promises, against the true best value. (The
+            # rewards R are known, so V_1, which needs no P, is right.)
             error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -363,8 +367,8 @@ def show_learned(ax, n_runs, seed):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
     mean = errors[:, 0].mean(axis=0)
-    print_row(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}", mean[HORIZON],
-              f"{mean[2]:.4g}: the error of V_2")
+    print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
+          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2")
     ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
@@ -377,7 +381,7 @@ N_SEARCHES = 12                 # searches in each cell, to see how often each a
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: it always chooses action a. [arrows] takes one such
 # row for each cell.
-POLICIES = {"random": np.full((len(arrows), 4), 0.25), "sensible": np.eye(4)[arrows]}
+POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
@@ -415,18 +419,18 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). So if we know it for 10,000 rollouts (rollout_search
-    # tells it), it is sqrt(10,000 / K) times as large for K. (RMS again, over the four actions.)
+    # tells it), its square is 10,000 / K times as large for K. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    theory = np.sqrt((error**2).mean()) * np.sqrt(10_000 / K_ROLLOUTS)
-    print_row(f"{name:8} policy, 256 rollouts: RMS error of Q", errors[:, -1].mean(),
-              f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
+    theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
+    print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
+          f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
                   ylabel="RMS error of Q at S (dots: theory)")
     itself = lookahead_values(policy)[HORIZON, START]
-    print_row("    value at S of acting on rollouts", values[:, -1].mean(),
-              f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
+    print(f"    value at S of acting on rollouts           | {values[:, -1].mean():8.4g} | "
+          f"the policy itself {itself:.4g}, optimum {OPTIMUM:.4g}")
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
@@ -448,14 +452,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # matplotlib's way of drawing is "agg" if there is no screen: then we can only save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: an error message shall be one sentence, without a list of all options above.
+    # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher, and sys.argv its options.
+    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -478,9 +482,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# The licence (use this file as you like, without conditions), in the form that tools look for:
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. Tools such as "uv run" read it, and install what is listed:
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
