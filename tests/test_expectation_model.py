@@ -633,6 +633,12 @@ def test_gradients(ours, expectation_model, base_seed, K):
     require_near(f"K = {K}: change of the loss over what the gradient says", np.median(ratios), 1, 1e-4)
 
 
+def test_constants_of_any_length_and_no_tolerance(ours, expectation_model):
+    _, scale = expectation_model.mean_and_scale(np.full((1_000_000, 1), 2.7))       # std gives 1.3e-11
+    require(scale[0] == 1, f"a million times 2.7 has scale {scale[0]}")
+    require_refused("tolerance = 0", expectation_model.value_iteration, np.ones((1, 1, 1)), np.ones((1, 1)), 0.9, 0)
+
+
 def claims(m, experiment, runs):
     """(what, number, least, most) of each panel. Measured: table 0.96 to 1.11, plane 0.006, network 0.38 and 0.23; a
     Gaussian's share 0.37, a mixture's 0.0015 (at most 0.018 in 20); plan: 0.046 with a standard error of 0.0067 at
