@@ -636,8 +636,7 @@ def test_bad_data_of_the_network_are_refused(mpc):
     cases = [("no rows", {key: x[:0] for key, x in good.items()}),
              ("actions of one number for a network of two", dict(actions=good["actions"][:, :1])),
              ("next states of one number, states of three", dict(next_states=good["next_states"][:, :1])),
-             ("states of one number, actions of four: 1 + 4 = 3 + 2", dict(states=s[:, :1], actions=np.tile(a[:, :2], 2),
-                                                                           next_states=s2[:, :1])),
+             ("states of 1, actions of 4", dict(states=s[:, :1], actions=np.tile(a[:, :2], 2), next_states=s2[:, :1])),
              ("one row of next_states, 20 of the others", dict(next_states=good["next_states"][:1]))]
     for key, x in good.items():
         cases.append((f"19 rows of {key}, 20 of the others", {key: x[:19]}))
