@@ -385,8 +385,8 @@ class Network:
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so that small
-                # gradients count as much as large ones: no weight moves by much more than 2 *
-                # rate, and it moves by less if its gradients disagree. (1e-8 prevents 0/0.)
+                # gradients count as much as large ones: what counts is how much the gradients of a
+                # weight agree, not how large they are. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -562,8 +562,8 @@ class MixtureModel(FeatureModel):
         # is -share_k, by term_k = ... - z^2 / 2 - log sd with z = (y - mean) / sd. And term_k has
         # the derivative z / sd by the mean. So the mean is pulled towards y.
         by_mean = -share * z / sds
-        # (3) By an sd. term_k has the derivative (z^2 - 1) / sd. So the sd grows if y is more than
-        # one sd away from the mean, else it shrinks.
+        # (3) By an sd. -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd. So the sd
+        # grows if y is more than one sd away from the mean, else it shrinks.
         by_sd = -share * (z**2 - 1) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -638,7 +638,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         V = Q.max(axis=1)
         # The errors of V(s') have been multiplied by gamma, and max_a does not make them larger.
         error *= gamma
-        if np.array_equal(V, V_before):     # no sweep would change V any more
+        if np.array_equal(V, V_before):     # then no sweep will change V: save time
             break
     return V, Q
 

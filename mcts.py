@@ -9,23 +9,23 @@ The equations
     Counts   N(s,a): how often simulations took action a in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   "pick actions according to Q(s,a)" is: untried actions first, in random order. Then
-             the action with the largest Q(s,a) + c sqrt(ln N(s) / N(s,a)). This is called UCB1
-             (upper confidence bound). Node.select explains it
+    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
+             random order. Then the action with the largest UCB1 (upper confidence bound) =
+             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains it
 
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure is beside the start, a big one at the end of a narrow bridge: one step to the
-    side, and the walk ends in a drop. Flat search does not cross the bridge: most random walks
+    A small treasure is beside the start, a big one at the end of a narrow bridge, where one step
+    to the side ends the walk in a drop. Flat search does not cross the bridge: most random walks
     that step onto it fall, so on average they earn less than the small treasure. More walks do not
     change that. MCTS repeats what went well, so more and more of its simulations cross. If c is
     too small, MCTS gives up the bridge after a few bad walks. If c is too large, its simulations
     go on falling, so the bridge looks bad. After a real step, the tree below the new state can be
-    kept: then fewer simulations are enough. In a slippery maze, an agent that learns a model
-    learns fastest if it has both search and values V(s), learned from its searches.
+    kept: then fewer simulations are enough. In a slippery maze, an agent with a learned model
+    learns fastest if it has both search and learned values V(s).
 
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
-    Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q where one slips?
+    Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
@@ -70,8 +70,6 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
-        # (In a condition, a set counts as True if it is not empty: here, if other letters are
-        # left.)
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
@@ -129,13 +127,13 @@ def as_generator(rng):
 
 class Node:
     """A state in the tree. (A state to which two paths lead has a node on each path.)
-    N[i] is the number of visits of the action actions[i], Q[i] its mean return: lists, but arrays
-    in a root that mcts returns. children[i] has a node for each state that this action has led to,
-    but none for terminal states. ValueError for no actions, or a return of NaN or infinity. Needs
-    pick, index_of_best, as_generator.
+    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists;
+    mcts turns those of its root into arrays. children[i] has a node for each state that this
+    action has led to, but none for terminal states. ValueError for no actions, or a return of NaN
+    or infinity. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
-    >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right", as the untried come first
+    >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right": untried actions come first
     1
     >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
     'left'
@@ -162,17 +160,17 @@ class Node:
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # The second term is a bonus. Why sqrt(1 / N(s,a))? Because a mean of n returns is wrong by
         # about spread / sqrt(n): after few visits, Q may be far too low. Why ln N(s)? While other
-        # actions are taken, it grows, so (if c > 0) every action gets another turn. But it grows
-        # ever more slowly, so turns of bad actions become rare. (Other slow functions would do so,
-        # too. For this one, Auer et al. have a proof.) A small c trusts Q, a large c tries all
-        # actions alike. If returns are 100 times as large, c must be, too.
+        # actions are taken, it grows, but N(s,a) does not. So (if c > 0) every action gets another
+        # turn. But ln grows ever more slowly, so turns of bad actions become rare. (Auer et al.
+        # prove that ln is a good choice.) A small c trusts Q, a large c tries all actions alike.
+        # If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would make Q NaN for ever, and NaN is neither larger nor smaller than anything.
+        # One NaN would make Q NaN for ever, and every comparison of size with NaN is False.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -192,10 +190,10 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode of at most n_steps, simulated from `state` on. Needs pick."""
     G = 0.0
     for t in range(n_steps):
-        # The fixed simulation policy: random or, if it is given, the caller's function `rollout`.
+        # The fixed simulation policy: random, or `rollout` if the caller gives one.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, as a model may give NumPy numbers)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -212,13 +210,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 same tree. States must be hashable, because they are keys of a dict, and equal (==)
                 if they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. sqrt(2) is that of Auer et al., for returns from 0 to 1
+    c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
                 come later counts as 0, or leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
-    root        None, or a node of an earlier tree, to go on with. After a real step with the
-                action root.actions[i] it is root.children[i].get(next_state), see `together`
+    root        None, or a node of an earlier tree, to go on with. After a real step with
+                action root.actions[i], give root.children[i].get(next_state), as `together` does
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -254,11 +252,12 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 break
             node = node.children[i][s]
 
-        # ---- Expand the search tree by one node ----
-        # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (After a stop by max_depth, s may have one.)
+        # ---- Expand the search tree by one node ---- Only s gets a node: most states of the
+        # rollout would never be visited again. A terminal s needs none, because nothing is chosen
+        # there. (If max_depth stopped the path, s may have one.)
         if not terminated and s not in node.children[i]:
-            node.children[i][s] = Node(s, model.actions(s))     # N = 0: nothing is known of s yet
+            # It starts with N = 0: the rollout from s counts only for the pairs on the path.
+            node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
         # G is what will still be earned from s on: 0 if the episode is over, else an estimate.
@@ -277,16 +276,16 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to take sums and maxima. (In the loop above, lists are faster. A root
-    # with arrays, from which mcts goes on, works like one with lists.)
+    # The caller gets arrays, to take sums and maxima. (In the loop above, arrays would be slow.
+    # But if mcts goes on with this root, its arrays work, too.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search": Q(s,a) = mean of the returns that began with a, in a Node.
-    Needs Node, rollout_return, pick, index_of_best, as_generator."""
+    """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean of the returns that
+    began with a. Needs Node, rollout_return, pick, index_of_best, as_generator."""
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
@@ -325,11 +324,11 @@ class CountModel:
     def step(self, state, action, rng):
         # What was never tried is expected to earn 0, and no simulation can go on from there. Until
         # a treasure is found, all actions are worth 0, and the agent walks about at random. Here
-        # that is enough to find one. (After that, an action with any value above 0 looks better
-        # than one that was never tried.)
+        # that is enough to find the one treasure of our maze. (After that, an action with any
+        # value above 0 looks better than one that was never tried.)
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick from the list gives s' with the share that it had in the real steps from (s, a).
+        # A pick gives s' as often, on average, as the real steps from (s, a) led to it.
         return pick(self.seen[state, action], rng)
 
 
@@ -371,9 +370,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is a mean of good and bad simulations, so V
-            # is too low. This does little harm: to choose an action, the agent only compares
-            # values, and mostly V is larger where the true value is larger.)
+            # model and worse values at the leaves. (Q is a mean of good and bad simulations, so
+            # most V are too low. This does little harm: to choose an action, the agent only
+            # compares values, and mostly V is larger where the true value is larger.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -391,7 +390,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks at least one step further ahead. 300 are plenty: 0.95^300 is 0.0000002.
+    # Each sweep looks at least one step further. 300 are plenty: 0.95^300 is 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -403,7 +402,7 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10.
+# A slippery maze: chance chooses 1 action in 10. Few random walks get to G, 11 steps away.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -460,8 +459,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # The optimum is 1: all runs should cross. g is worth 0.4, and G is worth 0.95^4 = 0.81 even
-    # behind the bridge of 4. (It is 5 steps away, and the first reward is not discounted.)
+    # Flat search fails even on a bridge of 2. But all runs should cross (the optimum is 1): g is
+    # worth 0.4, and G is worth 0.95^4 = 0.81 even behind the bridge of 4 (the fifth step).
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -473,8 +472,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # Above this bar, from the same left end on, the bars of the next step: its visits are a
-        # part of these n. (Nobody slips, so there is at most one child.)
+        # The bars of the next step lie above this bar and begin at the same left end: their visits
+        # are a part of these n. (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -496,7 +495,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)
+    world = bridge(2, slip=0.1)         # slippery: then an action may lead to several nodes
     # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
     # mean, so this step looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
@@ -536,8 +535,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) Panels with single episodes, which are short, use all of
-    # them; the others the first n_runs, or one.
+    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we
+    # take four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

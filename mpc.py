@@ -190,9 +190,8 @@ class NeuralDynamics:
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so that small
-                    # gradients count as much as large ones: no weight moves by much more than
-                    # 2 * step_size, and it moves by less if its gradients disagree. (1e-8: do not
-                    # divide by 0.)
+                    # gradients count as much as large ones: what counts is how much the gradients
+                    # of a weight agree, not how large they are. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -259,7 +258,6 @@ def imagined_returns(predict, reward, state, sequences):
 
 def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
-    # (float, so that bounds of an integer type do no harm.)
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
     if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
@@ -323,10 +321,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites: it is where the search has ended. (The best sequence of the
-    # last search would do at least as well here.) If the elites went two different ways around the
-    # hill, their mean would lie in between, and fail. But one way is shorter, and nearly always
-    # all elites take it. (clip, because rounding can put a mean just outside a bound.)
+    # We return the mean of the elites, as is usual. If the elites went two different ways around
+    # the hill, their mean would lie in between, and fail. But one way is shorter, and nearly
+    # always all elites take it. (clip, because rounding can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 

@@ -9,18 +9,18 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a)
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
 
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
-    makes the search tree several times larger. A rollout only becomes one step longer. A learned
+    makes the search tree several times larger. A rollout becomes only one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
-    depth.
+    depth, until nearly all episodes are over.
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
-    error is half as large. An agent that searches at each step, and takes the action with the best
-    rollouts, does better than the policy itself, if there are enough rollouts (policy
-    improvement). With few, luck decides which action looks best, and the agent may do worse.
+    error is half as large. With enough rollouts, an agent that searches at each step and takes the
+    action with the best ones does better than the policy itself (policy improvement). With few,
+    luck decides which action looks best, and the agent may do worse.
     Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk in
     200 gets there, so the small one looks better.
 
@@ -85,17 +85,20 @@ def bridge_model(maze, slip):
                 P[s, a, s2] += p
     # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays: (S, A, S) @ (S,) = (S, A).
     pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
-    return TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
+    model = TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
+    model.pays = pays           # for errors_of_learned_models
+    return model
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw one column (N,) for each row of probabilities. sums (N, n) are their running sums.
-    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and take
-    the first column whose sum is above u. For u from .1 to below .7 this is column 1, so that its
-    probability is .6. (rng.choice would need a loop: it draws for one row only.)"""
-    u = rng.random((len(sums), 1))              # one number for each row
-    return (u < sums).argmax(axis=1)            # argmax finds the first True of each row
+    """Draw one column for each of N rows of probabilities. sums (N, n) has their running sums.
+    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
+    the sums that u has passed, without the last: this is the column. u = .5 has passed one sum, so
+    it is column 1, as for all u from .1 to .7: its probability is .6. (rng.choice draws for one
+    row only.)"""
+    u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
+    return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
 
 
 class TabularModel:
@@ -135,9 +138,11 @@ class TabularModel:
         self.terminal = terminal
 
         # For draw_columns. Nearly all next states are impossible. To save time, we list only the
-        # possible ones of each pair, at most n. The last column has the missing probability, which
-        # ends the episode in s. Example with n = 3: P[s, a] = 0 .8 0 .1 becomes
-        #     table .8 .1 0 -,  successors 1 3 s s,  sums .8 .9 .9 1
+        # possible ones of each pair, at most n. The last column stands for the missing
+        # probability, which ends the episode in s. Example: if another row needs n = 3, the row
+        # P[s, a] = 0 .8 0 .1 becomes
+        #     table       .8 .1  0  0       its running sums    .8 .9 .9 .9
+        #     successors   1  3  s  s       so u = .95 draws the last column
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S, A, n + 1))
         self.successors = np.zeros((S, A, n + 1), int)
@@ -147,14 +152,13 @@ class TabularModel:
             self.successors[s, a] = s
             self.successors[s, a, :len(possible)] = possible
         self.sums = table.cumsum(axis=2)
-        self.sums[:, :, n] = 1.0
 
     def step(self, states, actions, rng):
         """Draws S' ~ model for N pairs. Returns next_states, rewards (means), terminated, each
         (N,). rng is a Generator or a seed (in a loop, a Generator: a seed would give each step the
         same luck). If missing probability ends the episode, the next state is the state itself."""
-        # (N, n + 1) running sums, a row for each of the N pairs. (default_rng makes a Generator
-        # from a seed. A Generator stays as it is.)
+        # We take the running sums of the N pairs: (N, n + 1). (default_rng makes a Generator from
+        # a seed. A Generator stays as it is.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         next_states = self.successors[states, actions, columns]
         missing = columns == self.sums.shape[2] - 1             # the last column was drawn
@@ -204,7 +208,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
 
-    model       a TabularModel, or another object with a table R and a method step like its own
+    model       a TabularModel, or any object that has such a table R and such a method step
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
@@ -230,7 +234,6 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1)                    # for draw_columns
-    sums[:, -1] = 1.0       # by rounding it may be a bit less, and then no sum might be above u
 
     # All A * K episodes run side by side, as entries of arrays. That makes NumPy fast.
     states = np.full(A * n_rollouts, state)
@@ -270,22 +273,22 @@ START = "".join(BRIDGE).index("S")
 CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
 
 
-def lookahead_values(policy=None, P=MODEL.P):
+def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
-    that forward_search finds or, if a policy is given, the values of that policy. P: the world's
-    or a learned one. (A tree computes V_d(s) again wherever s appears in it. Here each V_d(s) is
-    computed once.)"""
+    that forward_search finds or, if a policy is given, the values of that policy. P and R are the
+    world's or learned ones. (A tree computes V_d(s) again wherever s appears in it. Here each
+    V_d(s) is computed once.)"""
     # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
-        Q = MODEL.R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
+        Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
         # max_a Q(s,a), or for a policy sum_a pi(a|s) Q(s,a).
         V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
     return V
 
 
 V_EXACT = lookahead_values()
-# Looking further ahead changes nothing: the 30th step has added less than 10^-7.
+# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
@@ -297,7 +300,6 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    # (Without ddof=1, which gives NaN for a single run.)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
@@ -354,9 +356,9 @@ def errors_of_learned_models(n_runs, seed):
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
             # after the end, NumPy gives all n tries to the last cell, a wall.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The error: the best value that the model promises, against the true best value. (The
-            # rewards R are known, so V_1, which needs no P, is right.)
-            error = abs(lookahead_values(P=P) - V_EXACT)        # (HORIZON + 1, S)
+            # What each arrival pays is known. The error is how far the best value in the model is
+            # from the true best value.
+            error = abs(lookahead_values(P=P, R=P @ MODEL.pays) - V_EXACT)  # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
 
@@ -365,17 +367,16 @@ def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
-    # For 3 samples: mean[d] is the error of V_d. V_2 is the first one that has an error.
-    mean = errors[:, 0].mean(axis=0)
+    # errors[:, 0, d]: all runs, 3 samples, the error of V_d.
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{mean[HORIZON]:8.4g} | {mean[2]:.4g}: the error of V_2")
-    ax.set(title="learned model: errors accumulate", ylim=(0, OPTIMUM / 2),
+          f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: the error of V_1")
+    ax.set(title="learned model: errors accumulate", ylim=(0, 0.6 * OPTIMUM),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # searches in each cell, to see how often each action looks best
+N_SEARCHES = 12                 # in each cell, to see how often each action looks best
 # The arrows up, right, down, left become 0 to 3. (In walls and after the end, find gives -1. This
 # would mean the last action, but nobody acts there.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
@@ -396,21 +397,20 @@ def search_everywhere(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng([seed, run])
         for i, K in enumerate(K_ROLLOUTS):
-            # In a state s, this agent takes action a with some probability: that a looks best in a
-            # search from s. So the agent is itself a policy. We estimate its probabilities by the
-            # shares of N_SEARCHES searches, and compute the value of this policy. (With 48
-            # searches in place of 12, the values are nearly the same.)
-            wins = np.zeros_like(policy)        # how many searches in s preferred a: (S, A)
+            # By luck, searches from s may prefer different actions. So this agent is itself a
+            # policy: the probability of a is about the share of searches in which a looked best.
+            # Dynamic programming computes the value of this policy.
+            votes = np.zeros_like(policy)       # (S, A): how many searches from s preferred a
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
                     # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
                     # all Q may be 0. argmax would then always take the first action, "up".)
                     best = Q == Q.max()
-                    wins[s] += best / best.sum()
+                    votes[s] += best / best.sum()
                     if s == START:              # here we also measure the error of Q
                         squares[run, i] += ((Q - Q_pi)**2).mean()       # over the 4 actions
-            values[run, i] = lookahead_values(wins / N_SEARCHES)[HORIZON, START]
+            values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
     return np.sqrt(squares / N_SEARCHES), values
 
 
@@ -418,10 +418,11 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). So if we know it for 10,000 rollouts (rollout_search
-    # tells it), its square is 10,000 / K times as large for K. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is 100
+    # times the standard error, as sqrt(10,000) = 100. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    theory = np.sqrt((error**2).mean() * 10_000 / K_ROLLOUTS)
+    spread = 100 * np.sqrt((error**2).mean())
+    theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
           f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")

@@ -453,18 +453,18 @@ def test_world_and_exact_answers(ours, rollout_search):
 
 
 def test_errors_of_learned_models_accumulate(ours, rollout_search, base_seed):
-    """200 runs; means and standard deviations of a run of 4,000 others, for V_2 and V_30. 5 standard errors. The error
-    of V_1 is 0, then it grows, then it stays. Control: the same with the depths, or the models, in reverse order."""
+    """200 runs; means and standard deviations of a run of 4,000 others, for V_1 and V_30. 5 standard errors. From V_20
+    on, episodes are over (0.1 % in 4,000). Control: the same with the depths, or the models, in reverse order."""
     errors = rollout_search.errors_of_learned_models(200, base_seed)
-    known = [(3, 0.0358, 0.0114, 0.123, 0.079), (10, 0.0172, 0.0092, 0.0686, 0.0447),
-             (100, 0.00554, 0.0027, 0.0211, 0.0147)]
+    known = [(3, 0.0352, 0.0134, 0.1747, 0.1123), (10, 0.01645, 0.011, 0.1028, 0.0695),
+             (100, 0.00558, 0.0033, 0.0326, 0.0228)]
 
     def check(errors):
         for i, (n, early, sd_early, late, sd_late) in enumerate(known):
             e = errors[:, i].mean(axis=0)
-            case = f"{n} samples of each pair: the error of V_1, V_2, V_20, V_30 is {numbers(e[[1, 2, 20, 30]])}"
-            require(e[1] < 1e-12 and abs(e[30] - e[20]) < 0.15 * e[30], f"{case}: it should grow from 0 until V_20")
-            require(abs(e[2] - early) < 5 * sd_early / math.sqrt(200), f"{case}: that of V_2 should be {early}")
+            case = f"{n} samples of each pair: the error of V_0, V_1, V_20, V_30 is {numbers(e[[0, 1, 20, 30]])}"
+            require(e[0] < 1e-12 and abs(e[30] - e[20]) < 0.02 * e[30], f"{case}: it should grow from 0, then stay")
+            require(abs(e[1] - early) < 5 * sd_early / math.sqrt(200), f"{case}: that of V_1 should be {early}")
             require(abs(e[30] - late) < 5 * sd_late / math.sqrt(200), f"{case}: that of V_30 should be {late}")
     check(errors)
     for wrong in (errors[:, :, ::-1], errors[:, ::-1]):
