@@ -457,7 +457,7 @@ def main():
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
+    parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
