@@ -17,7 +17,7 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap, two columns to the
-    right. A coin decides whether it ends one row higher or lower.
+    right. A coin decides whether it ends one row higher or lower (the border stops it).
     With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
     the border a leap is shorter than elsewhere, and no linear function is right in both places.
     With few data the network is better than the table, as it also learns from neighbouring cells.
@@ -185,7 +185,7 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=2) / n
         self.outcome_P = self.counts / n[:, :, None]
-        # A pair never seen needs an answer, too: s' = s with reward 0, which promises nothing.
+        # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, s] = 1
         # outcome_P sums to 1. P leaves out the outcomes that end the episode, because nothing is
@@ -300,9 +300,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (or, by rounding, a tiny one). Dividing by it would
-    # give NaN or nonsense: we divide by 1.
-    scale[data.min(axis=0) == data.max(axis=0)] = 1
+    # A column that never changes has scale 0 (or, by rounding, a tiny part of its mean). Dividing
+    # by it would give NaN or nonsense: we divide by 1.
+    scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
 
@@ -575,7 +575,7 @@ class MixtureModel(FeatureModel):
     def components(self, inputs):
         """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
         network = self.learned
-        # (Not network.predict: it would put scores and widths into units of y, too.)
+        # (Not network.predict, which is for networks with one output for each target.)
         log_weights, means, sds = self.split(network.raw_outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
@@ -610,8 +610,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
     They are within `tolerance` (and rounding) of the optimum of this model, which is not that of
-    the world. ValueError if P, R or gamma is not like this, or tolerance is 0. Sutton & Barto,
-    section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    the world. ValueError if P, R or gamma is not like this, or tolerance is not above 0.
+    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])
@@ -665,8 +665,8 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. Of N transitions, about n = N / (S A) are leaps from one cell: so 1 / n is S
-# A / N. (Only a guide at N = 100 and 400, where some leaps were never seen.)
+# mean over the cells. Of N transitions, about n = N / (S A) are leaps from one cell, so 1 / n is
+# (S A) / N. (Only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
@@ -712,7 +712,7 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         # The linear model and the network only know an expected position, and answer as if the
         # walker were there. If a function is linear, its value at a mean is the mean of its
         # values. So the linear model may do this: only its own errors add up. For the network it
-        # is wrong. And soon positions lie between cells, or out of the grid: there were no data.
+        # is wrong. And soon positions are between cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.

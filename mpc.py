@@ -271,7 +271,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is ignored; it is here so that this can be called just as cem is. If a
+    or seed. mean is ignored; it is here so that planning_v15 can call this as it calls cem. If a
     return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong
     or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
@@ -289,8 +289,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    The elites are the n_elites sequences with the largest returns. Each search draws sequences by
-    Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
+    The elites are the n_elites sequences with the largest returns. Each search draws sequences
+    ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
     2 (a single one has no spread) or above n_candidates. (The name comes from the theory; no
@@ -357,8 +357,8 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Environment (rng), base policy and planner each have a Generator of their own. If they shared
-    # one, more episodes of the base policy would change the numbers that the planner draws.
+    # Base policy and planner each have a Generator of their own; rng gives the environment a seed.
+    # If they shared one, more base episodes would change the numbers that the planner draws.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
