@@ -20,10 +20,11 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
     cell below the wall gets gamma = 0.95 times the value of its best neighbour, which gets 0.95
     times that of its own best neighbour, and so on: the old values keep each other alive. They
-    shrink slowly, and stay above the 0 of actions never tried. So an agent that comes into the new
-    gap, where it has tried nothing, turns back. When a shortcut opens, Dyna-Q hardly ever uses it,
-    because the old way still works. Dyna-Q+ tries again what it has not tried for a long time, and
-    so uses both new ways. Replay does worse than Dyna-Q: it goes on replaying old steps.
+    shrink slowly, and stay above the 0 of actions never tried. So an agent that has once turned
+    back in the new gap, by chance, turns back again and again. When a shortcut opens, Dyna-Q
+    hardly ever uses it, because the old way still works. Dyna-Q+ tries again what it has not tried
+    for a long time, and so uses both new ways. Replay does worse than Dyna-Q: it goes on replaying
+    old steps.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -54,8 +55,8 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, or there
-    is not exactly one S. ValueError, too, if an episode might never end, because no way leads to a
-    goal from S or, after the walls have moved, from a cell that had a way before. Needs
+    is not exactly one S. ValueError, too, if no way leads to a goal from S or, after the
+    walls have moved, from a cell that had one before: an episode might never end. Needs
     check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
@@ -192,7 +193,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # S, reward 0). Real outcomes come later in the list, and then count.
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    # known: the states visited before, each with a list of the actions that planning may draw
+    # known: the states where the agent has acted, each with the actions that planning may draw
     known = {}
     rewards = []
     steps_per_episode = []
@@ -352,8 +353,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (A list is one seed for NumPy. With seed + run, --seed 0 and --seed 1 would share
-            # runs.)
+            # (A list is one seed for NumPy: with seed + run, --seed 0 and 1 would share runs.)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
     return steps
 

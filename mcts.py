@@ -15,13 +15,13 @@ The equations
 
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge, where one step
-    to the side ends the walk in a drop. Flat search does not cross the bridge: most random walks
-    that step onto it fall, so on average they earn less than the small treasure. More walks do not
-    change that. MCTS repeats what went well, so more and more of its simulations cross. If c is
-    too small, MCTS gives up the bridge after a few bad walks. If c is too large, its simulations
-    go on falling, so the bridge looks bad. After a real step, the tree below the new state can be
-    kept: then fewer simulations are enough. In a slippery maze, an agent with a learned model
-    learns fastest if it has both search and learned values V(s).
+    to the side ends the walk in a drop. Flat search does not cross the bridge, except by luck:
+    most random walks that step onto it fall, so on average they earn less than the small treasure.
+    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
+    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
+    large, its simulations go on falling, so the bridge looks bad. After a real step, the tree
+    below the new state can be kept: then fewer simulations are enough. In a slippery maze, an
+    agent with a learned model learns fastest if it has both search and learned values V(s).
 
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
@@ -29,8 +29,8 @@ Try, after reading: replace the line in the code by the line here, run again, an
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs ..." in a docstring: if you copy this, copy these, too. Left out on purpose:
-games with a second player, learned policies that tell Select what to try first (Silver et al.).
+"Needs ..." in a docstring: if you copy this, copy these, too. Left out on purpose: games with a
+second player, learned policies that tell Select what to try first (Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -252,9 +252,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 break
             node = node.children[i][s]
 
-        # ---- Expand the search tree by one node ---- Only s gets a node: most states of the
-        # rollout would never be visited again. A terminal s needs none, because nothing is chosen
-        # there. (If max_depth stopped the path, s may have one.)
+        # ---- Expand the search tree by one node ----
+        # Only s gets a node: most states of the rollout would never be visited again. A terminal s
+        # needs none, because nothing is chosen there. (If max_depth stopped the path, s may have
+        # one.)
         if not terminated and s not in node.children[i]:
             # It starts with N = 0: the rollout from s counts only for the pairs on the path.
             node.children[i][s] = Node(s, model.actions(s))
@@ -328,7 +329,7 @@ class CountModel:
         # value above 0 looks better than one that was never tried.)
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick gives s' as often, on average, as the real steps from (s, a) led to it.
+        # A pick gives s' with the share of the real steps from (s, a) that led to it.
         return pick(self.seen[state, action], rng)
 
 
@@ -402,7 +403,8 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10. Few random walks get to G, 11 steps away.
+# A slippery maze: chance chooses 1 action in 10. Of the random walks of 20 steps (max_depth), only
+# 1 in 100 gets to G, 11 steps away.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -535,8 +537,7 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we
-    # take four times as many runs.
+    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we take four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

@@ -15,8 +15,8 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     makes the search tree several times larger. A rollout becomes only one step longer. A learned
-    model is a bit wrong. Each step ahead uses it once more, so the error of the values grows with
-    depth, until nearly all episodes are over.
+    model is a bit wrong. Each step ahead uses it once more, so on average the error of the values
+    grows with depth, until nearly all episodes are over.
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
     error is half as large. With enough rollouts, an agent that searches at each step and takes the
     action with the best ones does better than the policy itself (policy improvement). With few,
@@ -32,8 +32,8 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs ..." in a docstring: if you copy this, copy these, too. Left out on
-purpose: trees that grow only where it is useful (see mcts.py).
+"Needs ..." in a docstring: if you copy this, copy these, too.
+Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
 
