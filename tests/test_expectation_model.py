@@ -426,7 +426,7 @@ def test_the_spread_leaves_out_the_reward(expectation_model, base_seed):
 
 # ---------------------------------------------------------------- the mixture
 def test_one_gaussian_exactly(expectation_model, base_seed):
-    """Changes (6, -1); their sds are (0.3, 50) where x0 = -1, (3, 50) where x0 = 1 (400 seeds: 0.81 to 1.2 of that; 1 in
+    """Changes (6, -1); their sds are (0.3, 50) where x0 = -1, (3, 50) where x0 = 1 (400 seeds: 0.81 to 1.2; 1 in
     100 over 1.5 after 400 steps). log_prob, a parabola, is as wide as 4,000 samples: 6 standard errors of 1.1 %."""
     rng = np.random.default_rng([base_seed, 14])
     x, a = np.column_stack([np.repeat([-1.0, 1], 500), rng.normal(size=1000)]), np.zeros(4000)
