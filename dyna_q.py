@@ -15,16 +15,14 @@ The equations
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps in
     the mean of the runs (14 are possible). With n = 5 imagined updates after each step, only 6 do;
-    with n = 50, only 2. Episode 1 is the same random walk for all three: no plan can help before
-    the first reward.
+    with n = 50, only 2. Episode 1 is the same for all: no plan can help before the first reward.
     When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
     cell below the wall gets gamma = 0.95 times the value of its best neighbour, which gets 0.95
     times that of its own best neighbour, and so on: the old values keep each other alive. They
     shrink slowly, and stay above the 0 of actions never tried. So an agent that has once turned
     back in the new gap, by chance, turns back again and again. When a shortcut opens, Dyna-Q
     hardly ever uses it, because the old way still works. Dyna-Q+ tries again what it has not tried
-    for a long time, and so uses both new ways. Replay does worse than Dyna-Q: it goes on replaying
-    old steps.
+    for a long time, and so uses both new ways. Replay goes on replaying old steps, and does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -54,10 +52,9 @@ class Maze:
                 has an S and a G, too. (An agent in a cell that becomes a wall can walk out)
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, or there
-    is not exactly one S. ValueError, too, if no way leads to a goal from S or, after the
-    walls have moved, from a cell that had one before: an episode might never end. Needs
-    check_maze, steps_to_goal.
+    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, there is
+    not exactly one S, or no way leads to a goal from S or, after the walls have moved, from a cell
+    that had one before (an episode might never end). Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
     (1, 0.0, False, False, {})
     """
