@@ -193,7 +193,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, or `rollout` if the caller gives one.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, as a model may give NumPy numbers)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
         G += gamma**t * float(reward)
         if terminated:
             break
