@@ -4,7 +4,6 @@ The slides, and where they are in this file
     Simulation-based search      flat_search: rollouts for each action, without a tree ("flat")
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
-
 The equations
     Counts   N(s,a): how often simulations took action a in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
@@ -12,7 +11,6 @@ The equations
     Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
              random order. Then the action with the largest UCB1 (upper confidence bound) =
              Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains it
-
 Run it: python mcts.py (10 seconds). What you will see, and why
     A small treasure is beside the start, a big one at the end of a narrow bridge, where one step
     to the side ends the walk in a drop. Flat search does not cross the bridge, except by luck:
@@ -22,12 +20,10 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     large, its simulations go on falling, so the bridge looks bad. After a real step, the tree
     below the new state can be kept: then fewer simulations are enough. In a slippery maze, an
     agent with a learned model learns fastest if it has both search and learned values V(s).
-
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
-
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
 "Needs ..." in a docstring: if you copy this, copy these, too. Left out on purpose: games with a
 second player, learned policies that tell Select what to try first (Silver et al.).

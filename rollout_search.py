@@ -4,13 +4,11 @@ The slides, and where they are in this file
     Forward search             forward_search; "expensive": show_nodes;
                                "errors ... cumulative": errors_of_learned_models
     Simulation-based search    rollout_search; its errors, and acting on it: search_everywhere
-
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
-
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
@@ -23,12 +21,10 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     luck decides which action looks best, and the agent may do worse.
     Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk in
     200 gets there, so the small one looks better.
-
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
