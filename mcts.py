@@ -250,8 +250,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Expand the search tree by one node ----
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (If max_depth stopped the path, s may have
-        # one.)
+        # needs none, because nothing is chosen there. (After max_depth steps, s may have one.)
         if not terminated and s not in node.children[i]:
             # It starts with N = 0: the rollout from s counts only for the pairs on the path.
             node.children[i][s] = Node(s, model.actions(s))

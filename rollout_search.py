@@ -90,9 +90,9 @@ def bridge_model(maze, slip):
 def draw_columns(sums, rng):
     """Draw one column for each of N rows of probabilities. sums (N, n) has their running sums.
     The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
-    the sums that u has passed, without the last: this is the column. u = .5 has passed one sum, so
-    it is column 1, as for all u from .1 to .7: its probability is .6. (rng.choice draws for one
-    row only.)"""
+    the sums that u has passed: this is the column. u = .5 has passed one sum, so it is column 1,
+    as for all u from .1 to .7: its probability is .6. The last sum is left out: by rounding it may
+    be less than 1, and must not be passed. (rng.choice draws for one row only.)"""
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
     return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
 
