@@ -558,9 +558,9 @@ class MixtureModel(FeatureModel):
         # e^score), -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The
         # derivative of the first log by score_k is weight_k, that of the second is share_k.
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) By a mean. -log p^ = -log(sum of e^term) has the derivative -e^term_k / (sum of e^term)
-        # by term_k: this is -share_k. term_k contains -z^2 / 2, where z = (y - mean) / sd. Its
-        # derivative by the mean is z / sd. So the mean is pulled towards y.
+        # (2) By a mean. -log p^ = -log(sum of e^term) has a derivative by each term_k: -e^term_k /
+        # (sum of e^term), which is -share_k. term_k contains -z^2 / 2, where z = (y - mean) / sd.
+        # Its derivative by the mean is z / sd. So the mean is pulled towards y.
         by_mean = -share * z / sds
         # (3) By an sd. term_k also contains -log sd. By the sd, -z^2 / 2 has the derivative
         # z^2 / sd, and -log sd has -1 / sd. So the sd grows if y is more than one sd away from the
