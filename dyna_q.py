@@ -11,25 +11,24 @@ The equations
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
                  real steps since A was last tried in S: a bonus for what may have changed
-    replay       Dyna-Q, but R, S' come from any stored transition of S, A, not from the model
+    replay       R, S' is any of those that followed S, A. (The model of Dyna-Q is the last one)
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. Without it (n = 0), 27 of the 50 episodes take more than 20 steps in
-    the mean of the runs (14 are possible). With n = 5 imagined updates after each step, only 6 do;
-    with n = 50, only 2. Episode 1 is the same for all: no plan can help before the first reward.
-    When the path is blocked, nearly half of the runs of Dyna-Q do not reach the goal again. Each
-    cell below the wall gets gamma = 0.95 times the value of its best neighbour, which gets 0.95
-    times that of its own best neighbour, and so on: the old values keep each other alive. They
-    shrink slowly, and stay above the 0 of actions never tried. So an agent that has once turned
-    back in the new gap, by chance, turns back again and again. When a shortcut opens, Dyna-Q
-    hardly ever uses it, because the old way still works. Dyna-Q+ tries again what it has not tried
-    for a long time, and so uses both new ways. Replay goes on replaying old steps, and does worse.
+    Planning saves real steps. The shortest way has 14 steps. Without planning (n = 0), 30 of the
+    50 episodes take more than 20, on average over the runs; with n = 5 imagined updates after each
+    real step, 5; with n = 50, 2. Episode 1 is the same for all: there is no reward yet.
+    When the path is blocked, about 6 in 10 runs of Dyna-Q never find the new way. In the new gap
+    no action was tried: all are worth 0, and half of the agents happen to step back first. From
+    then on stepping back is worth more than "up", still 0, because the old values below the wall
+    shrink slowly. So most of them turn back again and again. When a shortcut opens, Dyna-Q hardly
+    ever uses it, because the old way still works. Dyna-Q+ tries again what it has not tried for
+    long, and so uses both new ways. Replay goes on replaying old steps, and does worse.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C ends it.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined step. An array (S, A) has one row per state, one column per action.
-"Needs ..." in a docstring: if you copy this, copy these, too.
+imagined step. An array of shape (S, A) has one row per state, one column per action.
+"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -49,13 +48,13 @@ class Maze:
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps (of all episodes together). It
-                has an S and a G, too. (An agent in a cell that becomes a wall can walk out)
+                has an S and a G, too. (If the agent's cell becomes a wall, it can walk out)
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, there is
-    not exactly one S, or no way leads to a goal from S or, after the walls have moved, from a cell
-    that had one before (an episode might never end). Needs check_maze, steps_to_goal.
-    >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated, info
+    not exactly one S, or no way leads to a goal: from S or, when the walls have moved, from where
+    the agent may be then. (An episode might never end.) Needs check_maze, steps_to_goal.
+    >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
 
@@ -90,14 +89,15 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # Nothing is random here. A seed begins a new run: the walls are as in the beginning.
+        # t counts the steps of all episodes. Only a new run, whose first reset has a seed, begins
+        # with t = 0 and the first layout. (Nothing is random here.)
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        # Before t grows: so the first change_at steps use the first layout.
+        # layout_now is asked before t grows: so the first change_at steps use the first layout.
         layout = self.layout_now()
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
@@ -126,9 +126,9 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 
 def size(space):
-    """How many states or actions a Gymnasium space has. They must be numbered from 0, as our lists
-    are: ValueError for a space that has, say, a `start` of 1."""
-    if getattr(space, "start", 0):
+    """How many states or actions a space has. ValueError if they are not numbered from 0, as our
+    lists are. (Gymnasium's may have a `start`, the first number. If not, getattr gives 0.)"""
+    if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
 
@@ -142,9 +142,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 acted before, and a random action known there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
-    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau); tau is 0 for
-                the pair just taken. Actions never tried are imagined, too, as if they led nowhere
-                (S' = S, reward 0). Replay does not imagine them
+    kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
+                never tried are imagined, too, as if they led nowhere (not by replay)
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
@@ -171,23 +170,24 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     A = size(env.action_space)              # the number of actions
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
-    # one for all, more planning would change the walk in episode 1, and n = 0, 5, 50 could not be
-    # compared. (For single numbers, random.Random is much faster than NumPy's generator.)
-    four_seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
-    env_seed, acting_seed, planning_seed, replay_seed = four_seeds
-    acting_rng = random.Random(acting_seed)
-    planning_rng = random.Random(planning_seed)
-    replay_rng = random.Random(replay_seed)
+    # one for all, more planning would use up more of its numbers, and n = 0, 5, 50 would not even
+    # have the same episode 1. (NumPy only makes four seeds: random.Random draws single numbers
+    # faster.)
+    seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
+    acting_rng = random.Random(seeds[1])
+    planning_rng = random.Random(seeds[2])
+    replay_rng = random.Random(seeds[3])
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     # The real step at which a was last tried in s. 0 means never: tau is then all steps so far.
     tried_at = [[0] * A for _ in range(S)]
-    # memory[s][a]: a list of all outcomes (R, S', terminated) of a in s, the newest at the end.
-    # Dyna's model is the newest outcome (enough if nothing is random). Replay draws from all.
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
+    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
+    # random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    # Dyna-Q+ also imagines actions never tried. At first it supposes that they lead nowhere (S' =
-    # S, reward 0). Real outcomes come later in the list, and then count.
+    # Dyna-Q+ also imagines actions never tried. So each list begins with a supposed outcome: S' =
+    # S, reward 0. After the first real outcome, this one is not the newest any more.
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
     # known: the states where the agent has acted, each with the actions that planning may draw
@@ -195,7 +195,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     rewards = []
     steps_per_episode = []
 
-    s, _ = env.reset(seed=env_seed)
+    s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
@@ -219,7 +219,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw actions with an outcome: those tried in s before, in Dyna-Q+ all.
+        # Planning may draw actions with an outcome, those whose list is not empty: in Dyna-Q+ all.
         known[s] = [action for action in range(A) if memory[s][action]]
 
         # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
@@ -229,10 +229,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
-            # and A, even if it is no longer true.
+            # and A, even an outdated one.
             outcomes = memory[state][action]
-            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            reward, next_state, ended = outcome
+            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
             # have changed. The bonus makes the agent curious to try it. (The square root keeps the
             # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps.)
@@ -245,6 +244,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
+    # (int, because an array made of an empty list would be one of floats.)
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -278,8 +278,8 @@ def check_maze(maze, all_rows):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # A shortest way has fewer steps than there are cells. If there is no way, each round of
-        # steps_to_goal (below) adds one step, so that the number becomes len(layout).
+        # No shortest way has as many steps as there are cells, len(layout). steps_to_goal (below)
+        # gives this number only if it finds no way in so many rounds.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
@@ -290,8 +290,8 @@ def check_maze(maze, all_rows):
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
-    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. After
-    n rounds only the first n steps are counted, so take many rounds."""
+    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each
+    round looks one step further: after n rounds, a walk of more than n steps counts as n steps."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
@@ -350,15 +350,15 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (A list is one seed for NumPy: with seed + run, --seed 0 and 1 would share runs.)
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=[seed, run])
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
 
 def draw_comparison(ax, steps):
+    # `book`: the episodes until the agent is nearly optimal in the book. We count the episodes of
+    # more than 20 steps. (Nearly optimal is about 16, as one action in ten is random.)
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
-        # The mean over the runs is one learning curve. In how many episodes is it above 20?
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
@@ -381,13 +381,14 @@ def draw_policy(ax, steps, i, seed):
     # With the seed of run 0 the agent takes the same steps again. Now we stop it after all steps
     # of its episode 1 and half of the steps of its episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
-    Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=[seed, 0])
+    Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
         # Values above 0 have come from the goal.
         if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # up, right, down or left
+            # matplotlib's markers ^ > v < are arrows. This picks the one of the best action.
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -411,8 +412,9 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1?
-# When an action is tried, its bonus falls to 0, so its Q should fall by as much. With alpha = 0.1
-# it falls too slowly: the agent goes on choosing this action, for a bonus that is gone.
+# Q of an action that was not tried for long contains a large bonus. Once it is tried, tau and the
+# bonus are 0. But with alpha = 0.1 each update takes only a tenth of the old bonus out of Q. So
+# the agent goes on choosing this action, for a bonus that is gone.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -423,13 +425,13 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(
-            Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=[seed, run],
+            Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=1000 * seed + run,
             kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=(method == "replay"))
     return rewards.cumsum(axis=1)
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Panel and printed lines of Dyna-Q and one other method; compare: a text to print."""
+    """Panel and printed lines of Dyna-Q and the `other` method; compare: the text after them."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
@@ -449,7 +451,8 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. So we compare them with 2000 runs of another program.
+    # No formula gives these rewards. So we compare them with 2000 runs of another program, with
+    # the same settings (tests/expected has its curves).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -460,14 +463,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, every error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -490,8 +493,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# These lines are for tools: the licence (see the README), and what "uv run" has to install.
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -12,7 +12,8 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, make what happened probable: minimize the mean of -log p^(what happened)
+                   learn, make the r, s' in the data as probable as possible: minimize the mean of
+                   -log p^(r, s' | s, a)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -25,21 +26,20 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: its errors compound. (One reason: an
-    expectation model goes on from the mean of two landings, where nobody is.)
+    A model that is fed with its own predictions goes astray: its errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
-Notation ("Needs ..." in a docstring: if you copy this, copy these, too)
+Notation ("Needs f, g" in a docstring: whoever copies the function must copy f and g, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
     x, x_next    features of s and s': (N, d). Here d = 2, column and row of a cell
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
     S, A         in shapes: the numbers of states and actions
-Left out on purpose: other ways of planning (see the other scripts); learned features and a memory
-of earlier states (World Models has both).
+Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.py, mcts.py have
+them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
@@ -74,19 +74,19 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The world's probabilities P[s, a, s']. They ignore that an episode ends in the pit and at the
-# goal. (collect and PLANNING_P, below, do not.)
+# The world's probabilities P[s, a, s']. Here, walks go on after the pit and the goal.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid. clip keeps the column between 0 and 6, and the row between 0
-            # and 4, because the last cell is X[-1] = (6, 4).
+            # No move leaves the grid: clip keeps the column between 0 and 6, the row between 0 and
+            # 4. X[-1], the last cell, is (6, 4).
             x, y = np.clip(X[s] + (right, down), 0, X[-1])
             # += because two outcomes may end in the same cell, if you change MOVES.
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# In planning, nothing counts after an end. So here, arrivals that end the episode have
-# probability 0 (ARRIVAL == 0 is False there, and counts as 0). Some rows sum to less than 1.
+# In planning, an episode ends in the pit and at the goal, and nothing is earned after an end. So
+# here, these two cells have probability 0 (ARRIVAL == 0 is False for them, and counts as 0). Some
+# rows sum to less than 1: what is missing is the probability that the episode ends.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -96,15 +96,17 @@ TRUE_R = TRUE_P @ ARRIVAL
 def draw_from_rows(probabilities, rng):
     """For each row of probabilities (N, n), draw one column number with them. Returns (N,). rng: a
     Generator."""
-    # The probabilities .2 .5 .3 have the running sums .2 .7 1. A uniform number from .2 to .7
-    # draws column 1, because .7 is the first sum above it. This happens with probability .5.
+    # The plain way, rng.choice(n, p=row) for each row, would be slow. The probabilities .2 .5 .3
+    # have the running sums .2 .7 1. A uniform number from 0 to .2 gives column 0, from .2 to .7
+    # column 1, from .7 to 1 column 2: the first column whose running sum is above it.
     cumulative = probabilities.cumsum(axis=1)
     uniform = rng.random((len(probabilities), 1))           # one number for each row
-    return (uniform < cumulative).argmax(axis=1)            # the first True of each row
+    return (uniform < cumulative).argmax(axis=1)            # argmax gives the first True of a row
 
 
 def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
-    """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,)."""
+    """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
+    Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The slide's states come from episodes. Here they are drawn, so that the models see all cells
     # equally often, also the pit and the goal. cells is a number or a list: choice(35, n) draws n
@@ -126,7 +128,8 @@ def features(data):
 
 # %% Algorithm: a lookup table
 def checked(name, values, shape, below=None):
-    """`values` as an array of this shape; with `below`, of whole numbers from 0 to below - 1."""
+    """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN, or
+    (if `below` is given) anything but whole numbers from 0 to below - 1."""
     # Without these checks NumPy would often give wrong results, and no error: a single reward
     # would count for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, dtype=float)
@@ -142,7 +145,8 @@ def checked(name, values, shape, below=None):
 class LookupModel:
     """A table of counts N(s, a, s'): slide "How to build a model? (III)".
 
-    fit      adds N transitions to the counts. terminated: did the episode end? By default, no
+    fit      adds N transitions to the counts. terminated is True where the episode ended (by
+             default, nowhere)
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
@@ -162,9 +166,9 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # An outcome is a number: s' if the episode went on in s', and S + s' if it ended there.
-        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
-        self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
+        # counts[s, a, s', e] counts how often a led from s to s'. e = 1: the episode ended there,
+        # e = 0: it went on.
+        self.counts = np.zeros((n_states, n_actions, n_states, 2))
         self.reward_sums = np.zeros_like(self.counts)
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -174,23 +178,23 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(states.shape)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
-        # For each transition, its place in counts: three arrays (N,), one for each axis.
-        places = (states, actions, next_states + self.n_states * terminated)
+        # For each transition, its place in counts: four arrays (N,), one for each axis.
+        places = (states, actions, next_states, terminated)
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        seen = self.counts.sum(axis=2)                                  # N(s,a)
+        seen = self.counts.sum(axis=(2, 3))                             # N(s,a)
         n = np.maximum(seen, 1)                                         # prevents 0/0
-        self.R = self.reward_sums.sum(axis=2) / n
-        self.outcome_P = self.counts / n[:, :, None]
+        self.R = self.reward_sums.sum(axis=(2, 3)) / n
+        self.outcome_P = self.counts / n[:, :, None, None]              # (S, A, S, 2)
         # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
         for s, a in np.argwhere(seen == 0):
-            self.outcome_P[s, a, s] = 1
-        # outcome_P sums to 1. P leaves out the outcomes that end the episode, because nothing is
-        # earned after an end: in planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.outcome_P[:, :, :self.n_states]
+            self.outcome_P[s, a, s, 0] = 1
+        # P leaves out outcomes that end the episode (e = 1). Nothing is earned after an end, so in
+        # planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        self.P = self.outcome_P[:, :, :, 0]
         return self
 
     def check_pairs(self, states, actions):
@@ -204,22 +208,25 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
-        places = states, actions, outcomes
+        # Draw s' and e together. reshape puts their 2 S probabilities into one row: (s', e) = (0,
+        # 0), (0, 1), (1, 0), (1, 1), ... So column 7 is s' = 3, e = 1: divmod(7, 2) is (3, 1).
+        P = self.outcome_P[states, actions].reshape(len(states), -1)
+        drawn = draw_from_rows(P, np.random.default_rng(rng))
+        next_states, ended = np.divmod(drawn, 2)
+        places = states, actions, next_states, ended
         # The mean of the rewards seen with this outcome. (For a pair never seen it is 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # Outcome 38 becomes state 38 % 35 = 3 and terminated, as 38 >= 35.
-        return rewards, outcomes % self.n_states, outcomes >= self.n_states
+        return rewards, next_states, ended == 1
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
-    """What the next three models share: they learn y (N, 1+d), the reward and the change of the
-    features, from inputs (N, d+A), which are x and then a column for each action (see prepare).
+    """What the next three models share. Needs checked.
 
-    Each of the three must define two methods. learn(inputs, y, **settings) returns what it has
-    learned: weights or networks (which get the settings, for Network.fit). expected(inputs) uses
-    this, and returns the expected y. Needs checked.
+    inputs  (N, d+A): x (N, d), and a column for each action (see prepare)
+    y       (N, 1+d): the reward, and the change of each feature
+    Each of the three has two methods of its own. learn(inputs, y, ...) learns y from inputs, and
+    returns weights or networks. expected(inputs) returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -257,7 +264,7 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force),
-    x_next is (next angle, next speed, force). A predicted force means nothing: replace it.
+    x_next is (next angle, next speed, any number: what is predicted there means nothing).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -270,9 +277,9 @@ class LinearModel(FeatureModel):
     """
 
     def blocks(self, inputs):
-        """(N, A (d+1)): the columns of the action taken have x and a 1, those of the others 0. So
-        each action has weights of its own. Example: there are two actions, action 1 was taken, and
-        x = 7. The row is 0 0 7 1."""
+        """(N, A (d+1)). A row has a block of d+1 columns for each action: x and a 1 for the action
+        taken, zeros for the others. So each action has weights of its own. Example: there are two
+        actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
         # The weight of the 1 is the intercept.
         x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
         taken = inputs[:, self.n_features:]                 # a column for each action
@@ -282,8 +289,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # The columns of an action never tried are all 0, so any w would fit. lstsq takes the
-        # smallest, 0. (Old NumPy warns without rcond=None.)
+        # The columns of an action never tried are all 0, so their weights do not matter: lstsq
+        # makes them 0. (Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -312,9 +319,9 @@ class Network:
     x, y    the data to learn from: inputs (N, n_in), targets (N, D)
     hidden  units in each hidden layer
     n_out   outputs: D, or more if the loss needs several for each target. rng: a Generator
-    fit     learns from x and y. loss is a function, such as squared_error below. It is called as
-            loss(outputs (B, n_out), targets (B, D)), with standardised targets of B rows. It
-            returns the mean loss, and its derivatives by the outputs, (B, n_out)
+    fit     learns from x and y in small batches of B rows. loss is a function, such as
+            squared_error below: from outputs (B, n_out) and standardised targets (B, D) it
+            computes the mean loss, and the derivative of this number by each output (B, n_out)
     Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
@@ -329,9 +336,9 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them, so
-        # weights of size sqrt(1/n) keep the sum at size 1. The 2 makes up for max(z, 0), which
-        # sets half of the outputs of a layer to 0.
+        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them. Weights
+        # of size sqrt(1/n) would keep it at size 1. (We take sqrt(2/n), because max(z, 0) sets
+        # half of a layer's outputs to 0.)
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -384,9 +391,10 @@ class Network:
                 # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # The root of g2_mean is the usual size of g. We divide by it, so that small
-                # gradients count as much as large ones: what counts is how much the gradients of a
-                # weight agree, not how large they are. (1e-8 prevents 0/0.)
+                # The root of g2_mean is the usual size of g. We divide by it, so the size of the
+                # gradients does not matter, only how much they agree: if they are 5, 5, 5, the
+                # weight moves by `rate`; if they are 5, -5, 5, -5, it hardly moves. (1e-8 prevents
+                # 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -413,7 +421,7 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             divided by that of S' - S in the data (a mean over the features)
+             a mean over the features, in standardised units (those of the network's targets)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -446,8 +454,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised, so units such as m or mm do not matter. [1:] leaves out the
-        # reward.
+        # raw_outputs are standardised, so units such as m or mm do not matter. [:, 1:] leaves out
+        # column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d): the standard deviation over the members, the mean over the features.
         return np.std(changes, axis=0).mean(axis=1)
@@ -458,13 +466,13 @@ def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
     # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: this cannot go wrong. reduce does it for all K terms of a row, one by one.
+    # larger one: this cannot go wrong. reduce does it with all K terms of a row, one by one.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
 def log_terms(log_weights, means, sds, y):
-    """log(weight_k Normal(y; mean_k, sd_k)) of each component k, (N, K); and z (N, K, D), which is
-    needed for derivatives."""
+    """log(weight_k Normal(y; mean_k, sd_k)) for N rows y of D numbers, K components: (N, K). Also
+    z (N, K, D), which is needed for derivatives."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
@@ -485,7 +493,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
               new data, the better is the model. (Not used below)
     Sampled rewards are noisy: their standard deviation is at least half of that of all rewards, or
-    0.5 if all are equal. (The reason is in __init__.)
+    0.5 if all are equal. (A smaller one would spoil the learning of S': see __init__.)
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -505,8 +513,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units. Without them, a component could put its mean on
         # a value that repeats, and shrink its sd to 0: the density there, and log p^, would grow
-        # without end. The reward's is larger: else a rare reward, many sds from all means, would
-        # count more than S' in the shares (see loss). Both floors were found by trying.
+        # without end. Why is the reward's larger? Say 1 row of 40 pays 1, the others 0. In
+        # standardised units this 1 is 6 away from all means: with an sd of 0.03, 200 sds. To which
+        # component such a row belongs would then only depend on its reward, not on its S'.
+        # (0.5 and 0.03 were found by trying.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -519,14 +529,14 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike get the same gradients: only rounding can separate them, and
         # often does not. So the mean of each starts at an outcome from the data. The sds start
-        # small (e^-2 = 0.14 above the floor), as a wide component can cover two landings, and stay
-        # between them.
+        # small, floor + e^-2 = floor + 0.14: a wide component could cover two landings, and keep
+        # its mean between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
         # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3 becomes start. (The first step of fit changes W3, because
-        # its gradient h2.T @ delta3 is not 0. From the second step on, W1 and W2 learn, too.)
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 does not stay 0: its
+        # gradient, h2.T @ delta3, is not 0.)
         network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -548,23 +558,23 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # A component's share of the sum p^(y) is the probability that y comes from it (Bayes'
-        # rule). Two that add .3 and .1 to p^(y) = .4 have the shares .75 and .25. In logarithms,
-        # .3 / .4 is e^(log .3 - log .4).
+        # p^(y) is a sum over the components. A component's share of it is the probability that y
+        # comes from this component (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the
+        # shares .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # Now the derivatives of -log p^. (Adam steps against them: if one is negative, the output
         # grows.) In words: each component learns from y in proportion to its share.
         # (1) By a score: the weights move towards the shares. As weight_k = e^score_k / (sum of
-        # e^score), -log p^ = log(sum of e^score) - log(sum of e^(score + log Normal)). The
-        # derivative of the first log by score_k is weight_k, that of the second is share_k.
+        # e^score), -log p^ = log(sum of e^score) - log(sum of e^score Normal). log(sum of f_k) has
+        # by score_k the derivative f_k / (sum of f), if f_k contains the factor e^score_k. For the
+        # first log this is weight_k, for the second share_k.
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) By a mean. -log p^ = -log(sum of e^term) has a derivative by each term_k: -e^term_k /
-        # (sum of e^term), which is -share_k. term_k contains -z^2 / 2, where z = (y - mean) / sd.
-        # Its derivative by the mean is z / sd. So the mean is pulled towards y.
+        # (2) By a mean. The derivative of -log p^ = -log(sum of e^term) by term_k is -share_k, and
+        # that of term_k by the mean is z / sd: it contains -z^2 / 2, with z = (y - mean) / sd. We
+        # need the product of both. So the mean is pulled towards y.
         by_mean = -share * z / sds
-        # (3) By an sd. term_k also contains -log sd. By the sd, -z^2 / 2 has the derivative
-        # z^2 / sd, and -log sd has -1 / sd. So the sd grows if y is more than one sd away from the
-        # mean, else it shrinks.
+        # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd.
+        # So the sd grows if y is more than one sd away from the mean, else it shrinks.
         by_sd = -share * (z**2 - 1) / sds
         # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -591,7 +601,9 @@ class MixtureModel(FeatureModel):
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
         rows = np.arange(len(x))
-        y = rng.normal(means[rows, k], sds[rows, k])        # in each row, its component k
+        # means[rows, k] (N, D) takes from each row its component. (means[:, k] would take all of
+        # these N components from every row.)
+        y = rng.normal(means[rows, k], sds[rows, k])
         return y[:, 0], x + y[:, 1:]
 
     def log_prob(self, x, actions, x_next):
@@ -620,26 +632,27 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     >>> print(V.round(3), Q.round(3))
     [1.] [[1.  0.9]]
     """
-    P = np.asarray(P)
-    R = np.array(R, float)      # a copy
-    # `not` also refuses NaN, because every <= with NaN is False. (+ joins two shapes: (S, A) and
-    # (S,) become (S, A, S).)
+    P = np.array(P)
+    R = np.array(R, float)
+    # The shape of P must be (S, A, S): that of R, (S, A), and then (S,). (`not` also refuses NaN,
+    # because every <= with NaN is False.)
     if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
             and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
-                         "with rows that sum to 1 or less")
+        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), rows of P in 0..1")
+    # We start with V = 0. No policy can earn more than max |R| in each step: so this V is wrong by
+    # at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
     V = np.zeros(len(R))
-    Q = R                   # if all rewards are 0, there is no sweep
-    # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
+    Q = R                   # stays so only if all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
         V_before = V
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
-        # The errors of V(s') have been multiplied by gamma, and max_a does not make them larger.
+        # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
         error *= gamma
-        if np.array_equal(V, V_before):     # then no sweep will change V: save time
+        # If V has not changed, no sweep will change it any more.
+        if np.array_equal(V, V_before):
             break
     return V, Q
 
@@ -650,8 +663,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In pit and goal the episode is over, so V* is 0 there: a reward
-# for arriving belongs to the step before. (value_iteration treats these two like all other cells.)
+# V*, the values of the best plan. value_iteration gives a value to the pit and the goal, too: what
+# one could still earn who starts there. But no walk goes on there, so it is 0 (the reward for
+# arriving belongs to the step before).
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -666,8 +680,8 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. Of N transitions, about n = N / (S A) are leaps from one cell, so 1 / n is
-# (S A) / N. (Only a guide at N = 100 and 400, where some leaps were never seen.)
+# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175. (This is
+# only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
@@ -688,8 +702,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # A list of numbers is one seed for NumPy. (With seed + run, seeds 0 and 1 would share runs.)
-    return np.array([experiment([seed, run]) for run in range(n_runs)])
+    return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
 def errors_compound(seed, n=N_GOOD, n_leaps=20):
@@ -711,9 +724,9 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values. So the linear model may do this: only its own errors add up. For the network it
-        # is wrong. And soon positions are between cells, or out of the grid, where no data were.
+        # walker were there. If a function is linear, this gives the right mean: its value in the
+        # middle of two places is the mean of its values there. The network is not linear. And
+        # soon, positions are between cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -722,8 +735,7 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
-    confidence, if there are many runs."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -738,7 +750,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # flatnonzero lists the cells with p > 0. An arrow is an annotation without text.
+    # flatnonzero lists the cells with p > 0. annotate(text, end of the arrow, its start).
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -748,7 +760,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # Here a model makes one leap only, from the true start: [:, 0] is after leap 1.
+    # errors_compound (above) with a single leap from each cell: [:, 0] is after leap 1.
     return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
 
 
@@ -769,7 +781,7 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    x, actions, rewards, x_next = features(collect(5000, rng, actions=[LEAP]))
+    data = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
@@ -778,7 +790,7 @@ def leap_samples(seed):
     # one may cover both, and stay between them. With 8, it is about 1 of 300.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(x, actions, rewards, x_next, n_steps=1000, learning_rate=1e-2)
+        model.fit(*data, n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
@@ -786,13 +798,13 @@ def leap_samples(seed):
 
 def draw_leap(ax, rows):
     rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
-    # Bins from -4.5 to -3.5, -3.5 to -2.5, and so on: a row is in the middle of its bin. (The
-    # Gaussian draws rows outside of the grid, too.)
+    # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., 5.5 to 6.5, so that a row is in the middle of its
+    # bin. (The Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # Is E[S'] enough to know E[v(S')]? If v is linear in S', yes: then E[v(S')] = v(E[S']). But V*
-    # is not linear: it is high beside the pit, and 0 in it. The label has both numbers.
+    # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
+    # V* is high beside the pit, and 0 in it. The label has both numbers.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -836,6 +848,7 @@ def draw_plan(ax, values):
 
 
 def draw_compound(ax, errors):
+    # errors_compound has made 20 leaps.
     draw_curves(ax, range(1, 21), errors, MODELS,
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
@@ -873,14 +886,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, every error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -903,8 +916,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# These lines are for tools: the licence (see the README), and what "uv run" has to install.
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

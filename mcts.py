@@ -5,28 +5,30 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often simulations took action a in a node of s. N(s): the sum over all a
+    Counts   N(s,a): how often simulations took action a in s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
              random order. Then the action with the largest UCB1 (upper confidence bound) =
-             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains it
+             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
-    A small treasure is beside the start, a big one at the end of a narrow bridge, where one step
-    to the side ends the walk in a drop. Flat search does not cross the bridge, except by luck:
-    most random walks that step onto it fall, so on average they earn less than the small treasure.
-    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
-    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
-    large, its simulations go on falling, so the bridge looks bad. After a real step, the tree
-    below the new state can be kept: then fewer simulations are enough. In a slippery maze, an
-    agent with a learned model learns fastest if it has both search and learned values V(s).
+    gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
+    ##xxx#    There, one step to the side ends the walk in a drop x. Flat search does not cross
+    the bridge, except by luck: most random walks that step onto it fall, so on average they earn
+    less than the small treasure. More walks do not change that. MCTS repeats what went well, so
+    more and more of its simulations cross. If c is too small, MCTS gives up the bridge after one
+    or a few bad walks. If c is too large, it goes on trying bad steps, too: most simulations fall,
+    and their mean, Q, makes the bridge look bad. After a real step, the tree below the new state
+    can be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned
+    model learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
-"Needs ..." in a docstring: if you copy this, copy these, too. Left out on purpose: games with a
-second player, learned policies that tell Select what to try first (Silver et al.).
+"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
+Left out on purpose: games with a second player, learned policies that tell Select what to try
+first (Silver et al.).
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -51,8 +53,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then the action is drawn at random from all that are offered
-            (by chance it may be the intended one)
+    slip    the probability of a slip: a random action takes the place of the chosen one (and may
+            by chance be the same)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
     are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -66,6 +68,7 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
+        # set(a) - set(b) has the letters of a that are not in b. An empty set counts as False.
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
@@ -99,7 +102,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    if n == 0:          # without this check, there would be a puzzling IndexError below
+    if n == 0:          # no actions to pick from; below, this would be a puzzling IndexError
         raise ValueError("a state has no actions: model.step into it must return terminated=True")
     # This is a faster rng.choice(items). If n = 4, n * rng.random() is in [0, 4), and int() rounds
     # it down to 0, 1, 2 or 3.
@@ -113,19 +116,19 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator. If it is a seed (None: any seed), returns a new one."""
+    """Returns rng if it is a generator of random numbers. Makes one if it is a seed, or None."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (int, because newer Pythons
-    # refuse a NumPy integer as a seed.)
+    # For single numbers, Python's generator is faster than NumPy's. (With None it takes any seed.
+    # int, because newer Pythons refuse a NumPy integer as a seed.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
-    """A state in the tree. (A state to which two paths lead has a node on each path.)
-    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists;
-    mcts turns those of its root into arrays. children[i] has a node for each state that this
-    action has led to, but none for terminal states. ValueError for no actions, or a return of NaN
+    """A state in the tree. (If two paths lead to a state, it has two nodes.)
+    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists,
+    but arrays in a root that mcts returns. children[i] is a dict with a node for each state that
+    this action has led to (except terminal states). ValueError for no actions, or a return of NaN
     or infinity. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
@@ -137,15 +140,15 @@ class Node:
 
     def __init__(self, state, actions):
         if len(actions) == 0:
-            raise ValueError(f"{state!r} has no actions: a step into it must return terminated")
+            raise ValueError(f"{state} has no actions: a step into it must return terminated")
         self.state = state
         self.actions = list(actions)
         # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
-        # 7, and by chance also to 8. Then children[1] is {7: ..., 8: ...}.
-        # ([{}] * n would be the same dict n times: all actions would have the same children.)
+        # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
+        # by chance also to 8, children[1] is {7: ..., 8: ...}. ([{}] * n would be the same dict n
+        # times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -154,19 +157,21 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # The second term is a bonus. Why sqrt(1 / N(s,a))? Because a mean of n returns is wrong by
-        # about spread / sqrt(n): after few visits, Q may be far too low. Why ln N(s)? While other
-        # actions are taken, it grows, but N(s,a) does not. So (if c > 0) every action gets another
-        # turn. But ln grows ever more slowly, so turns of bad actions become rare. (Auer et al.
-        # prove that ln is a good choice.) A small c trusts Q, a large c tries all actions alike.
-        # If returns are 100 times as large, c must be 100 times as large, too.
+        # Why 1 / N(s,a)? Q is a mean of n = N(s,a) returns. The more returns, the less it can be
+        # too low by bad luck. Why ln N(s)? While other actions are taken, it grows, and N(s,a)
+        # does not. So (if c > 0) every action gets another turn, but ever more rarely. Why exactly
+        # these? If returns are independent and from 0 to 1, a mean of n of them is too low by u or
+        # more with a probability of at most e^(-2 n u^2) (Hoeffding). If u is the bonus, with c =
+        # sqrt(2), this is N(s)^-4, which is almost 0. A small c trusts Q, a large c tries all
+        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would make Q NaN for ever, and every comparison of size with NaN is False.
+        # One NaN would stay in the mean for ever. And NaN is neither larger nor smaller than any
+        # number: no best action could be found.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -201,14 +206,14 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated). It must be able to step from any state. (Most
-                environments are not.) It must draw from rng only, so that the same seed gives the
-                same tree. States must be hashable, because they are keys of a dict, and equal (==)
-                if they are the same. model.actions is never called for a terminal state
+                (next_state, reward, terminated). It must be able to step from any state (most
+                environments cannot), and draw from rng only, so that the same seed gives the same
+                tree. States must be hashable, because they are keys of a dict, and equal (==) if
+                they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
-                come later counts as 0, or leaf_value(last state), if leaf_value is given
+    max_depth   steps of a simulation, tree and rollout together. Then it is cut: what would follow
+                counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
     root        None, or a node of an earlier tree, to go on with. After a real step with
@@ -231,7 +236,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     if root is None:
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
-        raise ValueError(f"the root is of another state than {state!r}, or offers other actions")
+        raise ValueError(f"the root is of another state than {state}, or offers other actions")
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
@@ -242,17 +247,17 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: in
-            # this case the path leaves the tree here, and s will be the new leaf.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: then
+            # the path leaves the tree here, and s will become its new leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
 
         # ---- Expand the search tree by one node ----
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (After max_depth steps, s may have one.)
+        # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
-            # It starts with N = 0: the rollout from s counts only for the pairs on the path.
+            # All its N are 0: which action the rollout takes in s is not stored anywhere.
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -272,8 +277,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to take sums and maxima. (In the loop above, arrays would be slow.
-    # But if mcts goes on with this root, its arrays work, too.)
+    # The caller gets arrays, to compute with, for example root.N / root.N.sum(). (In the loop
+    # above, arrays would be slow. But if mcts goes on with this root, they work, too.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -297,10 +302,10 @@ def flat_search(model, state, n_simulations, gamma, rng):
 # %% Algorithm: putting it all together
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
-    The argument is a function: actions(state) gives the actions offered. step draws one of the
-    outcomes (next state, reward, terminated) seen so far: one seen twice is twice as probable. If
-    (state, action) was never tried, the answer is: same state, reward 0, terminated = True (see
-    step). Needs pick.
+    CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
+    of the outcomes (next state, reward, terminated) seen so far: one seen twice is twice as
+    probable. If (state, action) was never tried, the answer is: same state, reward 0, terminated =
+    True (step says why). Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -312,16 +317,16 @@ class CountModel:
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens. (setdefault gives the pair's list, a new
-        # one at first.)
+        # Every outcome is listed as often as it happens. (setdefault gives the list of the pair;
+        # at first, a new one.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # What was never tried is expected to earn 0, and no simulation can go on from there. Until
-        # a treasure is found, all actions are worth 0, and the agent walks about at random. Here
-        # that is enough to find the one treasure of our maze. (After that, an action with any
-        # value above 0 looks better than one that was never tried.)
+        # We know nothing of what was never tried: no simulation goes on from there, and 0 is
+        # earned. At first, all actions are worth 0. As ties are broken at random, the agent walks
+        # about until it finds a treasure. Later, actions with a value above 0 look better than
+        # those never tried. (In our maze, with one treasure, this is good enough.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         # A pick gives s' with the share of the real steps from (s, a) that led to it.
@@ -334,16 +339,16 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
-               then the learned value of the state reached. (20, and c = 1, were found by trying.)
+               then the learned value of the state reached. (The defaults were found by trying)
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
-    Returns the discounted return of each real episode (n_episodes,), cut after 100 steps. Needs
-    CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
+    Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
+    steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and then meet other slips in the real world.
-    # (Python's generator takes a text as seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world: one
+    # could not compare. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -366,9 +371,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is a mean of good and bad simulations, so
-            # most V are too low. This does little harm: to choose an action, the agent only
-            # compares values, and mostly V is larger where the true value is larger.)
+            # model and worse values at the leaves. (Q is the mean of all simulations that began
+            # with this action, also of those that went wrong later. So most V are too low. But to
+            # choose an action, it only matters which value is larger.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -386,7 +391,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks at least one step further. 300 are plenty: 0.95^300 is 0.0000002.
+    # Each sweep looks one step further. 300 are plenty: what would come later counts as good as
+    # nothing, 0.95^300 = 0.0000002 times.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -492,7 +498,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)         # slippery: then an action may lead to several nodes
+    world = bridge(2, slip=0.1)     # slippery, so that an action may lead to several next states
     # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
     # mean, so this step looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
@@ -532,7 +538,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we take four times as many.
+    # --seed 1 they are 1000, 1001, ...) Two panels, in which a run is a single episode, take four
+    # times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -544,14 +551,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, every error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -574,8 +581,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# These lines are for tools: the licence (see the README), and what "uv run" has to install.
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -19,12 +19,14 @@ Try, after reading: change one number in the second half of the file
     N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
     n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
-Notation: a state has ds numbers, an action has da numbers. s, a, s' are state (ds,), action (da,),
-next state (ds,), and D is a list of (s, a, s'). Models take N at once: states (N, ds), actions
-(N, da), next_states (N, ds). One plan of horizon H: actions (H, da). N plans: (N, H, da).
-"Needs ..." in a docstring: if you copy this, copy these, too.
-Left out on purpose: learning the reward (it is known here), random next states, and models or
-planners that know when an episode ends.
+Notation
+    s, a, s'    a state of ds numbers, an action of da numbers, the next state: (ds,), (da,), (ds,)
+    D           the data: a list of (s, a, s')
+    N at once   states (N, ds), actions (N, da), next_states (N, ds): models and rewards take these
+    plans       a plan has H actions (H is the horizon): (H, da). N plans are (N, H, da)
+"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
+Left out on purpose: learning the reward (it is known here), next states that depend on chance,
+ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam (here simplified).
 """
@@ -40,13 +42,13 @@ import numpy as np
 class PointMass:
     """We push a mass from (-2, 0) to (2, 0), around a hill in its way. We see it from above.
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
+        d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
-        push = d exp(-|d|^2 / 2),  d = (position - hill) / 0.7,  dt = 0.25
-    v is (vx, vy). push is the slope of a bell-shaped hill, and points downhill, away from its
-    middle. theta = (gain, drag, strength). Reward: minus the distance from position' to the goal.
-    The interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example:
-    far from the hill, at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and
-    the position moves by dt v' = 0.19:
+    push is the slope of a bell-shaped hill, and points downhill, away from its middle. theta =
+    (gain, drag, strength). Reward: minus the distance from position' to the goal. The interface is
+    Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: far from the hill,
+    at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and the position moves
+    by dt v' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -66,8 +68,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Three arrays (N, 2): our force, -v and push. The acceleration is gain, drag, strength
-        times these, summed."""
+        """Three arrays (N, 2): our force, -v (drag slows down) and push. The acceleration is the
+        sum of gain, drag and strength times these."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -94,7 +96,7 @@ class PointMass:
         reward = self.reward(self.states, actions, next_states)[0]
         self.states = next_states
         self.t += 1
-        # Gymnasium's five: observation, reward, terminated (never), truncated, info.
+        # Gymnasium's five: observation, reward, terminated (never), truncated (cut off), info.
         return next_states[0].copy(), reward, False, self.t >= self.n_steps, {}
 
 
@@ -106,8 +108,8 @@ class NeuralDynamics:
     copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
-    predict comes before fit or is given a single state (ds,). An example with s' = s + a:
+    ValueError for data that are empty, not finite or of other shapes, for predict before fit, and
+    for a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -189,9 +191,10 @@ class NeuralDynamics:
                     # the last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of g2_mean is the usual size of g. We divide by it, so that small
-                    # gradients count as much as large ones: what counts is how much the gradients
-                    # of a weight agree, not how large they are. (1e-8: do not divide by 0.)
+                    # The root of g2_mean is the usual size of g. We divide by it, so the size of
+                    # the gradients does not matter, only how much they agree: if they are 5, 5, 5,
+                    # the weight moves by step_size; if they are 5, -5, 5, -5, it hardly moves.
+                    # (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -199,7 +202,8 @@ class NeuralDynamics:
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
         # Standardize as in fit, apply the network, and go back to the units of the data. In mean
-        # and std, the first n columns belong to s and a, and the others to the change.
+        # and std, the first n columns belong to s and a, and the others to the change. forward
+        # gives h1, h2, y: [2] is y.
         n = self.n_inputs
         x = np.concatenate([states, actions], axis=1)
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -221,10 +225,11 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A has a column for each unknown. A (2N, 3) and b (2N,) have a row
-        # for each example and direction: vx of example 1, vy of example 1, vx of example 2, ...
-        # (ravel makes this order.) lstsq ("least squares") finds the theta that makes |A theta -
-        # b|^2 smallest. theta is the first of its results: [0]. (Older NumPy warns without rcond.)
+        # is linear regression. A (2N, 3) has a column for each unknown: force, -v, push. A and b
+        # (2N,) have a row for each example and direction: x of example 1, y of example 1, x of
+        # example 2, ... (ravel makes this order.) lstsq ("least squares") finds the theta that
+        # makes |A theta - b|^2 smallest. It comes first in the result: [0]. (Older NumPy warns
+        # without rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -248,8 +253,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
-    # the largest number, and a 0 in its place would beat all negative returns. So: -infinity.
+    # A wrong model may diverge, to infinity or NaN. Then the sequence must lose. (argmax would
+    # take NaN for the largest number, and a 0 in its place would beat all negative returns.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -271,9 +276,9 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is ignored; it is here so that planning_v15 can call this as it calls cem. If a
-    return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are wrong
-    or no return is finite. Needs imagined_returns, float_bounds.
+    or seed. mean is not used: it is only here so that planning_v15 can call this as it calls cem.
+    If a return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are
+    wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -308,9 +313,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. The bounds are one
-    # standard deviation from the middle. A third of all normal numbers are farther away. clip cuts
-    # them to a bound: so many candidates use full force, which is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
+    # bound is one standard deviation away. A third of all normal numbers are farther away, and are
+    # cut to a bound: so many candidates use full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -357,14 +362,15 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner each have a Generator of their own; rng gives the environment a seed.
-    # If they shared one, more base episodes would change the numbers that the planner draws.
+    # Three Generators: one for the base policy, one for the planner (spawn makes these two from
+    # the first), and rng, for the environment's seed. If all shared one, more base episodes would
+    # change the numbers that the planner draws.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two new Generators
+    base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed, any number. Each episode begins with a reset
-    # without a seed, because with the same seed all episodes would have the same luck.
+    # A Gymnasium environment gets a seed once, at its first reset. The later ones, one for each
+    # episode, go on with its luck. With the same seed, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -377,8 +383,8 @@ def run_base_policy(env, n_episodes, seed):
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. In this
-    sum, the slide's p(s'|s, a) means the next state that the model predicts."""
+    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
+    sum, the slide's p(s'|s, a) is the next state that the model predicts.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
 
@@ -388,7 +394,7 @@ def fit_to(D, model):
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
-    episode, and the plan (H, da). It stops after H steps, even if the episode is not over.
+    episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
     env       a Gymnasium environment with continuous actions (a Box)
     model     has fit and predict as NeuralDynamics has
@@ -409,8 +415,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) In other places the model is wrong, and by luck some of them
-    # look better than they are. The planner takes the plan that looks best: it goes there.
+    # only seen the data of pi_0.) Away from these data the model is wrong. By luck, some places
+    # there look better than they are. The planner takes the plan that looks best: it goes there.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -483,11 +489,12 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             returns[i] += total
             # With cem, the next search starts from the rest of this plan: most of it is still
             # right. At its end we add mid-range actions. If the first of the actions a, b, c, d
-            # was executed, the search starts from b, c, d, middle. (The cut [:len(actions)] is for
-            # replan_every > H.)
+            # was executed, the search starts from b, c, d, middle. (If replan_every > H, this
+            # would be longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), this loop; and "every N steps" (here: each episode) go to (2)
+            # (6) new: go to (3), in this inner loop. And "every N steps" go to (2): here, in the
+            # outer loop, once for each episode.
     return returns, D, plans
 
 
@@ -499,6 +506,7 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
+# Its horizon is given where it is called.
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -507,9 +515,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives three things: the
-    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the recipe's
-    whole result in the last run."""
+    (No formula gives the best return here, so we compare with this.) Gives the returns of all runs
+    (for v0.5 (runs,), for the others (runs, n_rounds)); and of the last run its model, and all
+    that the recipe gave."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -554,13 +562,13 @@ def draw_band(ax, x, runs, color, style, label):
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 def show_v05(ax, title, seed, exact):
     """Play one run of v0.5, print its return, and draw it."""
-    # What planning_v05 gives is (its return, its plan).
+    # The last of play's three results is what planning_v05 gave: its return and its plan.
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
     # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not return its data. But with the same seed the base policy collects them again.
-    # Then execute adds the episode of the plan to D.
+    # v0.5 does not give its data. To draw them, we repeat it: with the same seed, the base policy
+    # collects the same data, and then execute adds the episode of the plan to D.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -589,7 +597,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
 # replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
 # plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
-# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans.)
+# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among 300
+# sequences of 60 random numbers there is hardly a good one.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
@@ -609,9 +618,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run. (A
-    # list is one seed for NumPy. With seed + run, seeds 0 and 1 would share most of their runs.)
-    seeds = [[seed, run] for run in range(n_runs)]
+    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
+    seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
     show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
@@ -627,14 +635,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, every error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -657,8 +665,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# These lines are for tools: the licence (see the README), and what "uv run" has to install.
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -8,17 +8,17 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if A comes from pi
+                     V(S)     = sum_a pi(a|S) Q(S,a), the mean return if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
     Forward search takes the small treasure until it looks 6 steps ahead. But every further step
     makes the search tree several times larger. A rollout becomes only one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so on average the error of the values
-    grows with depth, until nearly all episodes are over.
+    grows with depth. (It stops growing where nearly all episodes are over.)
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
-    error is half as large. With enough rollouts, an agent that searches at each step and takes the
-    action with the best ones does better than the policy itself (policy improvement). With few,
-    luck decides which action looks best, and the agent may do worse.
+    error is half as large. Now let an agent act: at each step it makes rollouts, and takes the
+    action with the best mean return. With enough rollouts it does better than the policy itself
+    (policy improvement). With few, luck decides which action looks best, and it may do worse.
     Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk in
     200 gets there, so the small one looks better.
 Try, after reading: change one line, run again, and answer
@@ -28,7 +28,7 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-"Needs ..." in a docstring: if you copy this, copy these, too.
+"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -46,8 +46,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
-# walks beside the drops, so search has something to improve.
+# A policy that makes sense: if no step slips, these arrows lead to the big treasure on a shortest
+# way. But they go along the upper drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -60,7 +60,8 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel (the class below). Cells are numbered row by row.
+    """The world of a map as a TabularModel (the class below: tables of probabilities and rewards,
+    and True for cells that end the episode). Cells are numbered row by row.
     Actions 0 to 3: up, right, down, left. With probability `slip` a step goes to one of the two
     sides instead, for example left or right of "up"."""
     text = "".join(maze)
@@ -89,10 +90,10 @@ def bridge_model(maze, slip):
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
     """Draw one column for each of N rows of probabilities. sums (N, n) has their running sums.
-    The probabilities .1 .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1), and count
-    the sums that u has passed: this is the column. u = .5 has passed one sum, so it is column 1,
-    as for all u from .1 to .7: its probability is .6. The last sum is left out: by rounding it may
-    be less than 1, and must not be passed. (rng.choice draws for one row only.)"""
+    The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the probabilities .1
+    .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1). From 0 to .1 it gives column 0,
+    from .1 to .7 column 1, from .7 on column 2. So the column is the number of sums that u has
+    reached. (The last sum is not asked: all that is left belongs to the last column.)"""
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
     return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
 
@@ -103,14 +104,14 @@ class TabularModel:
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
               episode ends with the missing probability. (Example: a model has counted that 1 in
               10 steps from (s, a) ended the episode. Then its P[s, a] sums to 0.9)
-    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
-              mean of returns stays right: the mean of a sum is the sum of the means)
+    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (On
+              average, returns are the same as with the real rewards)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
 
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
     P that sum to more than 1 (rounding is allowed). Needs draw_columns.
-    One state, two actions. The first pays 1 and ends the episode (its row of P has only a 0), the
-    second waits:
+    One state, two actions. The first pays 1 and ends the episode (its row of P is [0.0]: the whole
+    probability is missing), the second waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -122,7 +123,8 @@ class TabularModel:
         R = np.array(R, float)
         S, A = P.shape[:2]
         terminal = np.zeros(S, bool) if terminal is None else np.array(terminal, bool)
-        # NaN >= 0 is False, so NaN is refused too. Rounding may lift a sum a bit above 1.
+        # All must be true: three shapes, then finite rewards, and rows of probabilities. (NaN >= 0
+        # is False, so NaN is refused. Rounding may lift a sum a bit above 1.)
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
@@ -134,16 +136,16 @@ class TabularModel:
         self.terminal = terminal
 
         # For draw_columns. Nearly all next states are impossible. To save time, we list only the
-        # possible ones of each pair, at most n. The last column stands for the missing
-        # probability, which ends the episode in s. Example: if another row needs n = 3, the row
-        # P[s, a] = 0 .8 0 .1 becomes
+        # possible ones of each pair, at most n. One more column, the last, stands for the missing
+        # probability, which ends the episode in s. Example: for P[s, a] = 0 .8 0 .1, where .1 is
+        # missing, and n = 3, the lists are
         #     table       .8 .1  0  0       its running sums    .8 .9 .9 .9
         #     successors   1  3  s  s       so u = .95 draws the last column
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S, A, n + 1))
         self.successors = np.zeros((S, A, n + 1), int)
         for s, a in np.ndindex(S, A):               # all pairs
-            possible = np.flatnonzero(P[s, a])
+            possible = np.flatnonzero(P[s, a])      # the next states with P > 0
             table[s, a, :len(possible)] = P[s, a, possible]
             self.successors[s, a] = s
             self.successors[s, a, :len(possible)] = possible
@@ -153,10 +155,10 @@ class TabularModel:
         """Draws S' ~ model for N pairs. Returns next_states, rewards (means), terminated, each
         (N,). rng is a Generator or a seed (in a loop, a Generator: a seed would give each step the
         same luck). If missing probability ends the episode, the next state is the state itself."""
-        # We take the running sums of the N pairs: (N, n + 1). (default_rng makes a Generator from
-        # a seed. A Generator stays as it is.)
+        # sums[states, actions] has a row for each pair: (N, n + 1). (default_rng makes a Generator
+        # from a seed. A Generator stays as it is.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
-        next_states = self.successors[states, actions, columns]
+        next_states = self.successors[states, actions, columns]         # one for each pair: (N,)
         missing = columns == self.sums.shape[2] - 1             # the last column was drawn
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
@@ -168,7 +170,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
     depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
-    In the model of TabularModel's example, waiting pays the 1 one step later:
+    In the model of TabularModel's example, "wait" pays 0 + 0.9 * 1, the 1 one step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -257,8 +259,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: a standard deviation that
-    # is estimated from K numbers divides by K - 1.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not by K.
+    # With K, the spread would come out too small, as the mean is taken from the same K returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -274,7 +276,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     that forward_search finds or, if a policy is given, the values of that policy. P and R are the
     world's or learned ones. (A tree computes V_d(s) again wherever s appears in it. Here each
     V_d(s) is computed once.)"""
-    # V stays 0 in walls and terminal states: R is 0 there, and P is 0 or leads to a wall only.
+    # Where nobody acts, in walls and terminal states, R is 0, and V stays 0.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -284,7 +286,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
+# V_EXACT[30] and V_EXACT[29] differ by less than 10^-7: it is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
@@ -293,10 +295,10 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, x, runs, i, label):
-    """Draw curve i: the mean of runs (n_runs, len(x)), and two standard errors to each side."""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / len(runs)**0.5
+    error = 2 * runs.std(axis=0) / len(runs)**0.5           # two standard errors
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -346,11 +348,11 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng([seed, run])        # one for each run, with this list as seed
+        rng = np.random.default_rng(1000 * seed + run)      # each run has another seed
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
-            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where P is 0, in walls and
-            # after the end, NumPy gives all n tries to the last cell, a wall.)
+            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where nobody acts, P is 0, so
+            # NumPy gives all n tries to the last cell. That is a wall, and worth 0.)
             P = rng.multinomial(n, MODEL.P) / n
             # What each arrival pays is known. The error is how far the best value in the model is
             # from the true best value.
@@ -372,12 +374,12 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in each cell, to see how often each action looks best
-# The arrows up, right, down, left become 0 to 3. (In walls and after the end, find gives -1. This
-# would mean the last action, but nobody acts there.)
+N_SEARCHES = 12     # in each cell, to see how often each action looks best; more would take longer
+# find gives the place of an arrow in "^>v<", the number of its action. (Where nobody acts there is
+# no arrow, and find gives -1. As an index this means the last action, but it does no harm.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a, else 0: it always chooses action a. [arrows] takes one such
-# row for each cell.
+# Row a of np.eye(4) is 1 in column a, else 0: this is a policy that always chooses action a.
+# np.eye(4)[arrows] has one such row for each cell: (S, 4).
 POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
 
 
@@ -391,11 +393,11 @@ def search_everywhere(policy, n_runs, seed):
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
     for run in range(n_runs):
-        rng = np.random.default_rng([seed, run])
+        rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # By luck, searches from s may prefer different actions. So this agent is itself a
-            # policy: the probability of a is about the share of searches in which a looked best.
-            # Dynamic programming computes the value of this policy.
+            # Searches from the same s may prefer different actions, by luck. So this agent, too,
+            # is a policy: its pi(a|s) is about the share of the searches from s in which a looked
+            # best. What this policy earns is computed by dynamic programming.
             votes = np.zeros_like(policy)       # (S, A): how many searches from s preferred a
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -414,8 +416,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is 100
-    # times the standard error, as sqrt(10,000) = 100. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). The standard error of 10,000 rollouts is spread / 100,
+    # so the spread is 100 times as large. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     spread = 100 * np.sqrt((error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
@@ -449,14 +451,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS keeps the list of all options out of error messages.
+    # Without usage=SUPPRESS, every error message would begin with a list of all options.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook Jupyter's kernel_launcher runs, and sys.argv has its options, not ours.
+    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -479,8 +481,8 @@ def main():
 if __name__ == "__main__":
     main()
 
+# These lines are for tools: the licence (see the README), and what "uv run" has to install.
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

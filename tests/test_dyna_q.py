@@ -607,13 +607,13 @@ def test_experiments_run_what_they_say(ours, dyna_q):
     """The public functions with the printed settings, one seed a run; the curves of these are tested above."""
     steps = dyna_q.compare_planning(2, 5, n_episodes=4)
     for run, i in np.ndindex(2, 3):
-        expected = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), [0, 5, 50][i], 4, seed=[5, run])[1]
+        expected = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), [0, 5, 50][i], 4, seed=5000 + run)[1]
         require((steps[run, i] == expected).all(), f"compare_planning, run {run}, agent {i}: not {expected}")
     for (layouts, _), constant in zip(MAZES.values(), [dyna_q.BLOCKING, dyna_q.SHORTCUT]):
         n_steps = layouts[2] + 100              # until just after the walls have moved
         for method, learner, kappa in [("Dyna-Q", dyna_q.dyna_q, 0.0), ("Dyna-Q+", dyna_q.dyna_q, 1e-3),
                                        ("replay", dyna_q.replay_q, 0.0)]:
-            expected = learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa, seed=[5, 1])[2]
+            expected = learner(dyna_q.Maze(*layouts), 10, n_steps=n_steps, alpha=1.0, kappa=kappa, seed=5001)[2]
             rewards = dyna_q.changing_maze(method, constant, n_steps, 2, 5)[1]
             require((rewards == expected.cumsum()).all(), f"changing_maze, {method}: other rewards")
 
@@ -633,7 +633,7 @@ def test_halfway_through_episode_2(ours, dyna_q):
     figure, axes = dyna_q.plt.subplots(1, 2)
     for ax, i, n in [(axes[0], 0, 0), (axes[1], 2, 50)]:
         dyna_q.draw_policy(ax, steps, i, 0)
-        Q = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), n, n_steps=steps[0, i, 0] + steps[0, i, 1] // 2, seed=[0, 0])[0]
+        Q = dyna_q.dyna_q(dyna_q.Maze(DYNA_MAZE), n, n_steps=steps[0, i, 0] + steps[0, i, 1] // 2, seed=0)[0]
         drawn = sorted(9 * int(line.get_ydata()[0]) + int(line.get_xdata()[0]) for line in ax.lines)
         require(drawn == np.flatnonzero(np.ptp(Q, axis=1)).tolist(), f"n = {n}: triangles are in the cells {drawn}")
         require((len(drawn) == 1) == (n == 0), f"n = {n}: {len(drawn)} cells know a way")

@@ -12,7 +12,7 @@ BUGS = [
     ("imagined updates with the reward of the real step", IMAGINED, IMAGINED.replace("reward", "r"), DYNA),
     ("ties go to the first action", "rng.choice([a for a, value in enumerate(values) if value == best])",
      "values.index(best)", "def epsilon_greedy("),
-    ("the environment begins a new run in every episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=env_seed)\n", DYNA),
+    ("the environment begins a new run in each episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
     ("tau instead of its square root", "math.sqrt(t - ", "float(t - ", DYNA),
     ("Dyna-Q+ plans only what was tried", "if kappa > 0 and not replay:", "if False:", DYNA),
     ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
