@@ -11,17 +11,17 @@ The equations
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
                  real steps since A was last tried in S: a bonus for what may have changed
-    replay       R, S' is any of those that followed S, A. (The model of Dyna-Q is the last one)
+    replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14 steps. Without planning (n = 0), 30 of the
-    50 episodes take more than 20, on average over the runs; with n = 5 imagined updates after each
-    real step, 5; with n = 50, 2. Episode 1 is the same for all: there is no reward yet.
-    When the path is blocked, about 6 in 10 runs of Dyna-Q never find the new way. In the new gap
-    no action was tried: all are worth 0, and half of the agents happen to step back first. From
-    then on stepping back is worth more than "up", still 0, because the old values below the wall
-    shrink slowly. So most of them turn back again and again. When a shortcut opens, Dyna-Q hardly
-    ever uses it, because the old way still works. Dyna-Q+ tries again what it has not tried for
-    long, and so uses both new ways. Replay goes on replaying old steps, and does worse.
+    Planning saves real steps. The shortest way has 14. Without planning (n = 0), the mean of the
+    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
+    step, in 5; with n = 50, in 2. Episode 1 is the same for all: there is no reward yet.
+    When the path is blocked, Dyna-Q finds the new way in only 4 of 10 runs. In the new gap all
+    actions are worth 0, because none was tried there. An agent that happens to step back first
+    learns that this is worth more than 0: the old values below the wall shrink slowly, as each is
+    0.95 times that of the best cell beside it. So it turns back again and again. When a shortcut
+    opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again what it has
+    not tried for long, and so uses both new ways. Replay goes on with old steps, and does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -143,7 +143,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if they led nowhere (not by replay)
+                never tried are imagined, too, as if they led nowhere. (Replay gets the bonus, but
+                imagines only actions that were tried)
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
@@ -171,8 +172,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of its numbers, and n = 0, 5, 50 would not even
-    # have the same episode 1. (NumPy only makes four seeds: random.Random draws single numbers
-    # faster.)
+    # have the same episode 1. (random.Random draws single numbers faster than NumPy.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng = random.Random(seeds[1])
     planning_rng = random.Random(seeds[2])
@@ -233,8 +233,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious to try it. (The square root keeps the
-            # bonus small: with kappa = 0.001 it is 0.1 after 10,000 steps.)
+            # have changed. The bonus makes the agent curious to try it. (Real updates need none:
+            # there, the action was just tried, and tau is 0.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -254,9 +254,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. (Most programs draw whole
-    transitions: then pairs visited often are replayed often.) Even with kappa, replay imagines
-    only actions that were tried before. The other arguments (not replay), results and errors are
-    those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    transitions: then pairs visited often are replayed often.) The other arguments (not replay),
+    results and errors are those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -283,8 +282,8 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout: when the walls move, the agent may be in a free cell that has a way.
-        # (It is not in a goal, where steps is 0: there, an episode ends.)
+        # For the next turn, the next layout: when the walls move, the agent may be in any free
+        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -349,14 +348,15 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
+            # In a run, all agents get the same seed, so the same luck. Each run has another seed:
+            # with --seed 1, for example, 1000, 1001, ...
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
 
 def draw_comparison(ax, steps):
-    # `book`: the episodes until the agent is nearly optimal in the book. We count the episodes of
-    # more than 20 steps. (Nearly optimal is about 16, as one action in ten is random.)
+    # `book`: after about so many episodes the book's agent is nearly optimal. (That is about 16
+    # steps, as one action in ten is random.) To compare, we count episodes of more than 20 steps.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -451,8 +451,8 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. So we compare them with 2000 runs of another program, with
-    # the same settings (tests/expected has its curves).
+    # No formula gives these rewards. So we compare them with 2000 runs of a second program, which
+    # was written independently (tests/expected has its curves).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

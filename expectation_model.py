@@ -74,7 +74,7 @@ X = np.array([(s % N_COLUMNS, s // N_COLUMNS) for s in range(N_STATES)])
 ARRIVAL = np.zeros(N_STATES)
 ARRIVAL[PIT] = -1
 ARRIVAL[GOAL] = 1
-# The world's probabilities P[s, a, s']. Here, walks go on after the pit and the goal.
+# TRUE_P[s, a, s'] is the probability that action a leads from s to s'.
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
@@ -84,9 +84,9 @@ for s in range(N_STATES):
             x, y = np.clip(X[s] + (right, down), 0, X[-1])
             # += because two outcomes may end in the same cell, if you change MOVES.
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# In planning, an episode ends in the pit and at the goal, and nothing is earned after an end. So
-# here, these two cells have probability 0 (ARRIVAL == 0 is False for them, and counts as 0). Some
-# rows sum to less than 1: what is missing is the probability that the episode ends.
+# For planning, without the steps into pit and goal: they end the episode, and nothing is earned
+# after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows sum to
+# less than 1: what is missing is the probability that the episode ends.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -97,20 +97,20 @@ def draw_from_rows(probabilities, rng):
     """For each row of probabilities (N, n), draw one column number with them. Returns (N,). rng: a
     Generator."""
     # The plain way, rng.choice(n, p=row) for each row, would be slow. The probabilities .2 .5 .3
-    # have the running sums .2 .7 1. A uniform number from 0 to .2 gives column 0, from .2 to .7
-    # column 1, from .7 to 1 column 2: the first column whose running sum is above it.
-    cumulative = probabilities.cumsum(axis=1)
-    uniform = rng.random((len(probabilities), 1))           # one number for each row
-    return (uniform < cumulative).argmax(axis=1)            # argmax gives the first True of a row
+    # have the running sums .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2
+    # to .7 column 1, from .7 on column 2. So the column is the number of sums that u has reached.
+    # (The last sum is not used: all that is left belongs to the last column.)
+    sums = probabilities.cumsum(axis=1)
+    u = rng.random((len(sums), 1))                      # one number for each row
+    return (u >= sums[:, :-1]).sum(axis=1)              # True counts as 1
 
 
-def collect(n, rng, cells=N_STATES, actions=N_ACTIONS):
+def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
-    # The slide's states come from episodes. Here they are drawn, so that the models see all cells
-    # equally often, also the pit and the goal. cells is a number or a list: choice(35, n) draws n
-    # of the numbers 0 to 34; choice(list, n) draws n entries of the list.
+    # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
+    # see all of these equally often, also the pit and the goal.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -126,7 +126,7 @@ def features(data):
     return X[states], actions, rewards, X[next_states]
 
 
-# %% Algorithm: a lookup table
+# %% Algorithm: checks, and a lookup table
 def checked(name, values, shape, below=None):
     """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN, or
     (if `below` is given) anything but whole numbers from 0 to below - 1."""
@@ -166,9 +166,9 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # counts[s, a, s', e] counts how often a led from s to s'. e = 1: the episode ended there,
-        # e = 0: it went on.
-        self.counts = np.zeros((n_states, n_actions, n_states, 2))
+        # An outcome is a number: s' if the episode went on in s', and S + s' if it ended there.
+        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
+        self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
         self.reward_sums = np.zeros_like(self.counts)
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -178,26 +178,27 @@ class LookupModel:
         if terminated is None:
             terminated = np.zeros(states.shape)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
-        # For each transition, its place in counts: four arrays (N,), one for each axis.
-        places = (states, actions, next_states, terminated)
+        # For each transition, its place in counts: three arrays (N,), one for each axis.
+        places = (states, actions, next_states + self.n_states * terminated)
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        seen = self.counts.sum(axis=(2, 3))                             # N(s,a)
+        seen = self.counts.sum(axis=2)                                  # N(s,a)
         n = np.maximum(seen, 1)                                         # prevents 0/0
-        self.R = self.reward_sums.sum(axis=(2, 3)) / n
-        self.outcome_P = self.counts / n[:, :, None, None]              # (S, A, S, 2)
+        self.R = self.reward_sums.sum(axis=2) / n
+        self.outcome_P = self.counts / n[:, :, None]                    # (S, A, 2S) / (S, A, 1)
         # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
         for s, a in np.argwhere(seen == 0):
-            self.outcome_P[s, a, s, 0] = 1
-        # P leaves out outcomes that end the episode (e = 1). Nothing is earned after an end, so in
+            self.outcome_P[s, a, s] = 1
+        # P leaves out the outcomes that end the episode. Nothing is earned after an end, so in
         # planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.outcome_P[:, :, :, 0]
+        self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
     def check_pairs(self, states, actions):
+        # Both must be (N,): a single number or a table is refused.
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -208,15 +209,12 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # Draw s' and e together. reshape puts their 2 S probabilities into one row: (s', e) = (0,
-        # 0), (0, 1), (1, 0), (1, 1), ... So column 7 is s' = 3, e = 1: divmod(7, 2) is (3, 1).
-        P = self.outcome_P[states, actions].reshape(len(states), -1)
-        drawn = draw_from_rows(P, np.random.default_rng(rng))
-        next_states, ended = np.divmod(drawn, 2)
-        places = states, actions, next_states, ended
-        # The mean of the rewards seen with this outcome. (For a pair never seen it is 0 / 1 = 0.)
+        outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
+        places = states, actions, outcomes
+        # The mean of the rewards seen with this outcome. (0 / 1 for a pair never seen.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        return rewards, next_states, ended == 1
+        # Outcome 38 becomes state 38 % 35 = 3 and terminated, as 38 >= 35.
+        return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
@@ -225,8 +223,8 @@ class FeatureModel:
 
     inputs  (N, d+A): x (N, d), and a column for each action (see prepare)
     y       (N, 1+d): the reward, and the change of each feature
-    Each of the three has two methods of its own. learn(inputs, y, ...) learns y from inputs, and
-    returns weights or networks. expected(inputs) returns the expected y.
+    Each model adds two methods. learn(inputs, y, ...) learns y from inputs, and returns what fit
+    is to store: weights or networks. expected(inputs) returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -263,10 +261,10 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force),
-    x_next is (next angle, next speed, any number: what is predicted there means nothing).
-    An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
-    of range. Needs FeatureModel, checked.
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
+    x_next must have as many columns: (next angle, next speed, 0); ignore the third one predicted.
+    An action never tried has weights 0: x_next = x, reward 0. ValueError for no data, other
+    shapes, numbers out of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
     >>> model = LinearModel(n_features=1, n_actions=1)
     >>> model = model.fit(x=[[0], [1], [2]], actions=[0, 0, 0], rewards=[5, 5, 5],
@@ -289,8 +287,7 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # The columns of an action never tried are all 0, so their weights do not matter: lstsq
-        # makes them 0. (Old NumPy warns without rcond=None.)
+        # (Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -376,8 +373,8 @@ class Network:
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
         # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the
         # paper also corrects the first steps, when both means are near their start, 0.)
-        g_mean = [0] * 6                # for W1, b1, W2, b2, W3, b3; arrays from the first step on
-        g2_mean = [0] * 6
+        g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
+        g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches. (If
             # steps are too large, units can die: such a unit gives 0 for all inputs, and gets no
@@ -511,12 +508,11 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds, in standardised units. Without them, a component could put its mean on
-        # a value that repeats, and shrink its sd to 0: the density there, and log p^, would grow
-        # without end. Why is the reward's larger? Say 1 row of 40 pays 1, the others 0. In
-        # standardised units this 1 is 6 away from all means: with an sd of 0.03, 200 sds. To which
-        # component such a row belongs would then only depend on its reward, not on its S'.
-        # (0.5 and 0.03 were found by trying.)
+        # The smallest sds, in standardised units, found by trying. Without them, a component could
+        # put its mean on a value that repeats, and shrink its sd to 0: the density there, and log
+        # p^, would grow without end. The reward's is larger, so that S' decides which component
+        # learns from a row: with an sd of 0.03, a rare reward would be hundreds of sds away from
+        # the means, and S' would hardly count beside it.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -527,10 +523,9 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike get the same gradients: only rounding can separate them, and
-        # often does not. So the mean of each starts at an outcome from the data. The sds start
-        # small, floor + e^-2 = floor + 0.14: a wide component could cover two landings, and keep
-        # its mean between them.
+        # Components that start alike get the same gradients, and stay alike. So the mean of each
+        # starts at an outcome from the data. The sds start small, at floor + e^-2 = floor + 0.14:
+        # a wide component would be pulled towards two landings at once, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
@@ -558,28 +553,26 @@ class MixtureModel(FeatureModel):
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
-        # p^(y) is a sum over the components. A component's share of it is the probability that y
-        # comes from this component (Bayes' rule). Two that add .3 and .1 to p^(y) = .4 have the
-        # shares .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
+        # p^(y) is the sum of all e^term_k. A component's share of it is the probability that y
+        # comes from this component (Bayes' rule). If the parts are .3 and .1, these are .75, .25.
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # Now the derivatives of -log p^. (Adam steps against them: if one is negative, the output
-        # grows.) In words: each component learns from y in proportion to its share.
-        # (1) By a score: the weights move towards the shares. As weight_k = e^score_k / (sum of
-        # e^score), -log p^ = log(sum of e^score) - log(sum of e^score Normal). log(sum of f_k) has
-        # by score_k the derivative f_k / (sum of f), if f_k contains the factor e^score_k. For the
-        # first log this is weight_k, for the second share_k.
+        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
+        # -log p^ by term_k is -share_k, and the rest is the chain rule. (Adam steps against the
+        # derivative.) In words: each component learns from y in proportion to its share.
+        # (1) By score_k. term_k contains it. And all terms, through their weights, contain minus
+        # log(sum of e^score), with the derivative -weight_k. As the shares sum to 1, we get
+        # together -share_k + weight_k: the weights move towards the shares.
         by_score = np.exp(log_weights)[:, :, None] - share
-        # (2) By a mean. The derivative of -log p^ = -log(sum of e^term) by term_k is -share_k, and
-        # that of term_k by the mean is z / sd: it contains -z^2 / 2, with z = (y - mean) / sd. We
-        # need the product of both. So the mean is pulled towards y.
+        # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
+        # mean is z / sd. So the mean is pulled towards y.
         by_mean = -share * z / sds
         # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd.
         # So the sd grows if y is more than one sd away from the mean, else it shrinks.
         by_sd = -share * (z**2 - 1) / sds
-        # By a width: the derivative of sd = floor + e^width by the width is e^width = sd - floor.
+        # (4) By a width: sd = floor + e^width has the derivative e^width, which is sd - floor.
         by_width = by_sd * (sds - self.floor)
-        # Put them in the order of the outputs. The loss is a mean over the rows, so we divide by
-        # their number.
+        # The order of the outputs is means, widths, scores. The loss is a mean over the rows, so
+        # we divide by their number.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -634,15 +627,15 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # The shape of P must be (S, A, S): that of R, (S, A), and then (S,). (`not` also refuses NaN,
-    # because every <= with NaN is False.)
+    # The shape of P must be (S, A, S): that of R, (S, A), and (S,) once more. (`not` also refuses
+    # NaN, because every <= with NaN is False.)
     if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
             and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), rows of P in 0..1")
-    # We start with V = 0. No policy can earn more than max |R| in each step: so this V is wrong by
-    # at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
+    # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
+    # max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
     V = np.zeros(len(R))
-    Q = R                   # stays so only if all rewards are 0: then there is no sweep
+    Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
         V_before = V
@@ -651,7 +644,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         V = Q.max(axis=1)
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
         error *= gamma
-        # If V has not changed, no sweep will change it any more.
+        # Often V is exact long before. If it has not changed, no sweep will change it any more.
         if np.array_equal(V, V_before):
             break
     return V, Q
@@ -663,9 +656,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. value_iteration gives a value to the pit and the goal, too: what
-# one could still earn who starts there. But no walk goes on there, so it is 0 (the reward for
-# arriving belongs to the step before).
+# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
+# reward for arriving belongs to the step before. (value_iteration does not know that: it computes
+# what one would earn who starts there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -702,6 +695,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
+    # Each run has another seed; with --seed 1 they are 1000, 1001, ...
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
@@ -710,12 +704,13 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
     model and a network. Each learns from the same n transitions. From the second leap on, it is
     fed with its own predictions."""
     data = collect(n, seed)
-    # Here leaps go on after the pit and the goal, so the table is not told about ends: data[:4].
+    # We ask where leaps lead, also from pit and goal. So the table is not told which of the data
+    # ended an episode: data[:4] is without terminated.
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s is about a walker who started in s. truth has the probabilities
-    # of where this walker is now (at first in s itself), and guess has what the table says.
+    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
+    # probabilities of where this walker is now (at first in s itself), guess what the table says.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -724,9 +719,9 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, this gives the right mean: its value in the
-        # middle of two places is the mean of its values there. The network is not linear. And
-        # soon, positions are between cells, or out of the grid, where no data were.
+        # walker were there. This would be right if the world were linear (then the value in the
+        # middle of two places is the mean of the values there). But it is not, at the border.
+        # And soon, positions are between cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -785,9 +780,8 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
-    # Two landings, but 8 components: in practice one does not know how many are needed. (With only
-    # 5, about 1 fit of 12 fails: if by chance no component starts at one of the landings, a wide
-    # one may cover both, and stay between them. With 8, it is about 1 of 300.)
+    # Two landings, but 8 components, so that it is likely that one starts near each of them. (With
+    # 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -804,7 +798,7 @@ def draw_leap(ax, rows):
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
     # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high beside the pit, and 0 in it. The label has both numbers.
+    # V* is high beside the pit, and 0 in it (the -1 belongs to the step before).
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",

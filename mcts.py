@@ -157,13 +157,12 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Why 1 / N(s,a)? Q is a mean of n = N(s,a) returns. The more returns, the less it can be
-        # too low by bad luck. Why ln N(s)? While other actions are taken, it grows, and N(s,a)
-        # does not. So (if c > 0) every action gets another turn, but ever more rarely. Why exactly
-        # these? If returns are independent and from 0 to 1, a mean of n of them is too low by u or
-        # more with a probability of at most e^(-2 n u^2) (Hoeffding). If u is the bonus, with c =
-        # sqrt(2), this is N(s)^-4, which is almost 0. A small c trusts Q, a large c tries all
-        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
+        # Why 1 / N(s,a)? Q is the mean of N(s,a) returns: after few of them, it may be far too low
+        # by bad luck. Why ln N(s)? While other actions are taken, it grows, and N(s,a) does not.
+        # So (if c > 0) every action gets another turn. But ln grows ever more slowly: a bad action
+        # is taken only about ln N(s) times, and no rule does much better (Auer et al., for one
+        # node alone). A small c trusts Q, a large c tries all actions alike. If returns are 100
+        # times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -257,7 +256,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
         # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
-            # All its N are 0: which action the rollout takes in s is not stored anywhere.
+            # All its N are 0: of the rollout, nothing is stored, not even its action in s.
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -370,10 +369,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is the mean of all simulations that began
-            # with this action, also of those that went wrong later. So most V are too low. But to
-            # choose an action, it only matters which value is larger.)
+            # V(s) becomes Q of the action taken, the mean of its simulations. It replaces the old
+            # V(s), which came from a worse model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -526,7 +523,8 @@ def draw_reuse(ax, seeds):
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
     # Only the first of the three agents has both search and values. With max_depth=1 there is no
-    # search. With values=False, rollouts take the place of the values.
+    # search: it sees one step ahead, so news of the treasure comes back by one cell at each visit.
+    # With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -538,8 +536,7 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) Two panels, in which a run is a single episode, take four
-    # times as many runs.
+    # --seed 1 they are 1000, 1001, ...) Panels in which a run is a single episode take more runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

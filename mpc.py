@@ -108,8 +108,8 @@ class NeuralDynamics:
     copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError for data that are empty, not finite or of other shapes, for predict before fit, and
-    for a single state (ds,). An example with s' = s + a:
+    ValueError for data that are empty, not finite or of other shapes, and if predict comes before
+    fit or gets a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -168,17 +168,17 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (or, by rounding, a tiny one). We must
-        # not divide by it.
+        # A column that never changes has a deviation of 0 (or, by rounding, a tiny one). There we
+        # divide by 1.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the
-        # paper also corrects the first steps, when both means are near their start, 0.)
-        g_mean = [0.0] * 6              # for W1, b1, W2, b2, W3, b3; arrays from the first step on
-        g2_mean = [0.0] * 6
+        # single g is partly luck, and of g^2, to know the usual size of g. Both start at 0. (The
+        # paper makes them larger in the first steps. Later that has no effect.)
+        g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
+        g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
             # The steps shrink to 0: else, in a long fit, the weights would jump about the minimum.
             step_size = 0.005 * (1 - epoch / n_epochs)      # 0.005 was found by trying
@@ -205,7 +205,7 @@ class NeuralDynamics:
         # and std, the first n columns belong to s and a, and the others to the change. forward
         # gives h1, h2, y: [2] is y.
         n = self.n_inputs
-        x = np.concatenate([states, actions], axis=1)
+        x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
         y = self.forward(x)[2]
         return states + (self.mean[n:] + self.std[n:] * y)          # s' = s + change
@@ -326,9 +326,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites, as is usual. If the elites went two different ways around
-    # the hill, their mean would lie in between, and fail. But one way is shorter, and nearly
-    # always all elites take it. (clip, because rounding can put a mean just outside a bound.)
+    # We return the mean of the elites, as is usual. (The best sequence would do as well here.) If
+    # the elites went two different ways around the hill, their mean would lie in between, and
+    # fail. But one way is shorter, and nearly always all elites take it. (clip, because rounding
+    # can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -376,9 +377,8 @@ def run_base_policy(env, n_episodes, seed):
         state = first_state(env)
         over = False
         while not over:
-            # One action at a time: pi_0 does not plan ahead.
-            actions = [base_rng.uniform(low, high)]
-            _, state, over = execute(env, state, actions, D)
+            # A list of one action: pi_0 does not plan ahead.
+            _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
     return D, low, high, planner_rng
 
 
@@ -578,7 +578,8 @@ def show_v05(ax, title, seed, exact):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (Its episode 2 is mostly bad: it tries the other side of the hill, where there are no data.)
+    # (Its episode 2 is mostly bad. After episode 1 the model knows the hill from one side. Of the
+    # other side there are no data, so it expects no hill there, and that is where the plan goes.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: more than a search
@@ -603,23 +604,25 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    # play gives the returns first: [0]. They are (runs, 1), as n_rounds is 1.
-    columns = [play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
-               for n in intervals]
-    runs = np.hstack(columns)                               # (runs, intervals)
+    # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
+    # them side by side: (runs, intervals).
+    runs = np.hstack([
+        play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
+        for n in intervals])
     draw_band(ax, intervals, runs, color, style, label)
     print(f"{label + ', replan at every step':46} | {runs[:, 0].mean():8.4g} | "
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    ax.margins(y=1.6)                       # room for the legend
-    ax.legend(loc="lower left")
+    # The legend is to the right of the panel, where nothing is. (Else the panel would be smaller.)
+    ax.legend(loc=(1.1, 0.5)).set_in_layout(False)
 
 
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 the seeds are 1000,
+    # 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)

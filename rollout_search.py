@@ -93,7 +93,7 @@ def draw_columns(sums, rng):
     The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the probabilities .1
     .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1). From 0 to .1 it gives column 0,
     from .1 to .7 column 1, from .7 on column 2. So the column is the number of sums that u has
-    reached. (The last sum is not asked: all that is left belongs to the last column.)"""
+    reached. (The last sum is not used: all that is left belongs to the last column.)"""
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
     return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
 
@@ -286,7 +286,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-# V_EXACT[30] and V_EXACT[29] differ by less than 10^-7: it is what the best policy earns.
+# After 30 steps nearly all episodes are over. So this is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
@@ -298,7 +298,8 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / len(runs)**0.5           # two standard errors
+    # Two standard errors. (For a band in a picture, std without ddof=1 is good enough.)
+    error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -348,7 +349,7 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # each run has another seed
+        rng = np.random.default_rng(1000 * seed + run)      # with --seed 1: seeds 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where nobody acts, P is 0, so
@@ -374,7 +375,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # in each cell, to see how often each action looks best; more would take longer
+N_SEARCHES = 12     # in each cell, to see how often each action looks best (with 48: the same)
 # find gives the place of an arrow in "^>v<", the number of its action. (Where nobody acts there is
 # no arrow, and find gives -1. As an index this means the last action, but it does no harm.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
