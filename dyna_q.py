@@ -13,15 +13,15 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14. Without planning (n = 0), the mean of the
-    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5; with n = 50, in 2. Episode 1 is the same for all: there is no reward yet.
-    When the path is blocked, Dyna-Q finds the new way in only 4 of 10 runs. In the new gap all
+    Planning saves real steps. The shortest way has 14. Of the 50 episodes, 30 take more than 20
+    steps (in the mean of the runs) if n = 0, without planning; only 5 if n = 5 imagined updates
+    follow each real step; only 2 if n = 50. Episode 1 is the same for all: no reward is known yet.
+    When the path is blocked, Dyna-Q finds the new way in only 40 % of the runs. In the new gap all
     actions are worth 0, because none was tried there. An agent that happens to step back first
-    learns that this is worth more than 0: the old values below the wall shrink slowly, as each is
-    0.95 times that of the best cell beside it. So it turns back again and again. When a shortcut
-    opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again what it has
-    not tried for long, and so uses both new ways. Replay goes on with old steps, and does worse.
+    learns that this is worth a bit more: the old values below the wall shrink, but stay above 0,
+    as each is 0.95 times that of the best cell beside it. So it turns back again and again. When a
+    shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again
+    what it has not tried for long, and uses both new ways. Replay, with old steps, does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -127,7 +127,8 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 def size(space):
     """How many states or actions a space has. ValueError if they are not numbered from 0, as our
-    lists are. (Gymnasium's may have a `start`, the first number. If not, getattr gives 0.)"""
+    lists are. (Gymnasium's Discrete(4, start=1) is 1, 2, 3, 4. getattr gives 0 if there is no
+    start, as in our Maze.)"""
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -233,8 +234,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious to try it. (Real updates need none:
-            # there, the action was just tried, and tau is 0.)
+            # have changed. The bonus makes the agent curious to try it. (The square root keeps it
+            # small. Real updates need none: there, the action was just tried, and tau is 0.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -366,7 +367,7 @@ def draw_comparison(ax, steps):
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # After 15,000 rounds, even the random walk's mean hardly changes. (maze.state is S.)
+        # Random walks of more than 15,000 steps are too rare to count. (maze.state is S.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
@@ -451,8 +452,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. So we compare them with 2000 runs of a second program, which
-    # was written independently (tests/expected has its curves).
+    # No formula gives these rewards. So we compare them with the means of 2000 runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -463,14 +463,15 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
+    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
+    # figure: so we save it.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, every error message would begin with a list of all options.
+    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -493,7 +494,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# These lines are for tools: the licence (see the README), and what "uv run" has to install.
+# Only tools read these lines. The first one names the licence (see the README). From the others,
+# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"

@@ -263,8 +263,8 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
     x_next must have as many columns: (next angle, next speed, 0); ignore the third one predicted.
-    An action never tried has weights 0: x_next = x, reward 0. ValueError for no data, other
-    shapes, numbers out of range. Needs FeatureModel, checked.
+    An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
+    of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
     >>> model = LinearModel(n_features=1, n_actions=1)
     >>> model = model.fit(x=[[0], [1], [2]], actions=[0, 0, 0], rewards=[5, 5, 5],
@@ -287,7 +287,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (Old NumPy warns without rcond=None.)
+        # (If many w fit equally well, lstsq takes the smallest: 0 for an action never tried. Old
+        # NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -371,8 +372,7 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. (Simplified: the
-        # paper also corrects the first steps, when both means are near their start, 0.)
+        # single g is partly luck, and of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -414,7 +414,7 @@ class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
-    n_members > 1 is an ensemble. seed is a number, a list of numbers or a Generator.
+    n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
@@ -508,11 +508,10 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds, in standardised units, found by trying. Without them, a component could
-        # put its mean on a value that repeats, and shrink its sd to 0: the density there, and log
-        # p^, would grow without end. The reward's is larger, so that S' decides which component
-        # learns from a row: with an sd of 0.03, a rare reward would be hundreds of sds away from
-        # the means, and S' would hardly count beside it.
+        # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
+        # trying). Without them, a component could put its mean on a value that repeats, and shrink
+        # its sd to 0: the density there, and log p^, would grow without end. (The reward's is
+        # large, so that components differ in S', and not only in the reward.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -525,7 +524,7 @@ class MixtureModel(FeatureModel):
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
         # Components that start alike get the same gradients, and stay alike. So the mean of each
         # starts at an outcome from the data. The sds start small, at floor + e^-2 = floor + 0.14:
-        # a wide component would be pulled towards two landings at once, and stay between them.
+        # a wide component would be pulled towards two outcomes at once, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
@@ -780,8 +779,8 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
-    # Two landings, but 8 components, so that it is likely that one starts near each of them. (With
-    # 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
+    # Two landings, but 8 components, so that it is likely that one starts near each of them. (We
+    # have tried it: with 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -880,14 +879,15 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
+    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
+    # figure: so we save it.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, every error message would begin with a list of all options.
+    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -910,7 +910,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# These lines are for tools: the licence (see the README), and what "uv run" has to install.
+# Only tools read these lines. The first one names the licence (see the README). From the others,
+# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"

@@ -157,12 +157,11 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Why 1 / N(s,a)? Q is the mean of N(s,a) returns: after few of them, it may be far too low
-        # by bad luck. Why ln N(s)? While other actions are taken, it grows, and N(s,a) does not.
-        # So (if c > 0) every action gets another turn. But ln grows ever more slowly: a bad action
-        # is taken only about ln N(s) times, and no rule does much better (Auer et al., for one
-        # node alone). A small c trusts Q, a large c tries all actions alike. If returns are 100
-        # times as large, c must be 100 times as large, too.
+        # Why sqrt(1 / N(s,a))? A mean of n returns is wrong by about their spread / sqrt(n): after
+        # few visits, Q may be far too low by bad luck. Why ln N(s)? While other actions are taken,
+        # it grows, and N(s,a) does not. So (if c > 0) every action gets another turn, but ever
+        # more rarely, because ln grows ever more slowly. A small c trusts Q, a large c tries all
+        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -193,7 +192,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, or `rollout` if the caller gives one.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: a model may give short NumPy numbers)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -256,7 +255,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
         # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
-            # All its N are 0: of the rollout, nothing is stored, not even its action in s.
+            # All its N are 0: nothing of the rollout is stored, not even its action in s.
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -388,8 +387,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further. 300 are plenty: what would come later counts as good as
-    # nothing, 0.95^300 = 0.0000002 times.
+    # Each sweep looks one step further. 300 are plenty: rewards after 300 steps are multiplied by
+    # 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -509,7 +508,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # We take few simulations before each real step: with many, a new tree is just as good.
+    # We take few simulations before each real step: with many, a new tree is large enough, too.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -523,7 +522,7 @@ def draw_reuse(ax, seeds):
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
     # Only the first of the three agents has both search and values. With max_depth=1 there is no
-    # search: it sees one step ahead, so news of the treasure comes back by one cell at each visit.
+    # search: the agent sees one step ahead, so each visit carries values back by one cell only.
     # With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
@@ -548,14 +547,15 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
+    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
+    # figure: so we save it.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, every error message would begin with a list of all options.
+    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -578,7 +578,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# These lines are for tools: the licence (see the README), and what "uv run" has to install.
+# Only tools read these lines. The first one names the licence (see the README). From the others,
+# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"

@@ -175,8 +175,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g. Both start at 0. (The
-        # paper makes them larger in the first steps. Later that has no effect.)
+        # single g is partly luck, and of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -298,8 +297,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. (The name comes from the theory; no
-    cross-entropy is computed.) Needs imagined_returns, float_bounds.
+    2 (a single one has no spread) or above n_candidates. (No cross-entropy is computed.) Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -326,10 +325,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites, as is usual. (The best sequence would do as well here.) If
-    # the elites went two different ways around the hill, their mean would lie in between, and
-    # fail. But one way is shorter, and nearly always all elites take it. (clip, because rounding
-    # can put a mean just outside a bound.)
+    # The result is the mean of the last elites. (If they went two different ways around the hill,
+    # it would lie in between, and fail. But one way is shorter, and nearly always all elites take
+    # it.) clip, because rounding can put a mean just outside a bound.
     return np.clip(mean, low, high)
 
 
@@ -506,7 +504,8 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
-# Its horizon is given where it is called.
+# (In an episode of 30 plans of 8 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps, fewer than the
+# 5000 * 30 = 150,000 of v1.0.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -614,7 +613,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    # The legend is to the right of the panel, where nothing is. (Else the panel would be smaller.)
+    # The legend is to the right of the panel, where nothing is: the layout need not make room.
     ax.legend(loc=(1.1, 0.5)).set_in_layout(False)
 
 
@@ -639,14 +638,15 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
+    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
+    # figure: so we save it.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, every error message would begin with a list of all options.
+    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -669,7 +669,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# These lines are for tools: the licence (see the README), and what "uv run" has to install.
+# Only tools read these lines. The first one names the licence (see the README). From the others,
+# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"

@@ -19,8 +19,8 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     error is half as large. Now let an agent act: at each step it makes rollouts, and takes the
     action with the best mean return. With enough rollouts it does better than the policy itself
     (policy improvement). With few, luck decides which action looks best, and it may do worse.
-    Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk in
-    200 gets there, so the small one looks better.
+    Rollouts of the random policy do not lead the agent to the big treasure: hardly any random
+    walk gets there, so the small one looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -55,7 +55,7 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 SLIP = 0.2      # one step in five goes sideways, so walking beside a drop is dangerous
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
-HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
+HORIZON = 30    # a rollout has at most 30 steps: by then, nearly all random walks are over
 
 
 # %% Environment: a slippery world with a bridge
@@ -375,7 +375,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # in each cell, to see how often each action looks best (with 48: the same)
+N_SEARCHES = 12                 # in each cell, to see how often each action looks best
 # find gives the place of an arrow in "^>v<", the number of its action. (Where nobody acts there is
 # no arrow, and find gives -1. As an index this means the last action, but it does no harm.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
@@ -452,14 +452,15 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib's way of drawing is called "agg": then we save the figure.
+    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
+    # figure: so we save it.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # Without usage=SUPPRESS, every error message would begin with a list of all options.
+    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, the program that runs is Jupyter's kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -482,7 +483,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# These lines are for tools: the licence (see the README), and what "uv run" has to install.
+# Only tools read these lines. The first one names the licence (see the README). From the others,
+# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"
