@@ -47,13 +47,12 @@ class Maze:
     """The mazes of the Dyna-Q slides (Sutton & Barto, chapter 8), with Gymnasium's reset and step.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout after the first `change_at` real steps (of all episodes together). It
-                has an S and a G, too. (If the agent's cell becomes a wall, it can walk out)
+    later_rows  the layout (with S and G) after the first `change_at` real steps of all episodes
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, there is
-    not exactly one S, or no way leads to a goal: from S or, when the walls have moved, from where
-    the agent may be then. (An episode might never end.) Needs check_maze, steps_to_goal.
+    not exactly one S, or the agent may be where no way leads to a goal (the episode would never
+    end). Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -79,7 +78,8 @@ class Maze:
         # How many rows down and columns right each action leads. (-1 row down is one row up.)
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right      # one row down is `width` states further
-            # At the right border, s + 1 would be the first cell of the next row.
+            # At the right border, s + 1 would be the first cell of the next row. So we also check
+            # the column: there it is `width`, and at the left border -1.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -144,8 +144,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if they led nowhere. (Replay gets the bonus, but
-                imagines only actions that were tried)
+                never tried are imagined, too, as if they led nowhere: S' = S, reward 0. (Replay
+                gets the bonus, but imagines only actions that were tried)
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
 
@@ -181,16 +181,16 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # The real step at which a was last tried in s. 0 means never: tau is then all steps so far.
-    tried_at = [[0] * A for _ in range(S)]
-    # memory[s][a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
-    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
+    # memory[s, a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
+    # memory[3, 1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
     # random). Replay draws from all.
-    memory = [[[] for _ in range(A)] for _ in range(S)]
+    memory = {}
     # Dyna-Q+ also imagines actions never tried. So each list begins with a supposed outcome: S' =
     # S, reward 0. After the first real outcome, this one is not the newest any more.
     if kappa > 0 and not replay:
-        memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
+        memory = {(s, a): [(0.0, s, False)] for s in range(S) for a in range(A)}
+    # tried_at[s, a]: the real step at which a was last tried in s
+    tried_at = {}
     # known: the states where the agent has acted, each with the actions that planning may draw
     known = {}
     rewards = []
@@ -218,10 +218,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
-        memory[s][a].append((r, s2, terminated))
-        tried_at[s][a] = t
-        # Planning may draw actions with an outcome, those whose list is not empty: in Dyna-Q+ all.
-        known[s] = [action for action in range(A) if memory[s][action]]
+        # (setdefault gives the list of this pair; at first, a new one.)
+        memory.setdefault((s, a), []).append((r, s2, terminated))
+        tried_at[s, a] = t
+        # Planning may draw the actions that have an outcome: in Dyna-Q+ all.
+        known[s] = [action for action in range(A) if (s, action) in memory]
 
         # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
         # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
@@ -231,13 +232,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
             # and A, even an outdated one.
-            outcomes = memory[state][action]
+            outcomes = memory[state, action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: this action was not tried for tau = t - tried_at steps, and its outcome may
-            # have changed. The bonus makes the agent curious to try it. (The square root keeps it
-            # small. Real updates need none: there, the action was just tried, and tau is 0.)
+            # Dyna-Q+: this action was not tried for tau = t - tried_at steps (if never, t steps).
+            # Its outcome may have changed, and the bonus makes the agent curious to try it. (The
+            # square root keeps it small. Real updates need none: there, tau is 0.)
             if kappa > 0:
-                reward += kappa * math.sqrt(t - tried_at[state][action])
+                reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
@@ -294,8 +295,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     round looks one step further: after n rounds, a walk of more than n steps counts as n steps."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but we count steps, not rewards, so min takes the place of max. The steps
-    # from a cell are 1 plus the steps from the next cell.
+    # Dynamic programming, but we count steps, not rewards, so min takes the place of max. The
+    # steps from a cell are 1 plus the steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number in
@@ -351,7 +352,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed:
             # with --seed 1, for example, 1000, 1001, ...
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
+            result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
+            steps[run, i] = result[1]       # Q, steps, rewards: the steps of each episode
     return steps
 
 
@@ -425,9 +427,10 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     layouts: (rows, later_rows, change_at), for example BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        _, _, rewards[run] = dyna_q(
+        result = dyna_q(
             Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=1000 * seed + run,
             kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=(method == "replay"))
+        rewards[run] = result[2]            # the reward of each real step
     return rewards.cumsum(axis=1)
 
 
