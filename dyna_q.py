@@ -16,7 +16,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way has 14. Of the 50 episodes, 30 take more than 20
     steps (in the mean of the runs) if n = 0, without planning; only 5 if n = 5 imagined updates
     follow each real step; only 2 if n = 50. Episode 1 is the same for all: no reward is known yet.
-    When the path is blocked, Dyna-Q finds the new way in only 40 % of the runs. In the new gap all
+    When the path is blocked, Dyna-Q finds the new way in about 40 % of many runs. In the new gap all
     actions are worth 0, because none was tried there. An agent that happens to step back first
     learns that this is worth a bit more: the old values below the wall shrink, but stay above 0,
     as each is 0.95 times that of the best cell beside it. So it turns back again and again. When a
