@@ -16,12 +16,12 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way has 14. Of the 50 episodes, 30 take more than 20
     steps (in the mean of the runs) if n = 0, without planning; only 5 if n = 5 imagined updates
     follow each real step; only 2 if n = 50. Episode 1 is the same for all: no reward is known yet.
-    When the path is blocked, Dyna-Q finds the new way in about 40 % of many runs. In the new gap all
-    actions are worth 0, because none was tried there. An agent that happens to step back first
-    learns that this is worth a bit more: the old values below the wall shrink, but stay above 0,
-    as each is 0.95 times that of the best cell beside it. So it turns back again and again. When a
-    shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again
-    what it has not tried for long, and uses both new ways. Replay, with old steps, does worse.
+    When the path is blocked, half of the runs of Dyna-Q, or more, never find the new way. The old
+    values below the wall shrink, but stay above 0: each is 0.95 times that of the best cell beside
+    it. The new way leads through cells where actions were never tried. These are worth 0, so old
+    ones are chosen. When a shortcut opens, Dyna-Q hardly ever uses it, as the old way still works.
+    Dyna-Q+ tries again what it has not tried for long, and uses both new ways. Replay goes on with
+    old steps, and does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
@@ -285,7 +285,8 @@ def check_maze(maze, all_rows):
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next turn, the next layout: when the walls move, the agent may be in any free
-        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends.)
+        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends. If its
+        # cell becomes a wall, it can still walk out.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 

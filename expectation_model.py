@@ -42,7 +42,8 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its
+correction of the first steps).
 """
 
 import argparse
@@ -511,7 +512,8 @@ class MixtureModel(FeatureModel):
         # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
         # trying). Without them, a component could put its mean on a value that repeats, and shrink
         # its sd to 0: the density there, and log p^, would grow without end. (The reward's is
-        # large, so that components differ in S', and not only in the reward.)
+        # large. With 0.03, all rows with a rare reward would go to one component, whatever their
+        # S', and this component would blur these S'.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -558,9 +560,9 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
         # -log p^ by term_k is -share_k, and the rest is the chain rule. (Adam steps against the
         # derivative.) In words: each component learns from y in proportion to its share.
-        # (1) By score_k. term_k contains it. And all terms, through their weights, contain minus
-        # log(sum of e^score), with the derivative -weight_k. As the shares sum to 1, we get
-        # together -share_k + weight_k: the weights move towards the shares.
+        # (1) By score_k. It is in two places: in term_k, which gives -share_k; and in log(sum of
+        # e^score), with the derivative weight_k, which is subtracted from every term. As all
+        # shares sum to 1, this gives +weight_k. So the weights move towards the shares.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.

@@ -157,10 +157,11 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Why sqrt(1 / N(s,a))? A mean of n returns is wrong by about their spread / sqrt(n): after
-        # few visits, Q may be far too low by bad luck. Why ln N(s)? While other actions are taken,
-        # it grows, and N(s,a) does not. So (if c > 0) every action gets another turn, but ever
-        # more rarely, because ln grows ever more slowly. A small c trusts Q, a large c tries all
+        # Where does the second term come from? A mean of n independent returns from 0 to 1 is too
+        # low by u or more with a probability of at most e^(-2 n u^2) (Hoeffding). We want this to
+        # be rare, and ever more so while simulations go on: N(s)^-4, say. e^(-2 n u^2) = N(s)^-4
+        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So every action gets
+        # another turn when it may still be the best. A small c trusts Q, a large c tries all
         # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
@@ -368,8 +369,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken, the mean of its simulations. It replaces the old
-            # V(s), which came from a worse model and worse values at the leaves.
+            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
+            # model and worse values at the leaves. (Q is a mean that includes bad tries, so V is
+            # too low. But near the treasure it is larger than far away, and this shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)

@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here simplified).
+Kingma & Ba (2015): Adam (here without its correction of the first steps).
 """
 
 import argparse
@@ -297,8 +297,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. (No cross-entropy is computed.) Needs
-    imagined_returns, float_bounds.
+    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -491,8 +490,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # would be longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), in this inner loop. And "every N steps" go to (2): here, in the
-            # outer loop, once for each episode.
+            # (6) new: go to (3), in this inner loop. "Every N steps" go to (2): to save time we do
+            # this once for each episode, in the outer loop.
     return returns, D, plans
 
 
@@ -613,7 +612,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    # The legend is to the right of the panel, where nothing is: the layout need not make room.
+    # The legend is to the right of the panel. set_in_layout(False): the panels need not shrink, to
+    # make room for it.
     ax.legend(loc=(1.1, 0.5)).set_in_layout(False)
 
 
