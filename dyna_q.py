@@ -284,9 +284,9 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next turn, the next layout: when the walls move, the agent may be in any free
-        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends. If its
-        # cell becomes a wall, it can still walk out.)
+        # For the next turn, the next layout: when the walls move, we suppose that the agent may
+        # be in any free cell that has a way. (Not in a goal, where steps is 0: there, an episode
+        # ends. If its cell becomes a wall, it can still walk out.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -391,7 +391,7 @@ def draw_policy(ax, steps, i, seed):
         # Values above 0 have come from the goal.
         if Q[s].any():
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            # matplotlib's markers ^ > v < are arrows. This picks the one of the best action.
+            # matplotlib's markers ^ > v < are triangles. This picks the one of the best action.
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
@@ -475,7 +475,7 @@ def main():
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:

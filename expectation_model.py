@@ -889,7 +889,7 @@ def main():
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:

@@ -5,7 +5,7 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often simulations took action a in s. N(s): the sum over all a
+    Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
@@ -17,8 +17,8 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     the bridge, except by luck: most random walks that step onto it fall, so on average they earn
     less than the small treasure. More walks do not change that. MCTS repeats what went well, so
     more and more of its simulations cross. If c is too small, MCTS gives up the bridge after one
-    or a few bad walks. If c is too large, it goes on trying bad steps, too: most simulations fall,
-    and their mean, Q, makes the bridge look bad. After a real step, the tree below the new state
+    or a few bad walks. If c is too large, it goes on trying bad steps, too: few walks cross, and
+    their mean, Q, makes the bridge look bad. After a real step, the tree below the new state
     can be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned
     model learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
@@ -160,8 +160,8 @@ class Node:
         # Where does the second term come from? A mean of n independent returns from 0 to 1 is too
         # low by u or more with a probability of at most e^(-2 n u^2) (Hoeffding). We want this to
         # be rare, and ever more so while simulations go on: N(s)^-4, say. e^(-2 n u^2) = N(s)^-4
-        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So every action gets
-        # another turn when it may still be the best. A small c trusts Q, a large c tries all
+        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So (if c > 0) every action
+        # gets another turn when it may still be the best. A small c trusts Q, a large c tries all
         # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
@@ -170,7 +170,7 @@ class Node:
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
         # One NaN would stay in the mean for ever. And NaN is neither larger nor smaller than any
-        # number: no best action could be found.
+        # number: max would go wrong.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -256,7 +256,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
         # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
-            # All its N are 0: nothing of the rollout is stored, not even its action in s.
+            # All its N are 0: the actions of the rollout are not counted, not even that in s.
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -389,8 +389,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further. 300 are plenty: rewards after 300 steps are multiplied by
-    # 0.95^300 = 0.0000002.
+    # Each sweep looks one step further, or more. 300 are plenty: rewards after 300 steps are
+    # multiplied by 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
@@ -557,7 +557,7 @@ def main():
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program called kernel_launcher: sys.argv has its options.
+    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
