@@ -160,9 +160,9 @@ class Node:
         # Where does the second term come from? A mean of n independent returns from 0 to 1 is too
         # low by u or more with a probability of at most e^(-2 n u^2) (Hoeffding). We want this to
         # be rare, and ever more so while simulations go on: N(s)^-4, say. e^(-2 n u^2) = N(s)^-4
-        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So (if c > 0) every action
-        # gets another turn when it may still be the best. A small c trusts Q, a large c tries all
-        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
+        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So (if c > 0) every
+        # action gets another turn when it may still be the best. A small c trusts Q, a large c
+        # tries all actions alike. If returns are 100 times as large, c must be so, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
