@@ -13,21 +13,21 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14. Of the 50 episodes, 30 take more than 20
-    steps (in the mean of the runs) if n = 0, without planning; only 5 if n = 5 imagined updates
-    follow each real step; only 2 if n = 50. Episode 1 is the same for all: no reward is known yet.
+    Planning saves real steps. The shortest way has 14. Averaged over the runs, 30 of the 50
+    episodes take more than 20 steps without planning (n = 0). With n = 5 imagined updates after
+    each real step it is 5, with n = 50 only 2. Episode 1 is the same for all: no reward is known.
     When the path is blocked, half of the runs of Dyna-Q, or more, never find the new way. The old
-    values below the wall shrink, but stay above 0: each is 0.95 times that of the best cell beside
-    it. The new way leads through cells where actions were never tried. These are worth 0, so old
-    ones are chosen. When a shortcut opens, Dyna-Q hardly ever uses it, as the old way still works.
-    Dyna-Q+ tries again what it has not tried for long, and uses both new ways. Replay goes on with
-    old steps, and does worse.
+    values below the wall keep each other alive: each cell gets 0.95 times the value of its best
+    neighbour. So they shrink, but stay above the 0 of actions never tried. If the agent happens to
+    step back in the new gap, only this has a value there: it turns back again and again. When a
+    shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again
+    what it has not tried for long, and uses both new ways. Replay, with old steps, does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined step. An array of shape (S, A) has one row per state, one column per action.
+imagined ("simulated") step. An array of shape (S, A) has one row per state, one column per action.
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
@@ -89,8 +89,8 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # t counts the steps of all episodes. Only a new run, whose first reset has a seed, begins
-        # with t = 0 and the first layout. (Nothing is random here.)
+        # t counts the steps of all episodes. Only a reset with a seed begins a new run, with t = 0
+        # and the first layout. (Nothing is random here.)
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -126,9 +126,9 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 
 def size(space):
-    """How many states or actions a space has. ValueError if they are not numbered from 0, as our
-    lists are. (Gymnasium's Discrete(4, start=1) is 1, 2, 3, 4. getattr gives 0 if there is no
-    start, as in our Maze.)"""
+    """How many states or actions a space has. They must be numbered from 0, as our lists are:
+    ValueError for Gymnasium's Discrete(4, start=1), which is 1, 2, 3, 4."""
+    # getattr gives 0 if there is no `start`, as in our Maze.
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -173,24 +173,25 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of its numbers, and n = 0, 5, 50 would not even
-    # have the same episode 1. (random.Random draws single numbers faster than NumPy.)
+    # have the same episode 1. (random.Random draws single numbers faster than NumPy. seeds[0] is
+    # for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
-    acting_rng = random.Random(seeds[1])
-    planning_rng = random.Random(seeds[2])
-    replay_rng = random.Random(seeds[3])
+    acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     # memory[s, a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
     # memory[3, 1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
     # random). Replay draws from all.
-    memory = {}
+    pairs = [(s, a) for s in range(S) for a in range(A)]
+    memory = {pair: [] for pair in pairs}
     # Dyna-Q+ also imagines actions never tried. So each list begins with a supposed outcome: S' =
-    # S, reward 0. After the first real outcome, this one is not the newest any more.
+    # S, reward 0. The first real outcome then takes its place as the newest.
     if kappa > 0 and not replay:
-        memory = {(s, a): [(0.0, s, False)] for s in range(S) for a in range(A)}
-    # tried_at[s, a]: the real step at which a was last tried in s
-    tried_at = {}
+        for s, a in pairs:
+            memory[s, a].append((0.0, s, False))
+    # tried_at[s, a]: the real step at which a was last tried in s. 0 means never: then tau is t.
+    tried_at = {pair: 0 for pair in pairs}
     # known: the states where the agent has acted, each with the actions that planning may draw
     known = {}
     rewards = []
@@ -208,7 +209,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
         r = float(r)
-        # A NaN would stay in Q, and mostly no error message would tell.
+        # A NaN would spread through Q, usually without an error message.
         if math.isnan(r):
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
@@ -218,11 +219,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
-        # (setdefault gives the list of this pair; at first, a new one.)
-        memory.setdefault((s, a), []).append((r, s2, terminated))
+        memory[s, a].append((r, s2, terminated))
         tried_at[s, a] = t
-        # Planning may draw the actions that have an outcome: in Dyna-Q+ all.
-        known[s] = [action for action in range(A) if (s, action) in memory]
+        # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
+        known[s] = [action for action in range(A) if len(memory[s, action]) > 0]
 
         # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
         # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
@@ -234,11 +234,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # and A, even an outdated one.
             outcomes = memory[state, action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: this action was not tried for tau = t - tried_at steps (if never, t steps).
-            # Its outcome may have changed, and the bonus makes the agent curious to try it. (The
-            # square root keeps it small. Real updates need none: there, tau is 0.)
+            # Dyna-Q+: this action was not tried for tau = t - tried_at steps. Its outcome may have
+            # changed, and the bonus makes the agent curious to try it. (The square root keeps it
+            # small. Real updates need none: there, tau is 0.)
             if kappa > 0:
-                reward += kappa * math.sqrt(t - tried_at.get((state, action), 0))
+                reward += kappa * math.sqrt(t - tried_at[state, action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
@@ -246,7 +246,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # All steps so far, minus those of the earlier episodes.
             steps_per_episode.append(t - sum(steps_per_episode))
             s, _ = env.reset()
-    # (int, because an array made of an empty list would be one of floats.)
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
 
@@ -279,14 +278,14 @@ def check_maze(maze, all_rows):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # No shortest way has as many steps as there are cells, len(layout). steps_to_goal (below)
-        # gives this number only if it finds no way in so many rounds.
+        # A shortest way has fewer steps than there are cells. If there is no way, each round of
+        # steps_to_goal (below) adds one step, so that the number becomes len(layout).
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next turn, the next layout: when the walls move, we suppose that the agent may
-        # be in any free cell that has a way. (Not in a goal, where steps is 0: there, an episode
-        # ends. If its cell becomes a wall, it can still walk out.)
+        # For the next layout: when the walls move, we suppose that the agent may be in any free
+        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends. If its
+        # cell becomes a wall, it can still walk out.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -351,8 +350,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. Each run has another seed:
-            # with --seed 1, for example, 1000, 1001, ...
+            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
+            # (--seed 1 takes 1000, 1001, ...: it shares none with --seed 0.)
             result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
             steps[run, i] = result[1]       # Q, steps, rewards: the steps of each episode
     return steps
@@ -467,15 +466,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
-    # figure: so we save it.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
+    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -498,9 +496,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# Only tools read these lines. The first one names the licence (see the README). From the others,
-# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -26,7 +26,8 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: its errors compound.
+    A model that is fed with its own predictions goes astray: its errors compound. (One reason: an
+    expectation model goes on from the mean of two landings, where nobody is.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -42,8 +43,7 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its
-correction of the first steps).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
 """
 
 import argparse
@@ -97,10 +97,10 @@ TRUE_R = TRUE_P @ ARRIVAL
 def draw_from_rows(probabilities, rng):
     """For each row of probabilities (N, n), draw one column number with them. Returns (N,). rng: a
     Generator."""
-    # The plain way, rng.choice(n, p=row) for each row, would be slow. The probabilities .2 .5 .3
-    # have the running sums .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2
-    # to .7 column 1, from .7 on column 2. So the column is the number of sums that u has reached.
-    # (The last sum is not used: all that is left belongs to the last column.)
+    # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
+    # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
+    # column 1 (with probability .5), from .7 on column 2: the number of sums <= u. The last sum is
+    # not used, as by rounding it may be less than 1: all that is left belongs to the last column.
     sums = probabilities.cumsum(axis=1)
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u >= sums[:, :-1]).sum(axis=1)              # True counts as 1
@@ -262,8 +262,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
-    x_next must have as many columns: (next angle, next speed, 0); ignore the third one predicted.
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force),
+    x_next is (next angle, next speed, force). A predicted force means nothing: ignore it.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -288,8 +288,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (If many w fit equally well, lstsq takes the smallest: 0 for an action never tried. Old
-        # NumPy warns without rcond=None.)
+        # The columns of an action never tried are all 0, so any weights would fit: lstsq takes the
+        # smallest, 0. (Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -372,8 +372,9 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g.
+        # Adam is gradient descent with two running means for each weight: one of its gradients g,
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
+        # 0. To make up for this, the paper takes smaller steps in the beginning.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -390,8 +391,8 @@ class Network:
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so the size of the
-                # gradients does not matter, only how much they agree: if they are 5, 5, 5, the
-                # weight moves by `rate`; if they are 5, -5, 5, -5, it hardly moves. (1e-8 prevents
+                # gradients does not matter, only how much they agree: if all are 5, the weight
+                # soon moves by `rate`; if they are 5, -5, 5, -5, it hardly moves. (1e-8 prevents
                 # 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
@@ -419,7 +420,7 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             a mean over the features, in standardised units (those of the network's targets)
+             divided by that of S' - S in the data; then the mean over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -489,8 +490,8 @@ class MixtureModel(FeatureModel):
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
-              new data, the better is the model. (Not used below)
-    Sampled rewards are noisy: their standard deviation is at least half of that of all rewards, or
+              new data, the better the model. (Not used below)
+    Sampled rewards are noisy: their standard deviation is at least half of that in the data, or
     0.5 if all are equal. (A smaller one would spoil the learning of S': see __init__.)
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
@@ -531,8 +532,8 @@ class MixtureModel(FeatureModel):
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
         # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 does not stay 0: its
-        # gradient, h2.T @ delta3, is not 0.)
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
+        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -555,14 +556,15 @@ class MixtureModel(FeatureModel):
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
         # p^(y) is the sum of all e^term_k. A component's share of it is the probability that y
-        # comes from this component (Bayes' rule). If the parts are .3 and .1, these are .75, .25.
+        # comes from this component (Bayes' rule). If the parts are .3 and .1, the shares are .75
+        # and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
         # -log p^ by term_k is -share_k, and the rest is the chain rule. (Adam steps against the
         # derivative.) In words: each component learns from y in proportion to its share.
-        # (1) By score_k. It is in two places: in term_k, which gives -share_k; and in log(sum of
-        # e^score), with the derivative weight_k, which is subtracted from every term. As all
-        # shares sum to 1, this gives +weight_k. So the weights move towards the shares.
+        # (1) By a score. As weight_k = e^score_k / (sum of e^score), -log p^ is log(sum of
+        # e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log has the
+        # derivative weight_k, the second share_k. So the weights move towards the shares.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -580,7 +582,6 @@ class MixtureModel(FeatureModel):
     def components(self, inputs):
         """Log weights (N, K), means and sds (N, K, D) of y = (R, S' - S), in the data's units."""
         network = self.learned
-        # (Not network.predict, which is for networks with one output for each target.)
         log_weights, means, sds = self.split(network.raw_outputs(inputs))
         return log_weights, network.y_mean + network.y_scale * means, network.y_scale * sds
 
@@ -632,7 +633,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # NaN, because every <= with NaN is False.)
     if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
             and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), rows of P in 0..1")
+        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
+                         "with rows that sum to 1 or less")
     # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
     # max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
     V = np.zeros(len(R))
@@ -658,8 +660,8 @@ LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
 # V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
-# reward for arriving belongs to the step before. (value_iteration does not know that: it computes
-# what one would earn who starts there.)
+# reward for arriving belongs to the step before. (value_iteration treats these two like all other
+# cells, as if a walk could start there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -696,7 +698,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed; with --seed 1 they are 1000, 1001, ...
+    # Each run has another seed. (--seed 1 takes 1000, 1001, ...: it shares none with --seed 0.)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
@@ -705,13 +707,13 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
     model and a network. Each learns from the same n transitions. From the second leap on, it is
     fed with its own predictions."""
     data = collect(n, seed)
-    # We ask where leaps lead, also from pit and goal. So the table is not told which of the data
-    # ended an episode: data[:4] is without terminated.
+    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
+    # which data ended an episode: data[:4] is without terminated.
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess what the table says.
+    # probabilities of where this walker is now (at first in s itself), guess has the table's.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -720,9 +722,10 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. This would be right if the world were linear (then the value in the
-        # middle of two places is the mean of the values there). But it is not, at the border.
-        # And soon, positions are between cells, or out of the grid, where no data were.
+        # walker were there. If a function is linear, its value at a mean is the mean of its
+        # values: so the linear model may do this, only its own errors add up. The network is not
+        # linear: for it, this is one more error. And soon, positions are between cells, or out of
+        # the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -731,7 +734,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
+    confidence, if there are many runs."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -782,7 +786,7 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # Two landings, but 8 components, so that it is likely that one starts near each of them. (We
-    # have tried it: with 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
+    # have tried it: with 5, about 1 fit of 12 lands in the pit, with 8 about 1 of 300.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -881,15 +885,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
-    # figure: so we save it.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
+    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -912,9 +915,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# Only tools read these lines. The first one names the licence (see the README). From the others,
-# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

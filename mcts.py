@@ -13,14 +13,14 @@ The equations
              Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
-    ##xxx#    There, one step to the side ends the walk in a drop x. Flat search does not cross
+    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross
     the bridge, except by luck: most random walks that step onto it fall, so on average they earn
     less than the small treasure. More walks do not change that. MCTS repeats what went well, so
     more and more of its simulations cross. If c is too small, MCTS gives up the bridge after one
-    or a few bad walks. If c is too large, it goes on trying bad steps, too: few walks cross, and
-    their mean, Q, makes the bridge look bad. After a real step, the tree below the new state
-    can be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned
-    model learns fastest if it has both search and learned values V(s).
+    or a few bad walks. If c is too large, it goes on trying bad steps: most walks onto the
+    bridge fail, and Q, the mean of all, makes it look bad. After a real step, the tree below the
+    new state can be kept: then fewer simulations are enough. In a slippery maze, an agent with a
+    learned model learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -53,8 +53,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: a random action takes the place of the chosen one (and may
-            by chance be the same)
+    slip    the probability of a slip: then the action is drawn at random from all that are offered
+            (by chance it may be the intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
     are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -68,9 +68,8 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # the cell of state s is letter number s of this text
         self.slip = slip
-        # set(a) - set(b) has the letters of a that are not in b. An empty set counts as False.
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
-                or set(self.cells) - set(".#SxgG") or not 0 <= slip <= 1):
+                or any(cell not in ".#SxgG" for cell in self.cells) or not 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
         width = len(rows[0])
         self.start = self.cells.index("S")
@@ -102,7 +101,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    if n == 0:          # no actions to pick from; below, this would be a puzzling IndexError
+    if n == 0:          # without this check, there would be a puzzling IndexError below
         raise ValueError("a state has no actions: model.step into it must return terminated=True")
     # This is a faster rng.choice(items). If n = 4, n * rng.random() is in [0, 4), and int() rounds
     # it down to 0, 1, 2 or 3.
@@ -116,7 +115,7 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator of random numbers. Makes one if it is a seed, or None."""
+    """Returns rng if it is a generator of random numbers. Makes a new one from a seed, or None."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # For single numbers, Python's generator is faster than NumPy's. (With None it takes any seed.
@@ -126,8 +125,8 @@ def as_generator(rng):
 
 class Node:
     """A state in the tree. (If two paths lead to a state, it has two nodes.)
-    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists,
-    but arrays in a root that mcts returns. children[i] is a dict with a node for each state that
+    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists;
+    mcts turns those of its root into arrays. children[i] is a dict with a node for each state that
     this action has led to (except terminal states). ValueError for no actions, or a return of NaN
     or infinity. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
@@ -146,9 +145,9 @@ class Node:
         # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
-        # by chance also to 8, children[1] is {7: ..., 8: ...}. ([{}] * n would be the same dict n
-        # times: all actions would have the same children.)
+        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
+        # 7, and by chance also to 8. Then children[1] is {7: ..., 8: ...}.
+        # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -157,12 +156,13 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Where does the second term come from? A mean of n independent returns from 0 to 1 is too
-        # low by u or more with a probability of at most e^(-2 n u^2) (Hoeffding). We want this to
-        # be rare, and ever more so while simulations go on: N(s)^-4, say. e^(-2 n u^2) = N(s)^-4
-        # gives u = sqrt(2 ln N(s) / n). This is the term, with c = sqrt(2). So (if c > 0) every
-        # action gets another turn when it may still be the best. A small c trusts Q, a large c
-        # tries all actions alike. If returns are 100 times as large, c must be so, too.
+        # The second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
+        # is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while other
+        # actions are taken, so (if c > 0) every action gets another turn. But ln grows ever more
+        # slowly, so turns of bad actions become rare. (If c = sqrt(2), independent returns from 0
+        # to 1 have a mean that is so much too low with a probability of at most N(s)^-4:
+        # Hoeffding.) A small c trusts Q, a large c tries all actions alike. If returns are 100
+        # times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -193,7 +193,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, or `rollout` if the caller gives one.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: a model may give short NumPy numbers)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -211,8 +211,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
-    max_depth   steps of a simulation, tree and rollout together. Then it is cut: what would follow
-                counts as 0, or as leaf_value(last state), if leaf_value is given
+    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+                come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
                 random.Random, the fastest. The model and rollout get this same generator
     root        None, or a node of an earlier tree, to go on with. After a real step with
@@ -246,8 +246,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: then
-            # the path leaves the tree here, and s will become its new leaf.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: in
+            # this last case the path leaves the tree, and s will be the new leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -293,7 +293,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
         # together, the default of mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
-        G = 0.0 if terminated else rollout_return(model, s, 99, gamma, rng)
+        G = 0.0 if terminated else rollout_return(model, s, 100 - 1, gamma, rng)
         root.update(i, reward + gamma * G)
     return root
 
@@ -346,8 +346,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world: one
-    # could not compare. (Python's generator takes a text as seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world: to
+    # compare them would be unfair. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     # The agent knows which moves there are, but not where they lead.
@@ -370,8 +370,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is a mean that includes bad tries, so V is
-            # too low. But near the treasure it is larger than far away, and this shows the way.)
+            # model and worse values at the leaves. (Q is a mean that includes bad tries, so most
+            # V are too low. But near the treasure they are larger, and this shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -389,7 +389,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further, or more. 300 are plenty: rewards after 300 steps are
+    # Each sweep looks at least one step further. 300 are plenty: rewards after 300 steps are
     # multiplied by 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
@@ -537,7 +537,7 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) Panels in which a run is a single episode take more runs.
+    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we take four times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -549,15 +549,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
-    # figure: so we save it.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
+    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -580,9 +579,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# Only tools read these lines. The first one names the licence (see the README). From the others,
-# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here without its correction of the first steps).
+Kingma & Ba (2015): Adam (here simplified).
 """
 
 import argparse
@@ -68,8 +68,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Three arrays (N, 2): our force, -v (drag slows down) and push. The acceleration is the
-        sum of gain, drag and strength times these."""
+        """Three arrays (N, 2): our force, -v (drag slows us down) and push. The acceleration is
+        the sum of gain, drag and strength times these."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -108,8 +108,8 @@ class NeuralDynamics:
     copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError for data that are empty, not finite or of other shapes, and if predict comes before
-    fit or gets a single state (ds,). An example with s' = s + a:
+    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
+    predict comes before fit or gets a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -174,8 +174,9 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam: gradient descent with two running means for each weight: of its gradients g, as a
-        # single g is partly luck, and of g^2, to know the usual size of g.
+        # Adam is gradient descent with two running means for each weight: one of its gradients g,
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
+        # 0. To make up for this, the paper takes smaller steps in the beginning.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -191,8 +192,8 @@ class NeuralDynamics:
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so the size of
-                    # the gradients does not matter, only how much they agree: if they are 5, 5, 5,
-                    # the weight moves by step_size; if they are 5, -5, 5, -5, it hardly moves.
+                    # the gradients does not matter, only how much they agree: if all are 5, the
+                    # weight soon moves by step_size; if they are 5, -5, 5, -5, it hardly moves.
                     # (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
@@ -225,10 +226,10 @@ class PhysicalModel:
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. A (2N, 3) has a column for each unknown: force, -v, push. A and b
-        # (2N,) have a row for each example and direction: x of example 1, y of example 1, x of
+        # (2N,) have a row for each example and direction: vx of example 1, vy of example 1, vx of
         # example 2, ... (ravel makes this order.) lstsq ("least squares") finds the theta that
-        # makes |A theta - b|^2 smallest. It comes first in the result: [0]. (Older NumPy warns
-        # without rcond.)
+        # makes |A theta - b|^2 smallest. theta is the first of its results: [0]. (Older NumPy
+        # warns without rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -241,7 +242,7 @@ class PhysicalModel:
 
 # %% Algorithm, step (3) of the recipes: plan through the model
 def imagined_returns(predict, reward, state, sequences):
-    """Returns (N,) of N action sequences (N, H, da), imagined with the model, all from `state`."""
+    """The returns (N,) of N action sequences (N, H, da), imagined with the model from `state`."""
     n_sequences, horizon, _ = sequences.shape
     # All N plans are imagined side by side, so predict is called only H times. tile makes N equal
     # rows of the state.
@@ -252,8 +253,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # A wrong model may diverge, to infinity or NaN. Then the sequence must lose. (argmax would
-    # take NaN for the largest number, and a 0 in its place would beat all negative returns.)
+    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
+    # the largest number, and a 0 in its place would beat all negative returns. So: -infinity.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -276,8 +277,8 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
     low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
     or seed. mean is not used: it is only here so that planning_v15 can call this as it calls cem.
-    If a return is NaN, its sequence loses. ValueError if the horizon is below 1, the bounds are
-    wrong or no return is finite. Needs imagined_returns, float_bounds.
+    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -293,11 +294,13 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    The elites are the n_elites sequences with the largest returns. Each search draws sequences
+    The elites are the n_elites sequences with the largest returns. Each iteration draws sequences
     ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
+    2 (a single one has no spread) or above n_candidates. (The name: of all normal distributions,
+    that with the elites' mean and spread has the smallest cross-entropy to them.) Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -321,12 +324,12 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus puts the best first
-        # At steps where the elites agree, the next search is narrow; elsewhere it stays wide.
+        # Where the elites agree, the next iteration is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # The result is the mean of the last elites. (If they went two different ways around the hill,
-    # it would lie in between, and fail. But one way is shorter, and nearly always all elites take
-    # it.) clip, because rounding can put a mean just outside a bound.
+    # We return the mean of the elites. If they went two different ways around the hill, their mean
+    # would lie in between, and fail. But one way is shorter, and nearly always all elites take it.
+    # (clip, because rounding can put a mean just outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -360,15 +363,14 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Three Generators: one for the base policy, one for the planner (spawn makes these two from
-    # the first), and rng, for the environment's seed. If all shared one, more base episodes would
-    # change the numbers that the planner draws.
+    # Base policy and planner each have a Generator of their own; rng gives the environment a seed.
+    # If they shared one, more base episodes would change the numbers that the planner draws.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)
+    base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # A Gymnasium environment gets a seed once, at its first reset. The later ones, one for each
-    # episode, go on with its luck. With the same seed, all episodes would have the same luck.
+    # This reset only gives the environment a seed. Each episode begins with a reset without a
+    # seed, because with the same seed all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -513,9 +515,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives the returns of all runs
-    (for v0.5 (runs,), for the others (runs, n_rounds)); and of the last run its model, and all
-    that the recipe gave."""
+    (No formula gives the best return here, so we compare with this.) Gives three things: the
+    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the recipe's
+    whole result in the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -565,8 +567,8 @@ def show_v05(ax, title, seed, exact):
     # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not give its data. To draw them, we repeat it: with the same seed, the base policy
-    # collects the same data, and then execute adds the episode of the plan to D.
+    # v0.5 does not give its data. To draw them, we collect them again: with the same seed, the
+    # base policy does the same. Then execute adds the episode of the plan to D.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -612,7 +614,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    # The legend is to the right of the panel. set_in_layout(False): the panels need not shrink, to
+    # The legend is to the right of the panel. set_in_layout(False): the panels do not shrink to
     # make room for it.
     ax.legend(loc=(1.1, 0.5)).set_in_layout(False)
 
@@ -620,8 +622,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 the seeds are 1000,
-    # 1001, ...) The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (--seed 1 takes 1000, 1001, ...:
+    # it shares no run with --seed 0.) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
@@ -638,15 +640,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
-    # figure: so we save it.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
+    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -669,9 +670,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# Only tools read these lines. The first one names the licence (see the README). From the others,
-# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

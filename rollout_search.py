@@ -8,19 +8,19 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a), the mean return if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
-    Forward search takes the small treasure until it looks 6 steps ahead. But every further step
+    If forward search looks less than 6 steps ahead, it takes the small one. But every further step
     makes the search tree several times larger. A rollout becomes only one step longer. A learned
     model is a bit wrong. Each step ahead uses it once more, so on average the error of the values
     grows with depth. (It stops growing where nearly all episodes are over.)
     Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
     error is half as large. Now let an agent act: at each step it makes rollouts, and takes the
     action with the best mean return. With enough rollouts it does better than the policy itself
-    (policy improvement). With few, luck decides which action looks best, and it may do worse.
-    Rollouts of the random policy do not lead the agent to the big treasure: hardly any random
-    walk gets there, so the small one looks better.
+    (policy improvement). With few, luck decides which action looks best: then it may do worse.
+    Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk
+    in 200 gets there, so the small one looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -28,6 +28,7 @@ Try, after reading: change one line, run again, and answer
 Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
 are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
 reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
+(On the map, S and G are only letters, for start and big treasure.)
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
@@ -46,8 +47,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, these arrows lead to the big treasure on a shortest
-# way. But they go along the upper drops, so search has something to improve.
+# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
+# walks along the upper drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -55,7 +56,7 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 SLIP = 0.2      # one step in five goes sideways, so walking beside a drop is dangerous
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
-HORIZON = 30    # a rollout has at most 30 steps: by then, nearly all random walks are over
+HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
 
 
 # %% Environment: a slippery world with a bridge
@@ -90,10 +91,10 @@ def bridge_model(maze, slip):
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
     """Draw one column for each of N rows of probabilities. sums (N, n) has their running sums.
-    The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the probabilities .1
-    .6 .3 have the running sums .1 .7 1. Draw u, uniform in [0, 1). From 0 to .1 it gives column 0,
-    from .1 to .7 column 1, from .7 on column 2. So the column is the number of sums that u has
-    reached. (The last sum is not used: all that is left belongs to the last column.)"""
+    The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
+    .1 .6 .3 are .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column 0, from .1 to .7
+    column 1 (with probability .6), from .7 on column 2: the number of sums <= u. The last sum is
+    not used, as by rounding it may be less than 1: all that is left belongs to the last column."""
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
     return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
 
@@ -104,8 +105,8 @@ class TabularModel:
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
               episode ends with the missing probability. (Example: a model has counted that 1 in
               10 steps from (s, a) ended the episode. Then its P[s, a] sums to 0.9)
-    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (On
-              average, returns are the same as with the real rewards)
+    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
+              mean of returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
 
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
@@ -123,8 +124,7 @@ class TabularModel:
         R = np.array(R, float)
         S, A = P.shape[:2]
         terminal = np.zeros(S, bool) if terminal is None else np.array(terminal, bool)
-        # All must be true: three shapes, then finite rewards, and rows of probabilities. (NaN >= 0
-        # is False, so NaN is refused. Rounding may lift a sum a bit above 1.)
+        # NaN >= 0 is False, so NaN is refused too. Rounding may lift a sum a bit above 1.
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
@@ -137,9 +137,9 @@ class TabularModel:
 
         # For draw_columns. Nearly all next states are impossible. To save time, we list only the
         # possible ones of each pair, at most n. One more column, the last, stands for the missing
-        # probability, which ends the episode in s. Example: for P[s, a] = 0 .8 0 .1, where .1 is
-        # missing, and n = 3, the lists are
-        #     table       .8 .1  0  0       its running sums    .8 .9 .9 .9
+        # probability, which ends the episode in s. Example: if another row needs n = 3, the row
+        # P[s, a] = 0 .7 0 .2 (missing: .1) becomes
+        #     table       .7 .2  0  0       its running sums    .7 .9 .9 .9
         #     successors   1  3  s  s       so u = .95 draws the last column
         n = (P > 0).sum(axis=2).max()
         table = np.zeros((S, A, n + 1))
@@ -158,7 +158,7 @@ class TabularModel:
         # sums[states, actions] has a row for each pair: (N, n + 1). (default_rng makes a Generator
         # from a seed. A Generator stays as it is.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
-        next_states = self.successors[states, actions, columns]         # one for each pair: (N,)
+        next_states = self.successors[states, actions, columns]
         missing = columns == self.sums.shape[2] - 1             # the last column was drawn
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
@@ -170,7 +170,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
     depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
-    In the model of TabularModel's example, "wait" pays 0 + 0.9 * 1, the 1 one step later:
+    In TabularModel's example, "wait" pays 0 now, and the 1 one step later, so 0 + 0.9 * 1:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -267,8 +267,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
 # %% Exact answers
 MODEL = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# The cells in which one can act. (In all others, the sum of P over actions and next states is 0.)
-CELLS = np.flatnonzero(MODEL.P.sum(axis=(1, 2)))
+# The cells in which one can act.
+CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]
 
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
@@ -276,7 +276,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     that forward_search finds or, if a policy is given, the values of that policy. P and R are the
     world's or learned ones. (A tree computes V_d(s) again wherever s appears in it. Here each
     V_d(s) is computed once.)"""
-    # Where nobody acts, in walls and terminal states, R is 0, and V stays 0.
+    # V stays 0 where nobody acts: R is 0 there, and P is 0 or (if learned) leads to a wall.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -286,12 +286,12 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-# After 30 steps nearly all episodes are over. So this is what the best policy earns.
+# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
 # Three colours that colour-blind readers can tell apart.
-BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
+RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
 
 
 def draw_band(ax, x, runs, i, label):
@@ -349,14 +349,14 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # with --seed 1: seeds 1000, 1001, ...
+        rng = np.random.default_rng(1000 * seed + run)      # each run has a seed of its own
         for i, n in enumerate(N_SAMPLES):
             # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
             # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where nobody acts, P is 0, so
             # NumPy gives all n tries to the last cell. That is a wall, and worth 0.)
             P = rng.multinomial(n, MODEL.P) / n
-            # What each arrival pays is known. The error is how far the best value in the model is
-            # from the true best value.
+            # Only P is learned: what each arrival pays is known. The error is how far the best
+            # value in the model is from the true best value.
             error = abs(lookahead_values(P=P, R=P @ MODEL.pays) - V_EXACT)  # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -398,8 +398,8 @@ def search_everywhere(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             # Searches from the same s may prefer different actions, by luck. So this agent, too,
             # is a policy: its pi(a|s) is about the share of the searches from s in which a looked
-            # best. What this policy earns is computed by dynamic programming. (12 searches are
-            # enough. With 48, it earns the same on average.)
+            # best. What this policy earns is computed by dynamic programming. (So few searches
+            # are enough: with 48 of them, it earns the same on average.)
             votes = np.zeros_like(policy)       # (S, A): how many searches from s preferred a
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -418,13 +418,13 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     """Draws both results of search_everywhere for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). The standard error of 10,000 rollouts is spread / 100,
-    # so the spread is 100 times as large. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
+    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
     _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = 100 * np.sqrt((error**2).mean())
+    spread = np.sqrt(10_000) * np.sqrt((error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
-    print(f"{name:8} policy, 256 rollouts: RMS error of Q  | {errors[:, -1].mean():8.4g} | "
-          f"{theory[-1]:.4g}: theory, spread / sqrt(K)")
+    print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
+          f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko")
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
@@ -453,15 +453,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Options, saving, showing: nothing about reinforcement learning any more."""
-    # Without a screen, matplotlib takes a way of drawing that is called "agg". It cannot show the
-    # figure: so we save it.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # (Without usage=SUPPRESS, every error message would begin with a list of all options.)
+    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # A notebook's cells are run by a program, ipykernel_launcher: sys.argv has its options.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     in_notebook = "kernel_launcher" in sys.argv[0]
     args = parser.parse_args([] if in_notebook else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
@@ -484,9 +483,8 @@ def main():
 if __name__ == "__main__":
     main()
 
-# Only tools read these lines. The first one names the licence (see the README). From the others,
-# the program uv learns what it has to install before it runs this file.
 # SPDX-License-Identifier: MIT-0
+# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

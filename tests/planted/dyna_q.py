@@ -15,7 +15,7 @@ BUGS = [
     ("the environment begins a new run in each episode", "s, _ = env.reset()\n", "s, _ = env.reset(seed=seeds[0])\n", DYNA),
     ("tau instead of its square root", "math.sqrt(t - ", "float(t - ", DYNA),
     ("Dyna-Q+ plans only what was tried", "if kappa > 0 and not replay:", "if False:", DYNA),
-    ("untried actions end the episode", "[(0.0, s, False)]", "[(0.0, s, True)]", DYNA),
+    ("untried actions end the episode", "(0.0, s, False)", "(0.0, s, True)", DYNA),
     ("replay draws the newest transition", "replay_rng.choice(outcomes)", "outcomes[-1]", DYNA),
     ("the right border leads to the next row", " and 0 <= column < self.width", "", MAZE),
 ]
