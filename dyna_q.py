@@ -235,8 +235,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state, action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps. Its outcome may have
-            # changed, and the bonus makes the agent curious to try it. (The square root keeps it
-            # small. Real updates need none: there, tau is 0.)
+            # changed, and the bonus makes the agent curious to try it. (The square root is the
+            # book's choice. Real updates need no bonus: there, the action has just been tried.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state, action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)

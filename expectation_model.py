@@ -374,7 +374,7 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. To make up for this, the paper takes smaller steps in the beginning.)
+        # 0. The paper makes up for this. We do not, because it only changes the first steps.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -513,8 +513,8 @@ class MixtureModel(FeatureModel):
         # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
         # trying). Without them, a component could put its mean on a value that repeats, and shrink
         # its sd to 0: the density there, and log p^, would grow without end. (The reward's is
-        # large. With 0.03, all rows with a rare reward would go to one component, whatever their
-        # S', and this component would blur these S'.)
+        # large. With 0.03, a row would count as far from each component with another reward, even
+        # if its S' is right. So rewards, not S', would decide which component learns from it.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -786,7 +786,7 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # Two landings, but 8 components, so that it is likely that one starts near each of them. (We
-    # have tried it: with 5, about 1 fit of 12 lands in the pit, with 8 about 1 of 300.)
+    # have tried it: with 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)

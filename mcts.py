@@ -159,10 +159,8 @@ class Node:
         # The second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
         # is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while other
         # actions are taken, so (if c > 0) every action gets another turn. But ln grows ever more
-        # slowly, so turns of bad actions become rare. (If c = sqrt(2), independent returns from 0
-        # to 1 have a mean that is so much too low with a probability of at most N(s)^-4:
-        # Hoeffding.) A small c trusts Q, a large c tries all actions alike. If returns are 100
-        # times as large, c must be 100 times as large, too.
+        # slowly, so turns of bad actions become rare. A small c trusts Q, a large c tries all
+        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -496,7 +494,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)     # slippery, so that an action may lead to several next states
+    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
     # mean, so this step looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]

@@ -60,7 +60,7 @@ class PointMass:
     # this, so we go around the hill. (It is not quite in the middle, so one way is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    observation_space = SimpleNamespace(shape=(4,))         # attributes as in Gymnasium
+    observation_space = SimpleNamespace(shape=start.shape)  # attributes as in Gymnasium
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
@@ -176,7 +176,7 @@ class NeuralDynamics:
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. To make up for this, the paper takes smaller steps in the beginning.)
+        # 0. The paper makes up for this. We do not, because it only changes the first steps.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -298,9 +298,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. (The name: of all normal distributions,
-    that with the elites' mean and spread has the smallest cross-entropy to them.) Needs
-    imagined_returns, float_bounds.
+    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -327,9 +325,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # Where the elites agree, the next iteration is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites. If they went two different ways around the hill, their mean
-    # would lie in between, and fail. But one way is shorter, and nearly always all elites take it.
-    # (clip, because rounding can put a mean just outside a bound.)
+    # We return the mean of the elites: the noise in them averages out. If they went two different
+    # ways around the hill, their mean would lie in between, and fail. But one way is shorter, and
+    # nearly always all elites take it. (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -560,7 +558,7 @@ def draw_band(ax, x, runs, color, style, label):
 
 
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
-def show_v05(ax, title, seed, exact):
+def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
     # The last of play's three results is what planning_v05 gave: its return and its plan.
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
@@ -614,9 +612,6 @@ def show_replanning(ax, label, color, style, seeds, **settings):
           f"{runs[:, -1].mean():.1f}: at every 8th step")
     ax.set(title="v1.5: replan often, and plan short", ylabel="return of the episode",
            xlabel="steps between plans")
-    # The legend is to the right of the panel. set_in_layout(False): the panels do not shrink to
-    # make room for it.
-    ax.legend(loc=(1.1, 0.5)).set_in_layout(False)
 
 
 # %% The run: what is printed, and main
@@ -625,7 +620,7 @@ def run_all(axes, n_runs, seed):
     # In a run, all recipes get the same seed, so the same luck. (--seed 1 takes 1000, 1001, ...:
     # it shares no run with --seed 0.) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
-    show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1], exact=False)
+    show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
     show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
     model, result = show_learning(axes[1, 0], "v1.5", BLUE, "-", planning_v15, seeds, horizon=8,
@@ -635,6 +630,8 @@ def run_all(axes, n_runs, seed):
     for H, style in [(8, "o-"), (30, "s:")]:
         show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, style, seeds, horizon=H, **REPLAN)
         show_replanning(axes[1, 1], f"random, H = {H}", RED, style, seeds, horizon=H, **RANDOM)
+    # The legend of the fifth panel is where a sixth one would be.
+    axes[1, 2].legend(handles=axes[1, 1].lines)
     axes[1, 2].axis("off")
 
 

@@ -398,8 +398,8 @@ def search_everywhere(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             # Searches from the same s may prefer different actions, by luck. So this agent, too,
             # is a policy: its pi(a|s) is about the share of the searches from s in which a looked
-            # best. What this policy earns is computed by dynamic programming. (So few searches
-            # are enough: with 48 of them, it earns the same on average.)
+            # best. What this policy earns is computed by dynamic programming. (With more
+            # searches, it earns the same on average: we have tried it.)
             votes = np.zeros_like(policy)       # (S, A): how many searches from s preferred a
             for s in CELLS:
                 for _ in range(N_SEARCHES):

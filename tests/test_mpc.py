@@ -663,7 +663,7 @@ def test_our_figure_and_physical_model(ours, mpc, base_seed, capsys):
     """One run, at 5 standard deviations; four plans of v0.5 (180 promised 45 +- 14 too much); theta from fit's data."""
     figure, axes = mpc.plt.subplots(2, 3)
     mpc.run_all(axes, 1, base_seed)
-    [mpc.show_v05(axes[0, 0], "v0.5 again", [base_seed, run], exact=False) for run in (1, 2, 3)]
+    [mpc.show_v05(axes[0, 0], "v0.5 again", [base_seed, run]) for run in (1, 2, 3)]
     lines = [[part.strip() for part in line.split("|")] for line in capsys.readouterr().out.splitlines()]
     require(all(len(line) == 3 for line in lines) and lines[0] == ["what", "measured", "compare"], f"printed: {lines}")
     too_much = [float(lines[i][2].split(":")[0]) - float(lines[i][1]) for i in (1, -3, -2, -1)]
