@@ -58,12 +58,9 @@ def test_public_names_work_when_copied(script, name):
     scope = {"__name__": "copied"}
     code = compile(ast.Module(imports + copied, []), f"part of {script}.py", "exec")
     exec(code, scope)
-    used = {i.argval for part in code_objects(code) for i in dis.get_instructions(part)
-            if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    used -= {"__module__", "__qualname__", "__name__", "__classcell__"}
-    in_classes = {part.name for node in copied if isinstance(node, ast.ClassDef)
-                  for part in node.body if hasattr(part, "name")}
-    missing = {n for n in used - in_classes if n not in scope and not hasattr(builtins, n)}
+    loaded, stored = [{i.argval for part in code_objects(code) for i in dis.get_instructions(part) if i.opname in names}
+                      for names in [("LOAD_GLOBAL", "LOAD_NAME"), ("STORE_NAME",)]]
+    missing = {n for n in loaded - stored if n not in scope and not hasattr(builtins, n)}
     assert not missing, f"{name} uses {sorted(missing)}, which its docstring does not name"
 
 
