@@ -80,9 +80,8 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps the column between 0 and 6, the row between 0 and
-            # 4. X[-1], the last cell, is (6, 4).
-            x, y = np.clip(X[s] + (right, down), 0, X[-1])
+            # No move leaves the grid: clip keeps column and row between 0 and their last number.
+            x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
             # += because two outcomes may end in the same cell, if you change MOVES.
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # For planning, without the steps into pit and goal: they end the episode, and nothing is earned
@@ -306,8 +305,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 (or, by rounding, a tiny part of its mean). Dividing
-    # by it would give NaN or nonsense: we divide by 1.
+    # A column that never changes has scale 0 or, by rounding, less than 1e-10 of its mean.
+    # Dividing by it would give NaN or nonsense: we divide by 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -629,15 +628,15 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # The shape of P must be (S, A, S): that of R, (S, A), and (S,) once more. (`not` also refuses
-    # NaN, because every <= with NaN is False.)
-    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
+    S, A = R.shape
+    # `not` also refuses NaN, because every <= with NaN is False.
+    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == (S, A, S)
             and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
     # max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
-    V = np.zeros(len(R))
+    V = np.zeros(S)
     Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
@@ -785,8 +784,8 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
-    # Two landings, but 8 components, so that it is likely that one starts near each of them. (We
-    # have tried it: with 5, about 1 fit of 12 fails, with 8 about 1 of 300.)
+    # Two landings, but 8 components, so that it is likely that one starts near each of them. (With
+    # fewer, more fits fail.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -827,8 +826,8 @@ def plan_on_the_table(seed):
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
         # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
-        P = PLANNING_P[s, plan]
-        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, TRUE_R[s, plan])
+        achieved = np.linalg.solve(
+            np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
