@@ -351,7 +351,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (--seed 1 takes 1000, 1001, ...: it shares none with --seed 0.)
+            # (--seed 1 begins at 1000: up to 1000 runs share no seed.)
             result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
             steps[run, i] = result[1]       # Q, steps, rewards: the steps of each episode
     return steps

@@ -373,7 +373,7 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper makes up for this. We do not, because it only changes the first steps.)
+        # 0. The paper makes up for this. We do not: it makes the first 200 steps larger.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -390,9 +390,8 @@ class Network:
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so the size of the
-                # gradients does not matter, only how much they agree: if all are 5, the weight
-                # soon moves by `rate`; if they are 5, -5, 5, -5, it hardly moves. (1e-8 prevents
-                # 0/0.)
+                # gradients does not matter, only how much they agree: after many 5s the weight
+                # moves by `rate`; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -491,7 +490,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
               new data, the better the model. (Not used below)
     Sampled rewards are noisy: their standard deviation is at least half of that in the data, or
-    0.5 if all are equal. (A smaller one would spoil the learning of S': see __init__.)
+    0.5 if all are equal. (A smaller one can spoil the learning of S': see __init__.)
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -628,15 +627,15 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    S, A = R.shape
-    # `not` also refuses NaN, because every <= with NaN is False.
-    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == (S, A, S)
+    # The shape of P must be (S, A, S): that of R, (S, A), and (S,) once more. (`not` also refuses
+    # NaN, because every <= with NaN is False.)
+    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
             and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
     # max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
-    V = np.zeros(S)
+    V = np.zeros(len(R))
     Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
@@ -697,7 +696,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed. (--seed 1 takes 1000, 1001, ...: it shares none with --seed 0.)
+    # Each run has another seed. (--seed 1 begins at 1000: up to 1000 runs share no seed.)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 

@@ -168,15 +168,15 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has a deviation of 0 (or, by rounding, a tiny one). There we
-        # divide by 1.
+        # A deviation below 1e-8 counts as 0 (not quite 0, by rounding): this column never changes.
+        # There we divide by 1.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper makes up for this. We do not, because it only changes the first steps.)
+        # 0. The paper makes up for this. We do not: it makes the first 200 steps larger.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -192,8 +192,8 @@ class NeuralDynamics:
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so the size of
-                    # the gradients does not matter, only how much they agree: if all are 5, the
-                    # weight soon moves by step_size; if they are 5, -5, 5, -5, it hardly moves.
+                    # the gradients does not matter, only how much they agree: after many 5s the
+                    # weight moves by step_size; after 5, -5, 5, -5, ..., it hardly moves.
                     # (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
@@ -576,8 +576,8 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (Its episode 2 is mostly bad. After episode 1 the model knows the hill from one side. Of the
-    # other side there are no data, so it expects no hill there, and that is where the plan goes.)
+    # (Its episode 2 is mostly bad. After episode 1 the model knows one edge of the hill. From its
+    # middle there are no data, so it expects no hill there, and plans to go straight across.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: more than a search
@@ -617,8 +617,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (--seed 1 takes 1000, 1001, ...:
-    # it shares no run with --seed 0.) The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (--seed 1 begins at 1000, so
+    # that up to 1000 runs share no seed.) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
