@@ -180,18 +180,18 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
-    # memory[s, a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
-    # memory[3, 1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
+    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
     # random). Replay draws from all.
-    pairs = [(s, a) for s in range(S) for a in range(A)]
-    memory = {pair: [] for pair in pairs}
+    memory = [[[] for _ in range(A)] for _ in range(S)]
     # Dyna-Q+ also imagines actions never tried. So each list begins with a supposed outcome: S' =
     # S, reward 0. The first real outcome then takes its place as the newest.
     if kappa > 0 and not replay:
-        for s, a in pairs:
-            memory[s, a].append((0.0, s, False))
-    # tried_at[s, a]: the real step at which a was last tried in s. 0 means never: then tau is t.
-    tried_at = {pair: 0 for pair in pairs}
+        for s in range(S):
+            for a in range(A):
+                memory[s][a].append((0.0, s, False))
+    # The real step at which a was last tried in s. 0 means never: then tau is t.
+    tried_at = [[0] * A for _ in range(S)]
     # known: the states where the agent has acted, each with the actions that planning may draw
     known = {}
     rewards = []
@@ -219,10 +219,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         update(Q, s, a, r, s2, terminated, alpha, gamma)
 
         # (e) Model(S,A) <- R, S'
-        memory[s, a].append((r, s2, terminated))
-        tried_at[s, a] = t
+        memory[s][a].append((r, s2, terminated))
+        tried_at[s][a] = t
         # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
-        known[s] = [action for action in range(A) if len(memory[s, action]) > 0]
+        known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
         # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
         # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
@@ -232,13 +232,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
             # and A, even an outdated one.
-            outcomes = memory[state, action]
+            outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps. Its outcome may have
             # changed, and the bonus makes the agent curious to try it. (The square root is the
             # book's choice. Real updates need no bonus: there, the action has just been tried.)
             if kappa > 0:
-                reward += kappa * math.sqrt(t - tried_at[state, action])
+                reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
 
         s = s2
