@@ -13,17 +13,18 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14. Averaged over the runs, 30 of the 50
-    episodes take more than 20 steps without planning (n = 0). With n = 5 imagined updates after
-    each real step it is 5, with n = 50 only 2. Episode 1 is the same for all: no reward is known.
-    When the path is blocked, half of the runs of Dyna-Q, or more, never find the new way. The old
-    values below the wall keep each other alive: each cell gets 0.95 times the value of its best
-    neighbour. So they shrink, but stay above the 0 of actions never tried. If the agent happens to
-    step back in the new gap, only this has a value there: it turns back again and again. When a
-    shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+ tries again
-    what it has not tried for long, and uses both new ways. Replay, with old steps, does worse.
+    Planning saves real steps. The shortest way has 14 steps. Without planning (n = 0), the mean of
+    the runs is above 20 in 30 of the 50 episodes; with n = 5 imagined updates after each real step
+    in 5, with n = 50 only in 2. Before the first reward there is nothing to plan with: episode 1
+    is the same for all. When the path is blocked, about half of the runs of Dyna-Q do not reach
+    the goal again. Each cell below the wall gets 0.95 times the value of its best neighbour: the
+    old values keep each other alive, shrink slowly, and stay above the 0 of actions never tried.
+    If the agent steps back in the new gap once, by chance, stepping back is the only action with a
+    value there, and it does so again and again. When a shortcut opens, Dyna-Q hardly ever uses it,
+    as the old way still works. Dyna-Q+ tries again what it has not tried for long, and uses both
+    new ways. Replay also repeats old steps, and does worse.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it by Ctrl-C.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
@@ -47,7 +48,7 @@ class Maze:
     """The mazes of the Dyna-Q slides (Sutton & Barto, chapter 8), with Gymnasium's reset and step.
 
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout (with S and G) after the first `change_at` real steps of all episodes
+    later_rows  the layout after the first `change_at` real steps, all episodes together
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
     A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
     and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, there is
@@ -79,7 +80,7 @@ class Maze:
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right      # one row down is `width` states further
             # At the right border, s + 1 would be the first cell of the next row. So we also check
-            # the column: there it is `width`, and at the left border -1.
+            # the column: behind the right border it is `width`, behind the left one -1.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -185,7 +186,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # Dyna-Q+ also imagines actions never tried. So each list begins with a supposed outcome: S' =
-    # S, reward 0. The first real outcome then takes its place as the newest.
+    # S, reward 0. The first real outcome then takes its place as the newest. (Replay would go on
+    # drawing it.)
     if kappa > 0 and not replay:
         for s in range(S):
             for a in range(A):
@@ -235,8 +237,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
             # Dyna-Q+: this action was not tried for tau = t - tried_at steps. Its outcome may have
-            # changed, and the bonus makes the agent curious to try it. (The square root is the
-            # book's choice. Real updates need no bonus: there, the action has just been tried.)
+            # changed, and the bonus makes the agent curious to try it. (Real updates need no
+            # bonus: there, the action has just been tried.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -284,8 +286,7 @@ def check_maze(maze, all_rows):
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: when the walls move, we suppose that the agent may be in any free
-        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends. If its
-        # cell becomes a wall, it can still walk out.)
+        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends.)
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -295,8 +296,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     round looks one step further: after n rounds, a walk of more than n steps counts as n steps."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Dynamic programming, but we count steps, not rewards, so min takes the place of max. The
-    # steps from a cell are 1 plus the steps from the next cell.
+    # Dynamic programming (value iteration), but we count steps, not rewards, so min takes the
+    # place of max. The steps from a cell are 1 plus the steps from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number in
@@ -351,7 +352,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (--seed 1 begins at 1000: up to 1000 runs share no seed.)
+            # (--seed 0 has the seeds 0, 1, ..., --seed 1 has 1000, 1001, ...)
             result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
             steps[run, i] = result[1]       # Q, steps, rewards: the steps of each episode
     return steps
@@ -369,7 +370,7 @@ def draw_comparison(ax, steps):
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks of more than 15,000 steps are too rare to count. (maze.state is S.)
+        # Random walks of more than 15,000 steps are too rare to matter. (maze.state is S.)
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
@@ -415,7 +416,7 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
 
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1?
-# Q of an action that was not tried for long contains a large bonus. Once it is tried, tau and the
+# If an action was not tried for long, its Q contains a large bonus. Once it is tried, tau and the
 # bonus are 0. But with alpha = 0.1 each update takes only a tenth of the old bonus out of Q. So
 # the agent goes on choosing this action, for a bonus that is gone.
 ALPHA = 1.0
@@ -435,7 +436,7 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Panel and printed lines of Dyna-Q and the `other` method; compare: the text after them."""
+    """Panel and printed lines of Dyna-Q and the `other` method; compare: the text at their end."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
@@ -455,7 +456,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. So we compare them with the means of 2000 runs.
+    # No formula gives these rewards. We compare them with 2000 runs of an independent program.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

@@ -373,7 +373,8 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper makes up for this. We do not: it makes the first 200 steps larger.)
+        # 0. g2_mean grows more slowly, so the first 200 steps are too large. The paper corrects
+        # this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -696,7 +697,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed. (--seed 1 begins at 1000: up to 1000 runs share no seed.)
+    # Each run has another seed. (--seed 0 has 0, 1, ..., --seed 1 has 1000, 1001, ...)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 

@@ -176,7 +176,8 @@ class NeuralDynamics:
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper makes up for this. We do not: it makes the first 200 steps larger.)
+        # 0. g2_mean grows more slowly, so the first 200 steps are too large. The paper corrects
+        # this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -617,8 +618,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (--seed 1 begins at 1000, so
-    # that up to 1000 runs share no seed.) The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (--seed 0 has the seeds 0,
+    # 1, ..., --seed 1 has 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
