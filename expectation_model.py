@@ -378,9 +378,7 @@ class Network:
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
-            # The steps shrink to 0, and with them the noise that comes from drawing batches. (If
-            # steps are too large, units can die: such a unit gives 0 for all inputs, and gets no
-            # gradient.)
+            # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(self.inputs), size=batch_size)
@@ -785,7 +783,7 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # Two landings, but 8 components, so that it is likely that one starts near each of them. (With
-    # fewer, more fits fail.)
+    # fewer, more fits draw samples from between them.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)

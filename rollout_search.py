@@ -103,9 +103,9 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables, known or learned. All chance comes from the rng.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (Not in the world
-              of this file. Example: LookupModel in expectation_model.py has counted that 1 in 10
-              steps from (s, a) ended the episode. Then its P[s, a] sums to 0.9)
+              episode ends with the missing probability. (Example: LookupModel, in
+              expectation_model.py, has counted that 1 in 10 steps from (s, a) ended the episode.
+              Then its P[s, a] sums to 0.9)
     R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
               mean of returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
