@@ -13,16 +13,16 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14 steps. Without planning (n = 0), the mean of
-    the runs is above 20 in 30 of the 50 episodes; with n = 5 imagined updates after each real step
-    in 5, with n = 50 only in 2. Episode 1 is the same for all: there is no reward to plan with.
+    Planning saves real steps. The shortest way has 14. Without planning (n = 0), the mean of the
+    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
+    step in 5, with n = 50 in 2. Episode 1 is the same for all: there is no reward to plan with.
     When the path is blocked, about half of the runs of Dyna-Q do not reach the goal again. Each
     cell below the wall gets 0.95 times the value of its best neighbour: the old values keep each
     other alive, shrink slowly, and stay above the 0 of actions never tried. If the agent steps
     back in the new gap once, by chance, only this action has a value there: it does so again and
     again. When a shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+
-    tries again what it has not tried for long, and uses both new ways. Replay also repeats old
-    steps, and does worse.
+    tries again what it has not tried for long, and uses both new ways. Replay repeats old steps,
+    too, and does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
