@@ -18,11 +18,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     step in 5, with n = 50 in 2. Episode 1 is the same for all: there is no reward to plan with.
     When the path is blocked, about half of the runs of Dyna-Q do not reach the goal again. Each
     cell below the wall gets 0.95 times the value of its best neighbour: the old values keep each
-    other alive, shrink slowly, and stay above the 0 of actions never tried. If the agent steps
-    back in the new gap once, by chance, only this action has a value there: it does so again and
-    again. When a shortcut opens, Dyna-Q hardly ever uses it, as the old way still works. Dyna-Q+
-    tries again what it has not tried for long, and uses both new ways. Replay repeats old steps,
-    too, and does worse.
+    other alive, shrink slowly, and stay above the 0 of actions never tried. If the agent happens
+    to step back in the new gap, only this action has a value there: it does so again and again.
+    When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again
+    what it has not tried for long, and uses both new ways. Replay, with old steps, does worse.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
