@@ -309,7 +309,6 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
 
 
 # %% What the experiments and panels below share
-# Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
@@ -373,7 +372,6 @@ def draw_comparison(ax, steps):
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
-    # ylim begins at 3, so that there is room for the legend below the curves.
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
     ax.legend(ncols=2, fontsize=7, loc="lower left")

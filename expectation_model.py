@@ -82,7 +82,6 @@ for s in range(N_STATES):
         for right, down, probability in outcomes:
             # No move leaves the grid: clip keeps column and row between 0 and their last number.
             x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
-            # += because two outcomes may end in the same cell, if you change MOVES.
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # For planning, without the steps into pit and goal: they end the episode, and nothing is earned
 # after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows sum to

@@ -75,7 +75,6 @@ class GridWorld:
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
-        # (Walls and terminal cells get outcomes, too, but nobody ever acts there.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}

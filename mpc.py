@@ -497,7 +497,6 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
 
 
 # %% What the experiments and panels below share
-# Three colours that colour-blind readers can tell apart.
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
@@ -529,7 +528,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    # The last episode in D. (Without its very last state: we only took the s of each s, a, s'.)
+    # The last episode in D.
     executed = states[-WORLD.n_steps:]
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)

@@ -291,7 +291,6 @@ V_EXACT = lookahead_values()
 OPTIMUM = V_EXACT[HORIZON, START]
 
 # %% What the experiments and panels below share
-# Three colours that colour-blind readers can tell apart.
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
 
 
@@ -333,7 +332,7 @@ def show_nodes(ax):
         # product adds up the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
-    # The axis is logarithmic. On a linear axis, all numbers except the last two would look like 0.
+    # On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
     # A rough comparison: each node below the top costs one step in the model, like each step of a
     # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
