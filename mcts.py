@@ -49,7 +49,8 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]    # how many a search gets in the 
 
 # %% Environment: treasures, walls and drops
 class GridWorld:
-    """A small world, and at the same time a model of it: step(state, ...) works from any state.
+    """A small world for the slide "Monte-Carlo Tree Search", and at the same time a model of it:
+    step(state, ...) works from any state.
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
@@ -91,6 +92,7 @@ class GridWorld:
         return list(self.outcomes[state])       # the keys
 
     def step(self, state, action, rng):
+        # A slip: chance chooses the action.
         if rng.random() < self.slip:
             action = pick(self.actions(state), rng)
         return self.outcomes[state][action]
@@ -123,7 +125,8 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree. (If two paths lead to a state, it has two nodes.)
+    """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a). (If two
+    paths lead to a state, it has two nodes.)
     N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists;
     mcts turns those of its root into arrays. children[i] is a dict with a node for each state that
     this action has led to (except terminal states). ValueError for no actions, or a return of NaN
@@ -501,9 +504,12 @@ def draw_constants(ax, seeds):
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
+    optimum = optimal_values(world)[world.start]
+    print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
+              f"{optimum:.4g}: exact optimum")
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
-                optimal_values(world)[world.start])
+                optimum)
 
 
 def draw_reuse(ax, seeds):
@@ -545,10 +551,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    """Options, saving, showing: nothing about reinforcement learning any more."""
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -40,7 +40,7 @@ import numpy as np
 
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
-    """We push a mass from (-2, 0) to (2, 0), around a hill in its way. We see it from above.
+    """For slides "Planning v0.5" to "v1.5": we push a mass from (-2, 0) to (2, 0), around a hill.
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
@@ -79,6 +79,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
+        # The new velocity moves the position, not the old one.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -287,6 +288,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     """
     rng = np.random.default_rng(rng)            # a Generator stays as it is
     low, high = float_bounds(low, high)
+    # Draw N sequences, imagine their returns, and take the sequence with the largest one.
     sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
     returns = imagined_returns(predict, reward, state, sequences)
     return sequences[returns.argmax()]
@@ -294,7 +296,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
-    """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
+    """Cross-entropy method (CEM), slide "Planning v1.5": random shooting, around the last elites.
     The elites are the n_elites sequences with the largest returns. Each iteration draws sequences
     ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
@@ -413,8 +415,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong. By luck, some places
-    # there look better than they are. The planner takes the plan that looks best: it goes there.
+    # only seen the data of pi_0.) Away from these data the model is wrong, a large network above
+    # all. By luck, some places there look better than they are. The planner takes the plan that
+    # looks best: it goes there. (The slide calls this distribution mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -542,15 +545,15 @@ def draw_paths(ax, title, model, D, plans):
     # The hill, out to |d| = 2. Farther away it pushes less than we do.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
-    ax.annotate("hill", WORLD.hill)
     ax.annotate("goal", WORLD.goal + 0.3)
     ax.axis("equal")            # one metre to the right is as long as one upwards
     ax.set(title=title, ylabel="y (m)",
-           xlabel="x (m)\ndots: data, line: executed, dashed: imagined")
+           xlabel="x (m), grey: the hill\ndots: data, line: executed, dashed: imagined")
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: 95 %
+    confidence with many runs, about 80 % with four."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -562,7 +565,8 @@ def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
     # The last of play's three results is what planning_v05 gave: its return and its plan.
     _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
-    # The return that the model promised. imagined_returns takes N plans (N, H, da), here one.
+    # The return that the model promised: the difference shows the size of the mismatch.
+    # (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not give its data. To draw them, we collect them again: with the same seed, the
@@ -584,7 +588,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     # of 10 iterations can get right. A plan of v1.5 has 16, for 8 steps, improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
-    ax.axhline(reference.mean(), color=color, linestyle=":", label=f"{name}, true dynamics")
+    ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
+               label=f"{name}, true dynamics")
     print(f"{name}: the last episode                         | {runs[:, -1].mean():8.4g} | "
           f"{reference.mean():.1f}: with the true dynamics")
     ax.set(title="v1.0 learns; v1.5 learns faster", ylabel="return of the episode",
@@ -627,19 +632,18 @@ def run_all(axes, n_runs, seed):
                                   **REPLAN)
     _, D, plans = result
     draw_paths(axes[0, 2], "v1.5 plans again at every step", model, D, plans)
-    for H, style in [(8, "o-"), (30, "s:")]:
-        show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, style, seeds, horizon=H, **REPLAN)
-        show_replanning(axes[1, 1], f"random, H = {H}", RED, style, seeds, horizon=H, **RANDOM)
+    for H, style in [(8, "-"), (30, ":")]:
+        show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
+        show_replanning(axes[1, 1], f"random, H = {H}", RED, "x" + style, seeds, horizon=H,
+                        **RANDOM)
     # The legend of the fifth panel is where a sixth one would be.
     axes[1, 2].legend(handles=axes[1, 1].lines)
     axes[1, 2].axis("off")
 
 
 def main():
-    """Options, saving, showing: nothing about reinforcement learning any more."""
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS keeps the list of all options out of error messages.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
