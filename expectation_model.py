@@ -765,14 +765,14 @@ def draw_leap(ax, rows):
     # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., 5.5 to 6.5, so that a row is in the middle of its
     # bin. (The Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
-            label=["left: the world", "middle: Gaussian", "right: mixture"])
+            label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
     # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
     # V* is high beside the pit, and 0 in it (the -1 belongs to the step before).
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
-           ylabel="number of samples")
+           ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
     print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")

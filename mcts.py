@@ -285,7 +285,11 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean of the returns that
-    began with a. Needs Node, rollout_return, pick, index_of_best, as_generator."""
+    began with a. Needs Node, rollout_return, pick, index_of_best, as_generator.
+    >>> world = GridWorld(["gS..G", "##xx#"])
+    >>> flat_search(world, world.start, 300, gamma=0.95, rng=0).best()  # left: the small treasure
+    3
+    """
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
@@ -344,6 +348,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
     steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
+    >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
+    >>> float(returns[-1])              # the third step pays 1: gamma^2
+    0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
     # searches more would draw more numbers from it, and so have other luck in the real world: to

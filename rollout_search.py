@@ -255,7 +255,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
 
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*:
-    # after the first action, the episodes followed pi, not the best policy.
+    # after the first action, the episodes followed pi, not the best policy. So more rollouts are
+    # only more sure of pi's values: those of the random policy never show the way to G.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
@@ -435,7 +436,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    values_ax.set(title=f"enough rollouts improve the {name}\npolicy; more are only more sure",
+    values_ax.set(title=f"enough rollouts improve\nthe {name} policy",
                   ylim=(0, 1.7 * OPTIMUM), xscale="log", xlabel="K rollouts per action",
                   ylabel="value at S")
 
