@@ -257,8 +257,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. (DQN and others draw whole
     transitions: then pairs visited often are replayed often.) Both trade computation for real
-    steps. The other arguments (not replay),
-    results and errors are those of dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    steps. The other arguments (not replay), results and errors are those of dyna_q. Needs dyna_q,
+    epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())

@@ -296,12 +296,13 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
-    """Cross-entropy method (CEM), slide "Planning v1.5": random shooting, around the last elites.
-    The elites are the n_elites sequences with the largest returns. Each iteration draws sequences
-    ~ Normal(mean, spread), cut to the bounds. Then mean and spread become those of its elites.
-    Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
-    mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
+    """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
+    For the slide "Planning v1.5". The elites are the n_elites sequences with the largest returns.
+    Each iteration draws sequences ~ Normal(mean, spread), cut to the bounds. Then mean and spread
+    become those of its elites. Arguments are those of random_shooting. mean (H, da) is where the
+    search starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a
+    ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
