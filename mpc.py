@@ -210,7 +210,7 @@ class NeuralDynamics:
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
         y = self.forward(x)[2]
-        return states + (self.mean[n:] + self.std[n:] * y)          # s' = s + change
+        return states + self.mean[n:] + self.std[n:] * y            # s' = s + change
 
 
 class PhysicalModel:
@@ -638,7 +638,7 @@ def run_all(axes, n_runs, seed):
         show_replanning(axes[1, 1], f"random, H = {H}", RED, "x" + style, seeds, horizon=H,
                         **RANDOM)
     # The legend of the fifth panel is where a sixth one would be.
-    axes[1, 2].legend(handles=axes[1, 1].lines)
+    axes[1, 2].legend(handles=axes[1, 1].lines, loc="upper left")
     axes[1, 2].axis("off")
 
 
