@@ -13,22 +13,20 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way has 14. Without planning (n = 0), the mean of the
-    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step in 5, with n = 50 in 2. Episode 1 is the same for all: there is no reward to plan with.
-    When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way. Each cell below
-    the wall gets 0.95 times the value of its best neighbour: the old values keep each other alive,
-    shrink slowly, and stay above the 0 of actions never tried. If the agent happens to step back
-    in the new gap, only this action has a value there: it does so again and again. When a shortcut
-    opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again what it has not
-    tried for long, and uses both new ways. Replay, with old steps, does worse.
+    Without planning (n = 0) the mean of the runs is above 20 steps in 30 of the 50 episodes; with
+    n = 5 imagined updates after each real step, in 5 episodes; with n = 50, in 2. (Episode 1 is
+    the same for all: there is no reward to plan with.) When the path is blocked, about 6 in 10
+    runs of Dyna-Q do not find the new way. Each cell below the wall gets 0.95 times the value of
+    its best neighbour: the old values keep each other alive, above the 0 of actions never tried.
+    When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again
+    what was not tried for long, and uses both new ways. Replay, with old steps, is worst.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
-    KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or too little?
+    KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or not enough?
     ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined ("simulated") step. An array of shape (S, A) has one row per state, one column per action.
-"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
+imagined ("simulated") one. In the shape of an array, S and A are the numbers of states and
+actions. "Needs f, g": whoever copies the function must copy f and g, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -45,41 +43,36 @@ import numpy as np
 # %% Environment: the textbook's mazes
 class Maze:
     """The mazes of the Dyna-Q slides (Sutton & Barto, chapter 8), with Gymnasium's reset and step.
-
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
     later_rows  the layout after the first `change_at` real steps, all episodes together
-    States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left.
-    A move into a wall or over the border leaves the agent where it is. A step into a goal pays 1
-    and ends the episode; all others pay 0. ValueError if rows or layouts differ in size, there is
-    not exactly one S, or the agent may be where no way leads to a goal (the episode would never
-    end). Needs check_maze, steps_to_goal.
+    States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
+    step into a goal pays 1 and ends the episode. At a wall or border the agent stays where it is.
+    ValueError if rows or layouts differ in size, if there is not exactly one S, or if the agent
+    could be in a cell without a way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
 
     def __init__(self, rows, later_rows=None, change_at=None):
-        # Without later_rows the walls never move: change_at is infinite.
-        if later_rows is None:
+        if later_rows is None:          # then the walls never move
             later_rows, change_at = rows, math.inf
         self.change_at = change_at
         self.width = len(rows[0])
-        # A layout is kept as one long text: the cell of state s is its letter number s.
+        # A layout is one long text: layout[s] is the cell of state s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        # As in Gymnasium, n is how many states or actions there are.
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
         self.action_space = SimpleNamespace(n=4)
-        check_maze(self, [*rows, *later_rows])      # see "Exact answers", below
+        check_maze(self, [*rows, *later_rows])
         self.t = 0                      # real steps so far
         self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
         next_states = []
-        # How many rows down and columns right each action leads. (-1 row down is one row up.)
+        # How many rows down and columns to the right each action moves. (-1 row down is up.)
         for down, right in [(-1, 0), (0, 1), (1, 0), (0, -1)]:
             s2 = s + down * self.width + right      # one row down is `width` states further
-            # At the right border, s + 1 would be the first cell of the next row. So we also check
-            # the column: behind the right border it is `width`, behind the left one -1.
+            # At the right border, s + 1 is the first cell of the next row: so we check the column.
             column = s % self.width + right
             inside = 0 <= s2 < len(layout) and 0 <= column < self.width
             next_states.append(s2 if inside and layout[s2] != "#" else s)
@@ -89,16 +82,14 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # t counts the steps of all episodes. Only a reset with a seed begins a new run, with t = 0
-        # and the first layout. (Nothing is random here.)
+        # t counts the steps of all episodes. Only a reset with a seed begins a new run.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        # layout_now is asked before t grows: so the first change_at steps use the first layout.
-        layout = self.layout_now()
+        layout = self.layout_now()      # before t grows: step number change_at is as before
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -110,8 +101,8 @@ def epsilon_greedy(values, epsilon, rng):
     """A random action with probability epsilon, else one with the highest of `values`, a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. At first all values are equal. An agent that takes the first
-    # action of a tie goes up in every state, and runs into the same wall again and again.
+    # Ties are broken at random. At first all values are equal: an agent that takes the first of
+    # them goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
@@ -119,16 +110,13 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
-    # only cut off ("truncated"), say after 200 steps, would have gone on: then terminated is
-    # False, and we do add the value of S'.
+    # only cut off ("truncated", not terminated) would have gone on: there we add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
 
 def size(space):
-    """How many states or actions a space has. They must be numbered from 0, as our lists are:
-    ValueError for Gymnasium's Discrete(4, start=1), which is 1, 2, 3, 4."""
-    # getattr gives 0 if there is no `start`, as in our Maze.
+    """Number of states or actions. ValueError if not from 0, as in Gymnasium's Discrete(4, 1)."""
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -140,41 +128,35 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
     n_planning  imagined updates after each real step, each for a random state where the agent has
-                acted before, and a random action known there. 0 is Q-learning
+                acted before, and a random action tried there. 0 is Q-learning
     n_episodes  stop after so many episodes
     n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if they led nowhere: S' = S, reward 0. (Replay
-                gets the bonus, but imagines only actions that were tried)
+                never tried are imagined, too, as if nothing happened: S' = S, reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
-
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
-    the bonuses of walking about may be worth more than the goal. ValueError for alpha outside
-    (0, 1], gamma or epsilon outside [0, 1], negative kappa, n_planning, n_episodes or n_steps, a
-    reward of NaN, and a space that does not start at 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may push against a new wall for ever, with a large kappa walk
+    about for bonuses. ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], other
+    numbers below 0, a reward of NaN, spaces not from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The loop below stops at one of two limits. The limit that is not used becomes infinite.
+    # The limit that is not used becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    # "if alpha <= 0 or ..." would not refuse NaN, because each < or > with NaN is False.
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
             and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
         raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
-    # Environment, acting, planning and replay each have their own stream of random numbers. With
-    # one for all, more planning would use up more of its numbers, and n = 0, 5, 50 would not even
-    # have the same episode 1. (random.Random draws single numbers faster than NumPy. seeds[0] is
-    # for the environment.)
+    # Environment, acting, planning and replay each have their own stream of random numbers: else
+    # more planning would use up more numbers, and n = 0, 5, 50 would not even share episode 1.
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
@@ -185,24 +167,20 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # random). Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with a supposed outcome: S' = S, reward 0. The first real outcome then takes
+    # each list begins with a supposed outcome, S' = S and reward 0. The first real one then takes
     # its place as the newest. (Replay would go on drawing it.)
     if kappa > 0 and not replay:
         for s in range(S):
             for a in range(A):
                 memory[s][a].append((0.0, s, False))
-    # The real step at which a was last tried in s. 0 means never: then tau is t.
-    tried_at = [[0] * A for _ in range(S)]
-    # known: the states where the agent has acted, each with the actions that planning may draw
-    known = {}
+    tried_at = [[0] * A for _ in range(S)]      # the real step of the last try (0: never, tau = t)
+    known = {}          # known[s]: the actions that planning may draw in s. Example: {3: [0, 2]}
     rewards = []
     steps_per_episode = []
-
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
-
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
 
@@ -210,42 +188,35 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
         r = float(r)
-        # A NaN would spread through Q, usually without an error message.
-        if math.isnan(r):
+        if math.isnan(r):               # a NaN would spread through Q
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
         t = len(rewards)
-
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
-
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
+        # The actions that have an outcome: those tried in s, or all of them in Dyna-Q+.
         known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
-        # (f) Repeat n times: S <- random previously observed state (`choices` draws n keys of
-        # known). The imagined step has its own names, because s, a, r, s2 belong to the real one.
+        # (f) Repeat n times: S <- random previously observed state. (The imagined step has its own
+        # names, because s, a, r, s2 belong to the real one.)
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            # R, S' <- Model(S,A): the newest outcome. Replay takes any stored transition of this S
-            # and A, even an outdated one.
+            # R, S' <- Model(S,A): the newest outcome. Replay takes any, even an outdated one.
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: this action was not tried for tau = t - tried_at steps. Its outcome may have
-            # changed, and the bonus makes the agent curious to try it. (Real updates need no
-            # bonus: there, the action has just been tried.)
+            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
+            # bonus makes it attractive. (A real step needs no bonus: its action was just tried.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
-
         s = s2
         if terminated or truncated:
-            # All steps so far, minus those of the earlier episodes.
-            steps_per_episode.append(t - sum(steps_per_episode))
+            steps_per_episode.append(t - sum(steps_per_episode))    # t - those of earlier ones
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
@@ -255,55 +226,51 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
     S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
-    then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. (DQN and others draw whole
-    transitions: then pairs visited often are replayed often.) Both trade computation for real
-    steps. The other arguments (not replay), results and errors are those of dyna_q. Needs dyna_q,
-    epsilon_greedy, size, update.
+    then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
+    real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
+    arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
     True
     """
-    # n_replay takes the place of n_planning. All other arguments are passed on.
     return dyna_q(env, n_replay, *arguments, replay=True, **settings)
 
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts differ in size, S is not there once, or no way leads to a goal."""
-    # (change_at is None if later_rows were given without it.)
+    """ValueError if texts differ in size, or there is not exactly one S, or no way to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    places = []         # cells from which a way must lead to a goal: S and, later, some others
+    places = []         # the cells from which a way must lead to a goal
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # A shortest way has fewer steps than there are cells. If there is no way, each round of
-        # steps_to_goal (below) adds one step, so that the number becomes len(layout).
+        # A shortest way has fewer steps than there are cells. Without a way, each round of
+        # steps_to_goal adds one step, up to len(layout).
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout: when the walls move, we suppose that the agent may be in any free
-        # cell that has a way. (Not in a goal, where steps is 0: there, an episode ends.)
+        # When the walls move, the agent may be in any cell with a way, except a goal (steps 0).
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
-    """Mean number of steps (S,) from each cell to a goal. Each action is random with probability
-    epsilon, else the best one: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each
-    round looks one step further: after n rounds, a walk of more than n steps counts as n steps."""
+    """Mean number of steps to a goal from each cell, (S,). With probability epsilon an action is
+    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. A walk of
+    more than n_rounds steps counts as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Dynamic programming (value iteration), but we count steps, not rewards, so min takes the
-    # place of max. The steps from a cell are 1 plus the steps from the next cell.
+    # Dynamic programming (value iteration), but we count steps, not rewards: so min replaces max.
+    # The steps from a cell are 1 plus those from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        # (S, 4): the steps from each of the four next cells. (steps[moves] looks up each number in
-        # moves: if moves[0] is 0, 1, 9, 0, after[0] is steps[0], steps[1], steps[9], steps[0].)
+        # (S, 4), the steps from each of the next cells: if moves[0] is 0, 1, 9, 0, after[0] is
+        # steps[0], steps[1], steps[9], steps[0].
         after = steps[moves]
-        # The best action leads to the smallest of the four. A random one leads to their mean.
+        # The best action leads to the smallest of the four, a random one to their mean.
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
@@ -317,14 +284,13 @@ def draw_band(ax, runs, color, style, label):
     """The mean of runs (n_runs, T), with a band of two standard errors: about 95 % confidence."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
-    # The standard error of a mean: the spread of the runs, divided by the root of their number.
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, style, color=color, label=label)
 
 
 def draw_maze(ax, rows):
-    """Draws walls, S and G. A cell's middle is at x = its column, y = its row (0 at the top)."""
+    """Draws walls, S and G. A cell is at x = its column, y = its row (0 at the top)."""
     cells = np.array([list(text) for text in rows])
     ax.imshow(cells == "#", cmap="Greys")
     ax.set(xticks=[], yticks=[])
@@ -334,15 +300,13 @@ def draw_maze(ax, rows):
 
 
 # %% Slides "Dyna-Q: set-up" and "Dyna-Q: comparison"
-# You can draw a maze of your own here.
 DYNA_MAZE = [".......#G",
              "..#....#.",
              "S.#....#.",
              "..#......",
              ".....#...",
              "........."]
-# The slide's three agents: no planning (this is Q-learning), a little, a lot.
-N_PLANNING = [0, 5, 50]
+N_PLANNING = [0, 5, 50]         # the slide's three agents; 0 is Q-learning
 
 
 def compare_planning(n_runs, seed, n_episodes=50):
@@ -350,16 +314,14 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck. Each run has another seed.
-            # (--seed 0 has the seeds 0, 1, ..., --seed 1 has 1000, 1001, ...)
-            result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
-            steps[run, i] = result[1]       # Q, steps, rewards: the steps of each episode
+            # In a run, all agents get the same seed, so the same luck.
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
 
 def draw_comparison(ax, steps):
-    # `book`: after about so many episodes the book's agent is nearly optimal. (That is about 16
-    # steps, as one action in ten is random.) To compare, we count episodes of more than 20 steps.
+    # `book`: the episodes until the book's agent is nearly optimal. To compare, we count those of
+    # more than 20 steps. (16 would be nearly optimal, as 1 action in 10 is random.)
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -369,10 +331,9 @@ def draw_comparison(ax, steps):
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks of more than 15,000 steps are too rare to matter. (maze.state is S.)
+        # Longer random walks than 15,000 steps are too rare to matter. maze.state is S.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
-    # On axes that are not logarithmic, n = 5 and n = 50 look like one line.
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
     ax.legend(ncols=2, fontsize=7, loc="lower left")
@@ -380,16 +341,14 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent number i had learned halfway through episode 2 of run 0."""
-    # With the seed of run 0 the agent takes the same steps again. Now we stop it after all steps
-    # of its episode 1 and half of the steps of its episode 2.
+    # With the seed of run 0 the agent takes the same steps again, up to the middle of episode 2.
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
-        # Values above 0 have come from the goal.
-        if Q[s].any():
+        if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            # matplotlib's markers ^ > v < are triangles. This picks the one of the best action.
+            # matplotlib's markers ^ > v < are triangles. We pick the one of the best action.
             ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
@@ -402,46 +361,38 @@ GAP_RIGHT = ["........G",
              "########.",
              ".........",
              "...S....."]
-# The same with other gaps in row 3, the wall.
 GAP_LEFT = GAP_RIGHT[:3] + [".########"] + GAP_RIGHT[4:]
 GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
-
 # Layout, later layout, and the real step at which the walls move.
-# "Harder": after 1000 of 3000 real steps the gap moves. The way to G grows from 10 to 16 steps.
-BLOCKING = GAP_RIGHT, GAP_LEFT, 1000
-# "Easier": after 3000 of 6000 real steps a second gap opens. The way shrinks from 16 to 10.
-SHORTCUT = GAP_LEFT, GAP_BOTH, 3000
-
-# The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1?
-# If an action was not tried for long, its Q contains a large bonus. Once it is tried, tau and the
-# bonus are 0. But with alpha = 0.1 each update takes only a tenth of the old bonus out of Q. So
-# the agent goes on choosing this action, for a bonus that is gone.
+BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
+SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
+# The book prints no settings for these mazes: we found these, and n = 10, by trying. alpha = 1
+# replaces the old value by the new one, which is right if nothing is random. With alpha = 0.1,
+# each update would take only a tenth of an old bonus out of Q. So the agent would go on choosing
+# an action that it has just tried, for a bonus that is gone.
 ALPHA = 1.0
 KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
-    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay" while the walls move.
-    layouts: (rows, later_rows, change_at), for example BLOCKING."""
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay". Example: BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        result = dyna_q(
+        _, _, rewards[run] = dyna_q(
             Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=1000 * seed + run,
             kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=(method == "replay"))
-        rewards[run] = result[2]            # the reward of each real step
     return rewards.cumsum(axis=1)
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Panel and printed lines of Dyna-Q and the `other` method; compare: the text at their end."""
+    """Panel of Dyna-Q and the `other` method. `compare` ends the line that each of them prints."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
         print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
-    # The maze before and after. (x, y, width, height of an inset are shares of the panel's size.)
+    # The maze before and after. (x, y, width, height of an inset are shares of the panel.)
     for rows, x in zip(layouts[:2], [0.02, 0.34]):
         draw_maze(ax.inset_axes([x, 0.7, 0.3, 0.28]), rows)
     ax.legend(loc="lower right")
@@ -471,8 +422,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
@@ -494,7 +444,6 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -25,9 +25,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck.
-    A model that is fed with its own predictions goes astray: its errors compound. (One reason, for
-    the network: it goes on from the mean of two landings, where nobody is.)
+    by luck. A model that is fed with its own predictions goes astray: its errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -83,9 +81,9 @@ for s in range(N_STATES):
             # No move leaves the grid: clip keeps column and row between 0 and their last number.
             x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# For planning, without the steps into pit and goal: they end the episode, and nothing is earned
-# after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows sum to
-# less than 1: what is missing is the probability that the episode ends.
+# For planning, without the steps into pit and goal: nothing is earned after an end. (ARRIVAL == 0
+# is False for these two cells, and counts as 0.) So some rows sum to less than 1: what is missing
+# is the probability that the episode ends.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -97,11 +95,11 @@ def draw_from_rows(probabilities, rng):
     Generator."""
     # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
-    # column 1 (with probability .5), from .7 on column 2: the number of sums <= u. The last sum is
-    # not used, as by rounding it may be less than 1: all that is left belongs to the last column.
+    # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
+    sums[:, -1] = 1                                     # rounding may have made it a bit less
     u = rng.random((len(sums), 1))                      # one number for each row
-    return (u >= sums[:, :-1]).sum(axis=1)              # True counts as 1
+    return (u < sums).argmax(axis=1)                    # argmax finds the first True
 
 
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
@@ -109,7 +107,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
-    # see all of these equally often, also the pit and the goal.
+    # see all of these equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -130,8 +128,8 @@ def checked(name, values, shape, below=None):
     """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN, or
     (if `below` is given) anything but whole numbers from 0 to below - 1."""
     # Without these checks NumPy would often give wrong results, and no error: a single reward
-    # would count for all N transitions, and state -1 would mean the last state.
-    array = np.asarray(values, dtype=float)
+    # would count for all transitions, and state -1 would mean the last state.
+    array = np.asarray(values, float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
     if below is None:
@@ -165,9 +163,8 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # An outcome is a number: s' if the episode went on in s', and S + s' if it ended there.
-        # With S = 35 states, going on in state 3 is outcome 3, and ending there is outcome 38.
-        self.counts = np.zeros((n_states, n_actions, 2 * n_states))     # N(s, a, outcome)
+        # N(s, a, s', ended): the last index is 1 if the episode ended, else 0.
+        self.counts = np.zeros((n_states, n_actions, n_states, 2))
         self.reward_sums = np.zeros_like(self.counts)
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -175,25 +172,25 @@ class LookupModel:
         rewards = checked("rewards", rewards, states.shape)
         next_states = checked("next_states", next_states, states.shape, self.n_states)
         if terminated is None:
-            terminated = np.zeros(states.shape)
+            terminated = 0 * states
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
-        # For each transition, its place in counts: three arrays (N,), one for each axis.
-        places = (states, actions, next_states + self.n_states * terminated)
+        # For each transition, its place in counts: four arrays (N,), one for each axis.
+        places = states, actions, next_states, terminated
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        seen = self.counts.sum(axis=2)                                  # N(s,a)
+        seen = self.counts.sum(axis=(2, 3))                             # N(s,a)
         n = np.maximum(seen, 1)                                         # prevents 0/0
-        self.R = self.reward_sums.sum(axis=2) / n
-        self.outcome_P = self.counts / n[:, :, None]                    # (S, A, 2S) / (S, A, 1)
+        self.R = self.reward_sums.sum(axis=(2, 3)) / n
+        self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, S, 2) / (S, A, 1, 1)
         # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
         for s, a in np.argwhere(seen == 0):
-            self.outcome_P[s, a, s] = 1
+            self.outcome_P[s, a, s, 0] = 1
         # P leaves out the outcomes that end the episode. Nothing is earned after an end, so in
         # planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.outcome_P[:, :, :self.n_states]
+        self.P = self.outcome_P[:, :, :, 0]
         return self
 
     def check_pairs(self, states, actions):
@@ -208,12 +205,16 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
-        places = states, actions, outcomes
+        # Each row has the outcomes s' = 0, s' = 0 and ended, s' = 1, s' = 1 and ended, and so on.
+        # Number 7 is s' = 3 and ended: 7 // 2 is 3, 7 % 2 is 1.
+        rows = self.outcome_P[states, actions].reshape(len(states), -1)      # (N, 2S)
+        outcomes = draw_from_rows(rows, np.random.default_rng(rng))
+        next_states = outcomes // 2
+        ended = outcomes % 2
         # The mean of the rewards seen with this outcome. (0 / 1 for a pair never seen.)
+        places = states, actions, next_states, ended
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # Outcome 38 becomes state 38 % 35 = 3 and terminated, as 38 >= 35.
-        return rewards, outcomes % self.n_states, outcomes >= self.n_states
+        return rewards, next_states, ended == 1
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
@@ -286,13 +287,11 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # The columns of an action never tried are all 0, so any weights would fit: lstsq takes the
-        # smallest, 0. (Old NumPy warns without rcond=None.)
+        # (For an action never tried, it gives w = 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
-        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
-        # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
-        # linear model.
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. But a linear function of two
+        # features is a plane, and the means of all cells need not lie on a plane. Their distance
+        # from the nearest plane is the bias of the linear model.
         return np.linalg.lstsq(self.blocks(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -304,8 +303,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, less than 1e-10 of its mean.
-    # Dividing by it would give NaN or nonsense: we divide by 1.
+    # A column that never changes has scale 0 or, by rounding, less than 1e-10 of its mean. We
+    # divide by 1 there: the scale would give NaN or nonsense.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -334,8 +333,8 @@ class Network:
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers is about sqrt(n) times as large as one of them. Weights
-        # of size sqrt(1/n) would keep it at size 1. (We take sqrt(2/n), because max(z, 0) sets
-        # half of a layer's outputs to 0.)
+        # of size sqrt(1/n) would keep it at size 1. (sqrt(2/n), because max(z, 0) sets half of a
+        # layer's outputs to 0.)
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -350,8 +349,8 @@ class Network:
         return h1, h2, h2 @ W3 + b3
 
     def gradient(self, inputs, targets, loss):
-        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w" means
-        with respect to w: how much the loss changes if w changes.)"""
+        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w": how
+        much the loss changes if w changes.)"""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
@@ -371,9 +370,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. g2_mean grows more slowly, so the first 200 steps are too large. The paper corrects
-        # this.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin
+        # at 0. The paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -508,9 +506,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
         # trying). Without them, a component could put its mean on a value that repeats, and shrink
-        # its sd to 0: the density there, and log p^, would grow without end. (The reward's is
-        # large. With 0.03, a row would count as far from each component with another reward, even
-        # if its S' is right. So rewards, not S', would decide which component learns from it.)
+        # its sd to 0: its density, and log p^, would grow without end. (The reward's is large.
+        # With 0.03, rewards, not S', would decide which component learns from a row.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -521,15 +518,15 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike get the same gradients, and stay alike. So the mean of each
-        # starts at an outcome from the data. The sds start small, at floor + e^-2 = floor + 0.14:
-        # a wide component would be pulled towards two outcomes at once, and stay between them.
+        # The mean of each component starts at an outcome from the data, because components that
+        # start alike stay alike. The sds start small, at floor + e^-2 = floor + 0.14: a wide
+        # component would be pulled towards two outcomes at once, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
-        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
-        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3 becomes 0, and
+        # b3 becomes start. (The first step of fit changes W3, as its gradient h2.T @ delta3 is not
+        # 0.)
         network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -556,8 +553,8 @@ class MixtureModel(FeatureModel):
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
-        # -log p^ by term_k is -share_k, and the rest is the chain rule. (Adam steps against the
-        # derivative.) In words: each component learns from y in proportion to its share.
+        # -log p^ by term_k is -share_k, and the rest is the chain rule. In words: each component
+        # learns from y in proportion to its share.
         # (1) By a score. As weight_k = e^score_k / (sum of e^score), -log p^ is log(sum of
         # e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log has the
         # derivative weight_k, the second share_k. So the weights move towards the shares.
@@ -637,15 +634,11 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
     while error > tolerance:
-        V_before = V
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
         error *= gamma
-        # Often V is exact long before. If it has not changed, no sweep will change it any more.
-        if np.array_equal(V, V_before):
-            break
     return V, Q
 
 
@@ -655,9 +648,8 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
-# reward for arriving belongs to the step before. (value_iteration treats these two like all other
-# cells, as if a walk could start there.)
+# V*, the values of the best plan. In the pit and at the goal it is 0, because the episode is over.
+# (value_iteration treats these two like all other cells, as if a walk could start there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -672,8 +664,7 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175. (This is
-# only a guide at N = 100 and 400, where some leaps were never seen.)
+# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
@@ -726,7 +717,7 @@ def draw_world(ax):
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
     # errors_compound (below) with a single leap from each cell: [:, 0] is after leap 1.
-    return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
+    return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -750,8 +741,7 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
-    # Two landings, but 8 components, so that it is likely that one starts near each of them. (With
-    # fewer, more fits draw samples from between them.)
+    # Two landings, but 8 components, so that it is likely that one starts near each of them.
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -832,9 +822,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
         # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, only its own errors add up. The network is not
-        # linear: for it, this is one more error. And soon, positions are between cells, or out of
-        # the grid, where no data were.
+        # values: so the linear model may do this. For the network it is one more error. And soon,
+        # positions are between cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -888,8 +877,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
@@ -911,7 +899,6 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

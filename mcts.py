@@ -8,27 +8,25 @@ The equations
     Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
-             random order. Then the action with the largest UCB1 (upper confidence bound) =
-             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
+    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, then
+             the action with the largest UCB1 (upper confidence bound; Node.select explains it) =
+             Q(s,a) + c sqrt(ln N(s) / N(s,a))
 Run it: python mcts.py (10 seconds). What you will see, and why
     gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
-    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross
-    the bridge, except by luck: most random walks that step onto it fall, so on average they earn
-    less than the small treasure. More walks do not change that. MCTS repeats what went well, so
-    more and more of its simulations cross. If c is too small, MCTS gives up the bridge after one
-    or a few bad walks. If c is too large, it goes on trying bad steps: most walks onto the
-    bridge fail, and Q, the mean of all, makes it look bad. After a real step, the tree below the
-    new state can be kept: then fewer simulations are enough. In a slippery maze, an agent with a
-    learned model learns fastest if it has both search and learned values V(s).
+    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross the
+    bridge: most random walks onto it fall, so on average they earn less than the small treasure.
+    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
+    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
+    large, it goes on trying bad steps, and Q, the mean of all, makes the bridge look bad. After a
+    real step, the tree below the new state can be kept: then fewer simulations are enough. An
+    agent with a learned model learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
-Left out on purpose: games with a second player, learned policies that tell Select what to try
-first (Silver et al.).
+Left out on purpose: games with a second player, learned policies that tell Select what to try.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -49,16 +47,14 @@ SIMULATIONS = [10, 30, 100, 300, 1000, 3000]    # how many a search gets in the 
 
 # %% Environment: treasures, walls and drops
 class GridWorld:
-    """A small world for the slide "Monte-Carlo Tree Search", and at the same time a model of it:
-    step(state, ...) works from any state.
+    """A small world, and at the same time a model of it: step(state, ...) works from any state.
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then the action is drawn at random from all that are offered
-            (by chance it may be the intended one)
+    slip    the probability that chance draws the action from all that are offered
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
-    down, 3 left. Actions into walls or over the border are not offered. ValueError for rows that
-    are not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
+    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
+    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
     [1, 3]
@@ -67,7 +63,7 @@ class GridWorld:
     """
 
     def __init__(self, rows, slip=0.0):
-        self.cells = "".join(rows)          # the cell of state s is letter number s of this text
+        self.cells = "".join(rows)          # cells[s] is the cell of state s
         self.slip = slip
         if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
                 or any(cell not in ".#SxgG" for cell in self.cells) or not 0 <= slip <= 1):
@@ -79,7 +75,7 @@ class GridWorld:
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            # Actions 0 to 3: how many rows down (-1 is up), how many columns right (-1 is left).
+            # Actions 0 to 3: how many rows down (-1 is up) and columns to the right they lead.
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -92,8 +88,7 @@ class GridWorld:
         return list(self.outcomes[state])       # the keys
 
     def step(self, state, action, rng):
-        # A slip: chance chooses the action.
-        if rng.random() < self.slip:
+        if rng.random() < self.slip:            # a slip: chance chooses the action
             action = pick(self.actions(state), rng)
         return self.outcomes[state][action]
 
@@ -102,10 +97,10 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    if n == 0:          # without this check, there would be a puzzling IndexError below
+    if n == 0:
         raise ValueError("a state has no actions: model.step into it must return terminated=True")
-    # This is a faster rng.choice(items). If n = 4, n * rng.random() is in [0, 4), and int() rounds
-    # it down to 0, 1, 2 or 3.
+    # This is a faster rng.choice(items): if n = 4, n * random() is in [0, 4), and int() rounds it
+    # down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -119,20 +114,19 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. Makes a new one from a seed, or None."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (With None it takes any seed.
-    # int, because newer Pythons refuse a NumPy integer as a seed.)
+    # For single numbers, Python's generator is faster than NumPy's. (None: any seed. int, because
+    # newer Pythons refuse a NumPy integer.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a). (If two
-    paths lead to a state, it has two nodes.)
-    N[i] is the number of visits of the action actions[i], Q[i] its mean return. N and Q are lists;
-    mcts turns those of its root into arrays. children[i] is a dict with a node for each state that
-    this action has led to (except terminal states). ValueError for no actions, or a return of NaN
-    or infinity. Needs pick, index_of_best, as_generator.
+    paths lead to a state, it has two nodes.) N[i] is the number of visits of the action
+    actions[i], Q[i] its mean return. children[i] is a dict with a node for each state that this
+    action has led to (except terminal states). ValueError for no actions, or a return of NaN or
+    infinity. Needs pick, index_of_best, as_generator.
     >>> node = Node("start", ["left", "right"])
-    >>> node.update(0, -1.0)                    # index 0, "left", was followed by a return of -1
+    >>> node.update(0, -1.0)                        # "left" was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right": untried actions come first
     1
     >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
@@ -147,21 +141,19 @@ class Node:
         # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
-        # 7, and by chance also to 8. Then children[1] is {7: ..., 8: ...}.
-        # ([{}] * n would be the same dict n times: all actions would have the same children.)
+        # children[i] = {state reached: its node}. ([{}] * n would be the same dict n times.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
         """Index of the action to simulate; slide: "pick actions according to Q(s,a)"."""
-        # Untried actions come first: for them, UCB1 below would divide by 0.
+        # Untried actions come first: for them, UCB1 would divide by 0.
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # The second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
+        # Its second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
         # is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while other
         # actions are taken, so (if c > 0) every action gets another turn. But ln grows ever more
-        # slowly, so turns of bad actions become rare. A small c trusts Q, a large c tries all
+        # slowly, so the turns of bad actions become rare. A small c trusts Q, a large c tries all
         # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
@@ -169,8 +161,7 @@ class Node:
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would stay in the mean for ever. And NaN is neither larger nor smaller than any
-        # number: max would go wrong.
+        # One NaN would stay in the mean for ever.
         if not math.isfinite(G):
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
@@ -180,7 +171,7 @@ class Node:
 
     def best(self, rng=None):
         """The action with the largest Q, ties at random; slide: "output best action"."""
-        # An untried action has Q = 0, which would look best if all returns are negative.
+        # An untried action has Q = 0: it would look best if all returns are negative.
         scores = [q if n > 0 else -math.inf for q, n in zip(self.Q, self.N)]
         return self.actions[index_of_best(scores, as_generator(rng))]
 
@@ -190,10 +181,10 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode of at most n_steps, simulated from `state` on. Needs pick."""
     G = 0.0
     for t in range(n_steps):
-        # The fixed simulation policy: random, or `rollout` if the caller gives one.
+        # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's float32 has only 7 digits)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ...
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -206,17 +197,17 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must be able to step from any state (most
-                environments cannot), and draw from rng only, so that the same seed gives the same
-                tree. States must be hashable, because they are keys of a dict, and equal (==) if
-                they are the same. model.actions is never called for a terminal state
+                environments cannot). All its random numbers must come from rng: so the same seed
+                gives the same tree. States must be hashable, because they are keys of a dict.
+                actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
-    rng         random.Random, NumPy Generator or seed (None: any seed). From a seed we make a
-                random.Random, the fastest. The model and rollout get this same generator
-    root        None, or a node of an earlier tree, to go on with. After a real step with
-                action root.actions[i], give root.children[i].get(next_state), as `together` does
+    rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
+                this same generator. From a seed we make a random.Random, the fastest
+    root        None, or a node of an earlier tree, to go on with: after a real step with action
+                root.actions[i], this is root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -246,8 +237,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             i = node.select(c, rng)
             s, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: in
-            # this last case the path leaves the tree, and s will be the new leaf.
+            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: here
+            # the path leaves the tree, and s will be the new leaf.
             if terminated or len(path) == max_depth or s not in node.children[i]:
                 break
             node = node.children[i][s]
@@ -256,7 +247,6 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # Only s gets a node: most states of the rollout would never be visited again. A terminal s
         # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
         if not terminated and s not in node.children[i]:
-            # All its N are 0: the actions of the rollout are not counted, not even that in s.
             node.children[i][s] = Node(s, model.actions(s))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -276,8 +266,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to compute with, for example root.N / root.N.sum(). (In the loop
-    # above, arrays would be slow. But if mcts goes on with this root, they work, too.)
+    # The caller gets arrays, to compute with. (In the loop above, arrays would be slow.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -293,8 +282,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. The first step and the rollout are at most 100 steps
-        # together, the default of mcts.
+        # The actions take turns, good or bad. At most 100 steps, the first included, as in mcts.
         i = k % len(root.actions)
         s, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, s, 100 - 1, gamma, rng)
@@ -307,8 +295,8 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
     of the outcomes (next state, reward, terminated) seen so far: one seen twice is twice as
-    probable. If (state, action) was never tried, the answer is: same state, reward 0, terminated =
-    True (step says why). Needs pick.
+    probable. If (state, action) was never tried, the answer is: same state, reward 0, terminated.
+    Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -320,19 +308,16 @@ class CountModel:
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens. (setdefault gives the list of the pair;
-        # at first, a new one.)
+        # Every outcome is listed as often as it happens. (At first, setdefault makes a new list.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
         # We know nothing of what was never tried: no simulation goes on from there, and 0 is
-        # earned. At first, all actions are worth 0. As ties are broken at random, the agent walks
-        # about until it finds a treasure. Later, actions with a value above 0 look better than
-        # those never tried. (In our maze, with one treasure, this is good enough.)
+        # earned. At first, all actions are worth 0, and as ties are broken at random, the agent
+        # walks about until it finds a treasure. Later, actions with a value above 0 look better.
         if (state, action) not in self.seen:
             return state, 0.0, True
-        # A pick gives s' with the share of the real steps from (s, a) that led to it.
         return pick(self.seen[state, action], rng)
 
 
@@ -344,8 +329,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
                then the learned value of the state reached. (The defaults were found by trying)
     values     False: random rollouts in place of learned values
-    keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
-               change, because the returns in the tree come from the old model and values
+    keep_tree  True: go on with the tree of the step before. Its returns come from the old model
+               and values, so use it only if these do not change
     Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
     steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
@@ -353,14 +338,12 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world: to
-    # compare them would be unfair. (Python's generator takes a text as seed, too.)
+    # searches more would have other luck in the real world, and comparing them would be unfair.
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
-    # The agent knows which moves there are, but not where they lead.
-    learned = CountModel(world.actions)
+    learned = CountModel(world.actions)     # it knows which moves there are, not where they lead
     if model is None:
-        model = learned                 # the same object: what `learned` learns, `model` knows
+        model = learned                     # the same object: what `learned` learns, `model` knows
     V = {}
 
     def learned_value(state):
@@ -370,15 +353,15 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):        # we stop then: the first walks often find no treasure
+        for t in range(100):            # the first walks often find no treasure
             # Search: only imagined steps, nothing happens in the real world.
             root = mcts(model, state, n_simulations, gamma=gamma, c=c, max_depth=max_depth,
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is a mean that includes bad tries, so most
-            # V are too low. But near the treasure they are larger, and this shows the way.)
+            # model and worse values at the leaves. (Q is a mean that includes bad tries, so most V
+            # are too low. But near the treasure they are larger, and this shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -386,7 +369,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # keep_tree: go on with the node of next_state. If there is none: None, a new tree.
+            # Go on with the node of next_state. If there is none, get gives None: a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -396,21 +379,18 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks at least one step further. 300 are plenty: rewards after 300 steps are
-    # multiplied by 0.95^300 = 0.0000002.
+    # Each sweep looks one step further. 300 are plenty: 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. A slip draws any move, so it is worth their mean.
+                # The agent takes the best move. A slip draws any of them: it is worth their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze: chance chooses 1 action in 10. Of the random walks of 20 steps (max_depth), only
-# 1 in 100 gets to G, 11 steps away.
+# A slippery maze. Of the random walks of 20 steps (max_depth), only 1 in 100 gets to G.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -418,9 +398,7 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """The bridge of 3 has the rows gS...G
-                                    ##xxx#
-    From its cells one can step down, into a drop."""
+    """The bridge of 3 has the rows gS...G and ##xxx#: below its cells are drops."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
@@ -430,19 +408,17 @@ def play(world, seeds, n_episodes=1, **settings):
 
 
 def print_row(text, measured, compare):
-    """Prints text (filled up to 46 characters) | measured (4 digits) | compare."""
     print(f"{text:46} | {measured:8.4g} | {compare}")
 
 
 def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
-    """Draws the optimum, and a curve for each name in lines. lines[name] is an array (n_runs,
-    len(x)), and the curve is the mean of the runs. Prints the last point of each curve."""
+    """Draws the optimum, and for each name in lines a curve: the mean of lines[name] (n_runs,
+    len(x)), with a band of two standard errors: about 95 % confidence. Prints its last point."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = [str(number) for number in x]
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
     for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
-        # A band of two standard errors to each side: about 95 % confidence.
         error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -467,8 +443,7 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails even on a bridge of 2. But all runs should cross (the optimum is 1): g is
-    # worth 0.4, and G is worth 0.95^4 = 0.81 even behind the bridge of 4 (the fifth step).
+    # All runs should cross (the optimum is 1): behind the bridge of 4, G is worth 0.95^4 = 0.81.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -480,8 +455,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # The bars of the next step lie above this bar and begin at the same left end: their visits
-        # are a part of these n. (Nobody slips, so there is at most one child.)
+        # The bars of the next step lie above this bar, because their visits are a part of these n.
+        # (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -504,11 +479,9 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
-    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
-    # mean, so this step looks worse than the small treasure, which is worth 0.4.
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and no values are used: what is learned has no effect, so one
-    # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
+    # The world itself is the model, so nothing is learned, and one episode is enough. Each call of
+    # play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
@@ -520,7 +493,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # We take few simulations before each real step: with many, a new tree is large enough, too.
+    # Few simulations before each real step: with many, a new tree is large enough, too.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -533,9 +506,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # Only the first of the three agents has both search and values. With max_depth=1 there is no
-    # search: the agent sees one step ahead, so each visit carries values back by one cell only.
-    # With values=False, rollouts take the place of the values.
+    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
+    # values back by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -546,8 +518,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. (With --seed 0 they are 0, 1, 2, ..., with
-    # --seed 1 they are 1000, 1001, ...) If a run is a single episode, we take four times as many.
+    # All methods get the same seeds, so the same luck. If a run is only one episode, we take four
+    # times as many.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -565,8 +537,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
@@ -588,7 +559,6 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -21,8 +21,8 @@ Try, after reading: change one number in the second half of the file
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
     s, a, s'    a state of ds numbers, an action of da numbers, the next state: (ds,), (da,), (ds,)
-    D           the data: a list of (s, a, s')
-    N at once   states (N, ds), actions (N, da), next_states (N, ds): models and rewards take these
+    D           the data: a list of (s, a, s'). Models and rewards take N of them at once, as
+                arrays: states (N, ds), actions (N, da), next_states (N, ds)
     plans       a plan has H actions (H is the horizon): (H, da). N plans are (N, H, da)
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
@@ -125,11 +125,10 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers is about sqrt(n) times as large as one of them. We divide
-            # by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its gradients
-            # are small, and learning is slow.
+            # by sqrt(n), so that sums stay near size 1: for large sums tanh is flat, its gradients
+            # are small, and learning is slow. (float32 is faster than float64.)
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
-            # float32 is faster than float64. += appends both items of the list.
-            self.weights += [W, np.zeros(n_out, np.float32)]
+            self.weights += [W, np.zeros(n_out, np.float32)]            # appends both
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -164,21 +163,19 @@ class NeuralDynamics:
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
-        # more data, these numbers change. The old weights then are not quite right, but still a
-        # better start than random ones.)
+        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again, these
+        # numbers change. The old weights then are not quite right, but a better start than random
+        # ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A deviation below 1e-8 counts as 0 (not quite 0, by rounding): this column never changes.
-        # There we divide by 1.
+        # By rounding, the deviation of a column that never changes is not quite 0. We divide by 1.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. g2_mean grows more slowly, so the first 200 steps are too large. The paper corrects
-        # this.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin
+        # at 0. The paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -203,13 +200,12 @@ class NeuralDynamics:
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, apply the network, and go back to the units of the data. In mean
-        # and std, the first n columns belong to s and a, and the others to the change. forward
-        # gives h1, h2, y: [2] is y.
+        # Standardize as in fit, apply the network, and go back to the units of the data. (In mean
+        # and std, the first n columns belong to s and a, the others to the change.)
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
-        y = self.forward(x)[2]
+        y = self.forward(x)[2]                                      # of h1, h2, y
         return states + self.mean[n:] + self.std[n:] * y            # s' = s + change
 
 
@@ -228,10 +224,9 @@ class PhysicalModel:
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. A (2N, 3) has a column for each unknown: force, -v, push. A and b
-        # (2N,) have a row for each example and direction: vx of example 1, vy of example 1, vx of
-        # example 2, ... (ravel makes this order.) lstsq ("least squares") finds the theta that
-        # makes |A theta - b|^2 smallest. theta is the first of its results: [0]. (Older NumPy
-        # warns without rcond.)
+        # (2N,) have a row for each example and direction: x of example 1, y of example 1, x of
+        # example 2, ... (ravel makes this order.) lstsq gives the theta that makes |A theta - b|^2
+        # smallest as its first result. (Older NumPy warns without rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -246,8 +241,7 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """The returns (N,) of N action sequences (N, H, da), imagined with the model from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N plans are imagined side by side, so predict is called only H times. tile makes N equal
-    # rows of the state.
+    # All N plans are imagined side by side: tile makes N equal rows of the state.
     states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
@@ -317,8 +311,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
-    # bound is one standard deviation away. A third of all normal numbers are farther away, and are
-    # cut to a bound: so many candidates use full force, which is often the best.
+    # bound is one standard deviation away. So a third of the candidates' numbers are cut to a
+    # bound: this is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -365,14 +359,14 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner each have a Generator of their own; rng gives the environment a seed.
-    # If they shared one, more base episodes would change the numbers that the planner draws.
+    # Base policy and planner each have a Generator of their own: else more base episodes would
+    # change the numbers that the planner draws. rng gives the environment a seed.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed. Each episode begins with a reset without a
-    # seed, because with the same seed all episodes would have the same luck.
+    # This reset only gives the environment a seed. The resets of the episodes have none: with the
+    # same seed, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -417,12 +411,11 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
     # only seen the data of pi_0.) Away from these data the model is wrong, a large network above
-    # all. By luck, some places there look better than they are. The planner takes the plan that
-    # looks best: it goes there. (The slide calls this distribution mismatch.)
+    # all. By luck, some places there look better than they are, and the planner takes the plan
+    # that looks best: it goes there. (The slide calls this distribution mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
-    # nobody keeps.
+    # Execute them. v0.5 learns nothing from what happens: nobody keeps the list [] of new data.
     total = execute(env, state, actions, [])[0]
     return total, actions
 
@@ -447,8 +440,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
-        # come from where the plan led, and there the model was wrong. With these data in D, the
-        # states of plans and of data become more alike: this is the slide's goal.
+        # come from where the plan led, and there the model was wrong. So the states of plans and
+        # of data become more alike: this is the slide's goal.
         returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
@@ -490,9 +483,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
             # With cem, the next search starts from the rest of this plan: most of it is still
-            # right. At its end we add mid-range actions. If the first of the actions a, b, c, d
-            # was executed, the search starts from b, c, d, middle. (If replan_every > H, this
-            # would be longer than a plan: [:len(actions)] cuts it.)
+            # right. If the first of the actions a, b, c, d was executed, the search starts from
+            # b, c, d, middle. (If replan_every > H, [:len(actions)] cuts what is too long.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
             # (6) new: go to (3), in this inner loop. "Every N steps" go to (2): to save time we do
@@ -507,8 +499,7 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
-# (In an episode of 30 plans of 8 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps, fewer than the
-# 5000 * 30 = 150,000 of v1.0.)
+# (In 30 plans of 8 steps, it imagines 30 * 300 * 8 = 72,000 steps, v1.0 5000 * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -517,9 +508,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives three things: the
-    returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the recipe's
-    whole result in the last run."""
+    (No formula gives the best return here, so we compare with this.) Gives the returns, (runs,)
+    for v0.5, (runs, n_rounds) for the others; the last model; and the last run's whole result."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -580,13 +570,13 @@ def show_v05(ax, title, seed, exact=False):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (Its episode 2 is mostly bad. After episode 1 the model knows one edge of the hill. From its
-    # middle there are no data, so it expects no hill there, and plans to go straight across.)
+    # 8 further episodes, with a fit before each: v1.5 needs about 5. (Its episode 2 is mostly bad:
+    # after episode 1 the model knows one edge of the hill. From its middle there are no data, so
+    # it expects no hill there, and plans to go straight across.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
-    # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: more than a search
-    # of 10 iterations can get right. A plan of v1.5 has 16, for 8 steps, improved at each step.)
+    # better. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a search of 10
+    # iterations. A plan of v1.5 has 16, for 8 steps, improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -600,16 +590,14 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
-# Why replan often, even with the exact model? After a short search no plan is perfect. If we
-# replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
-# plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
-# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among 300
-# sequences of 60 random numbers there is hardly a good one.)
+# Why replan often, even with the exact model? After a short search no plan is perfect: CEM's next
+# search improves the rest of it. Why plan short? Each search has the same number of sequences, and
+# 16 numbers (8 steps) are easier to find than 60 (30 steps): among 300 sequences of 60 random
+# numbers there is hardly a good one, however often one replans.
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
-    # them side by side: (runs, intervals).
+    # play gives the returns first: [0], as columns (runs, 1). hstack puts them side by side.
     runs = np.hstack([
         play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
         for n in intervals])
@@ -623,8 +611,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (--seed 0 has the seeds 0,
-    # 1, ..., --seed 1 has 1000, 1001, ...) The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
@@ -650,8 +637,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
@@ -673,7 +659,6 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -1,8 +1,7 @@
 """Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
-    Forward search             forward_search; "expensive": show_nodes;
-                               "errors ... cumulative": errors_of_learned_models
+    Forward search             forward_search; show_nodes ("expensive"), show_learned ("errors")
     Simulation-based search    rollout_search; its errors, and acting on it: search_everywhere
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
@@ -10,26 +9,24 @@ The equations
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
-    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away.
-    If forward search looks less than 6 steps ahead, it takes the small one. But every further step
-    makes the search tree several times larger. A rollout becomes only one step longer. A learned
-    model is a bit wrong. Each step ahead uses it once more, so on average the error of the values
-    grows with depth. (It stops growing where nearly all episodes are over.)
-    Rollouts of a policy tell what this policy will earn. With four times as many rollouts, the
-    error is half as large. Now let an agent act: at each step it makes rollouts, and takes the
-    action with the best mean return. With enough rollouts it does better than the policy itself
-    (policy improvement). With few, luck decides which action looks best: then it may do worse.
-    Rollouts of the random policy do not lead the agent to the big treasure: only 1 random walk
-    in 200 gets there, so the small one looks better.
+    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away. A
+    forward search that looks less than 6 steps ahead takes the small one. But every further step
+    makes the search tree several times larger, and a rollout only one step longer. A learned model
+    is a bit wrong, and each step ahead uses it once more: so on average the error of the values
+    grows with depth. (It stops growing where nearly all episodes are over.) Rollouts of a policy
+    tell what this policy will earn. With four times as many, the error is half as large. Now let
+    an agent act: at each step it makes rollouts, and takes the action with the best mean return.
+    With enough rollouts it does better than the policy itself (policy improvement). With few, luck
+    chooses the action, and the agent may do worse. Rollouts of the random policy do not lead to G:
+    only 1 random walk in 200 gets there, so g looks better.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the slides' S, A, S', as whole numbers. In the shape of an array, S and A
-are the numbers of states and actions. Tables: P[s, a, s2] = p(s2|s,a), R[s, a] = the expected
-reward, policy[s, a] = pi(a|s). G is the return of an episode, K the number of rollouts per action.
-(On the map, S and G are only letters, for start and big treasure.)
-"Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
+Notation: s, a, s2 are the numbers of the slides' S, A, S'. In the shape of an array, S and A are
+the numbers of states and actions. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
+policy[s, a] = pi(a|s). G is a return, K the number of rollouts per action. (On the map, S and G
+are only letters.) "Needs f, g": whoever copies the function must copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -41,14 +38,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-# S start, g small treasure, G big treasure, x drop, # wall, . free. S and . are never at the
-# border, so that no step leads out of the map.
+# S start, g and G treasures, x drop, # wall, . free. (No S and no . is at the border of the map.)
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
-# walks along the upper drops, so search has something to improve.
+# A policy that makes sense: if no step slips, it takes a shortest way to G. But it walks along
+# the upper drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -61,10 +57,9 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel (the class below: tables of probabilities and rewards,
-    and True for cells that end the episode). Cells are numbered row by row.
-    Actions 0 to 3: up, right, down, left. With probability `slip` a step goes to one of the two
-    sides instead, for example left or right of "up"."""
+    """The world of a map as a TabularModel (the class below), and what each cell pays, (S,). Cells
+    are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip` a step
+    goes to one of the two sides instead, for example left or right if the action is "up"."""
     text = "".join(maze)
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # added to the cell's number: one row down is + width
@@ -74,7 +69,7 @@ def bridge_model(maze, slip):
         if letter not in "S.":
             continue
         for a in range(4):
-            # Clockwise order: from "up", one turn leads to "right", three turns lead to "left".
+            # Clockwise: from "up", one turn leads to "right", three turns lead to "left".
             for turns, p in [(0, 1 - slip), (1, slip / 2), (3, slip / 2)]:
                 s2 = s + moves[(a + turns) % 4]
                 if text[s2] == "#":
@@ -83,37 +78,31 @@ def bridge_model(maze, slip):
                 P[s, a, s2] += p
     # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays: (S, A, S) @ (S,) = (S, A).
     pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
-    model = TabularModel(P, P @ pays, [letter in "gGx" for letter in text])
-    model.pays = pays           # for errors_of_learned_models
-    return model
+    return TabularModel(P, P @ pays, [letter in "gGx" for letter in text]), pays
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw one column for each of N rows of probabilities. sums (N, n) has their running sums.
-    The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
-    .1 .6 .3 are .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column 0, from .1 to .7
-    column 1 (with probability .6), from .7 on column 2: the number of sums <= u. The last sum is
-    not used, as by rounding it may be less than 1: all that is left belongs to the last column."""
+    """Draw one column in each row of probabilities. sums (N, n): running sums, the last is 1."""
+    # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
+    # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
+    # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
-    return (u >= sums[:, :-1]).sum(axis=1)      # True counts as 1
+    return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
 
-    P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, the
-              episode ends with the missing probability. (Example: LookupModel, in
-              expectation_model.py, has counted that 1 in 10 steps from (s, a) ended the episode.
-              Then its P[s, a] sums to 0.9)
-    R         (S, A) expected reward: each step from (s, a) pays this mean, whatever S' is. (The
-              mean of returns stays right: the mean of a sum is the sum of the means)
+    P         (S, A, S) probabilities of the next state. If P[s, a] sums to 0.9, the episode ends
+              with the missing probability of 0.1
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So the mean of
+              returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
-
     The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
-    P that sum to more than 1 (rounding is allowed). Needs draw_columns.
-    One state, two actions. The first pays 1 and ends the episode (its row of P is [0.0]: the whole
-    probability is missing), the second waits (its row is [1.0]):
+    P that sum to more than 1. Needs draw_columns.
+    One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
+    is missing), action 1 waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -125,42 +114,29 @@ class TabularModel:
         R = np.array(R, float)
         S, A = P.shape[:2]
         terminal = np.zeros(S, bool) if terminal is None else np.array(terminal, bool)
-        # NaN >= 0 is False, so NaN is refused too. Rounding may lift a sum a bit above 1.
+        # NaN >= 0 is False, so NaN is refused, too. Rounding may lift a sum a bit above 1.
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
-        # Some tables have rows for terminal states too. We set them to 0: the episode is over.
+        # Some tables have rows for terminal states. We set them to 0: the episode is over.
         P[terminal] = 0.0
         R[terminal] = 0.0
         self.P = P
         self.R = R
         self.terminal = terminal
-
-        # For draw_columns. Nearly all next states are impossible. To save time, we list only the
-        # possible ones of each pair, at most n. One more column, the last, stands for the missing
-        # probability, which ends the episode in s. Example: if another row needs n = 3, the row
-        # P[s, a] = 0 .7 0 .2 (missing: .1) becomes
-        #     table       .7 .2  0  0       its running sums    .7 .9 .9 .9
-        #     successors   1  3  s  s       so u = .95 draws the last column
-        n = (P > 0).sum(axis=2).max()
-        table = np.zeros((S, A, n + 1))
-        self.successors = np.zeros((S, A, n + 1), int)
-        for s, a in np.ndindex(S, A):               # all pairs
-            possible = np.flatnonzero(P[s, a])      # the next states with P > 0
-            table[s, a, :len(possible)] = P[s, a, possible]
-            self.successors[s, a] = s
-            self.successors[s, a, :len(possible)] = possible
-        self.sums = table.cumsum(axis=2)
+        # For draw_columns: P's running sums, and a last column for the missing probability. If
+        # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
+        self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
-        """Draws S' ~ model for N pairs. Returns next_states, rewards (means), terminated, each
-        (N,). rng is a Generator or a seed (in a loop, a Generator: a seed would give each step the
-        same luck). If missing probability ends the episode, the next state is the state itself."""
-        # sums[states, actions] has a row for each pair: (N, n + 1). (default_rng makes a Generator
-        # from a seed. A Generator stays as it is.)
+        """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
+        missing probability is drawn, S' is S. rng: a Generator or a seed. (In a loop, a Generator:
+        a seed would give each step the same luck.)"""
+        # self.sums[states, actions] has a row for each pair. default_rng makes a Generator from a
+        # seed; a Generator stays as it is.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
-        next_states = self.successors[states, actions, columns]
-        missing = columns == self.sums.shape[2] - 1             # the last column was drawn
+        missing = columns == len(self.R)            # column S, the last one, was drawn
+        next_states = np.where(missing, states, columns)
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
 
@@ -171,7 +147,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
     depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
-    In TabularModel's example, "wait" pays 0 now, and the 1 one step later, so 0 + 0.9 * 1:
+    In TabularModel's example, waiting pays 0 now, and the 1 one step later: 0 + 0.9 * 1.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -182,9 +158,8 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
 
-    # Two functions call each other until d is 0: Q needs V of the next states, and V needs Q.
-    # Q returns the values of all actions together, (A,):
-    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')
+    # Q needs V of the next states, and V needs Q: they call each other until d is 0.
+    # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,).
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
         for a in range(A):
@@ -212,14 +187,12 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
-
-    Slide "Simulation-based search". One call of model.step moves all running episodes by one step.
-    Returns Q (A,) and its standard error (A,): the standard deviation of the K returns, divided by
-    sqrt(K). (For a single rollout it is inf.) V(S) is policy[state] @ Q. ValueError for an unknown
-    state, n_rollouts or horizon below 1, gamma outside [0, 1], or a policy whose rows are not
-    probabilities (rounding is allowed). Needs draw_columns.
-    The model is that of TabularModel, and pi always takes the first action, "pay 1 and end". If
-    the second action, "wait", comes first, the 1 is paid one step later:
+    Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
+    deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
+    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
+    policy whose rows are not probabilities. Needs draw_columns.
+    In TabularModel's example, pi always takes action 0. If action 1 comes before it, the 1 is paid
+    one step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()
@@ -233,15 +206,15 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1)                    # for draw_columns
-
+    sums[:, -1] = 1                                 # rounding may have made it a bit less
     # All A * K episodes run side by side, as entries of arrays. That makes NumPy fast.
     states = np.full(A * n_rollouts, state)
-    # Each episode starts with the action whose Q we want. pi chooses only after that, so we get
-    # Q^pi(S,A). If pi chose the first action too, every episode would estimate V^pi(S) instead.
+    # Each episode starts with the action whose Q we want. pi chooses only after that. If pi chose
+    # the first action, too, every episode would estimate V^pi(S) instead of Q^pi(S,A).
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
     # The numbers of the episodes that are not over: when episode 1 of 0 1 2 ends, running is 0 2.
-    # G has an entry for each episode. `states` and `actions` have one for each running episode.
+    # (G has an entry for each episode, `states` and `actions` for each running one.)
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -254,30 +227,28 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             break
         actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
 
-    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*:
-    # after the first action, the episodes followed pi, not the best policy. So more rollouts are
-    # only more sure of pi's values: those of the random policy never show the way to G.
+    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*: after
+    # the first action, the episodes followed pi. So more rollouts only make us more sure of what
+    # pi earns. Those of the random policy do not show the way to the big treasure.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not by K.
-    # With K, the spread would come out too small, as the mean is taken from the same K returns.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1. With K,
+    # the spread would come out too small, as the mean is that of the same K returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
 # %% Exact answers
-MODEL = bridge_model(BRIDGE, SLIP)
+MODEL, PAYS = bridge_model(BRIDGE, SLIP)
 START = "".join(BRIDGE).index("S")
-# The cells in which one can act.
-CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]
+CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # here one can act
 
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
-    """V_0, V_1, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values
-    that forward_search finds or, if a policy is given, the values of that policy. P and R are the
-    world's or learned ones. (A tree computes V_d(s) again wherever s appears in it. Here each
-    V_d(s) is computed once.)"""
+    """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
+    forward_search finds or, with a policy, those of this policy. P and R may be learned ones.
+    (A tree computes V_d(s) again wherever s appears. Here each is computed once.)"""
     # V stays 0 where nobody acts: R is 0 there, and P is 0 or (if learned) leads to a wall.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -288,8 +259,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-# The 30th step adds less than 10^-7, so OPTIMUM is what the best policy earns.
-OPTIMUM = V_EXACT[HORIZON, START]
+OPTIMUM = V_EXACT[HORIZON, START]       # the 30th step adds less than 10^-7
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -299,7 +269,6 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    # Two standard errors. (For a band in a picture, std without ddof=1 is good enough.)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
@@ -330,13 +299,11 @@ def show_nodes(ax):
     nodes = np.ones_like(V_EXACT)       # (HORIZON + 1, S); the tree of depth 0 is the state alone
     for d in depths:
         # Below s, there is a tree of depth d - 1 for each action and each possible next state. The
-        # product adds up the nodes of these trees: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
+        # product adds up their nodes: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
-    # On a linear axis, all numbers except the last two would look like 0.
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: each node below the top costs one step in the model, like each step of a
-    # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
+    # Each node costs a step in the model. Compare with 4 * 1000 rollouts, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -350,15 +317,14 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # each run has a seed of its own
+        rng = np.random.default_rng(1000 * seed + run)
         for i, n in enumerate(N_SAMPLES):
-            # Learn by counting. For each pair (s, a), multinomial draws how often n tries led to
-            # each s2: from 7, 2, 1 of n = 10 we learn p = .7 .2 .1. (Where nobody acts, P is 0, so
-            # NumPy gives all n tries to the last cell. That is a wall, and worth 0.)
+            # P is learned by counting (what each cell pays is known). For each pair, multinomial
+            # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
+            # (Where nobody acts, NumPy gives all n tries to the last cell: a wall, worth 0.)
             P = rng.multinomial(n, MODEL.P) / n
-            # Only P is learned: what each arrival pays is known. The error is how far the best
-            # value in the model is from the true best value.
-            error = abs(lookahead_values(P=P, R=P @ MODEL.pays) - V_EXACT)  # (HORIZON + 1, S)
+            # The error: how far is the best value in the model from the best value in the world?
+            error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
 
@@ -367,46 +333,41 @@ def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
     for i, n in enumerate(N_SAMPLES):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
-    # errors[:, 0, d]: all runs, 3 samples, the error of V_d.
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
-          f"{errors[:, 0, HORIZON].mean():8.4g} | in 4000 runs 0.175, and 0.035 of V_1")
+          f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: error of V_1")
     ax.set(title="learned model: errors accumulate", ylim=(0, 0.6 * OPTIMUM),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in each cell, to see how often each action looks best
-# find gives the place of an arrow in "^>v<", the number of its action. (Where nobody acts there is
-# no arrow, and find gives -1, as an index the last action. It is never taken.)
+N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
+# An arrow's place in "^>v<" is the number of its action. (Where nobody acts, find gives -1.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a, else 0: this is a policy that always chooses action a.
-# np.eye(4)[arrows] has one such row for each cell: (S, 4).
-POLICIES = {"random": np.full_like(MODEL.R, 0.25), "sensible": np.eye(4)[arrows]}
+# Row a of np.eye(4) is 1 in column a, else 0. [arrows] takes such a row for each cell: (S, 4).
+POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[arrows]}
 
 
 def search_everywhere(policy, n_runs, seed):
-    """Two arrays (n_runs, len(K_ROLLOUTS)). The first is the error of Q at S with K rollouts per
-    action (RMS, the root of the mean square). The second is the value at S of an agent that, in
-    each step, searches with these rollouts and takes the action with the largest Q."""
-    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). After the first of HORIZON steps, the
-    # policy has HORIZON - 1 left.
+    """Two arrays (n_runs, len(K_ROLLOUTS)): the error of Q at S with K rollouts per action (RMS:
+    the root of the mean square); and the value at S of an agent that, in each step, searches with
+    these rollouts and takes the action with the largest Q."""
+    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'), with HORIZON - 1 steps left for V.
     Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # Searches from the same s may prefer different actions, by luck. So this agent, too,
-            # is a policy: its pi(a|s) is about the share of the searches from s in which a looked
-            # best. What this policy earns is computed by dynamic programming. (12 searches
-            # show these shares only roughly, but well enough here.)
-            votes = np.zeros_like(policy)       # (S, A): how many searches from s preferred a
+            # By luck, searches from one s may prefer different actions. So this agent, too, is a
+            # policy: pi(a|s) is about the share of the searches from s in which action a looked
+            # best. What this policy earns is computed by dynamic programming.
+            votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
                     # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
-                    # all Q may be 0. argmax would then always take the first action, "up".)
+                    # all Q may be 0: argmax would then always take "up".)
                     best = Q == Q.max()
                     votes[s] += best / best.sum()
                     if s == START:              # here we also measure the error of Q
@@ -420,9 +381,9 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
-    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
-    _, error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = np.sqrt(10_000) * np.sqrt((error**2).mean())
+    # sqrt(10,000) = 100 times the standard error. (RMS again, over the four actions.)
+    _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
+    spread = 100 * np.sqrt((standard_error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
@@ -461,8 +422,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
-    in_notebook = "kernel_launcher" in sys.argv[0]
-    args = parser.parse_args([] if in_notebook else sys.argv[1:])
+    args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
@@ -484,7 +444,6 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores these lines. Tools such as "uv run" read them, and install what is listed:
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -439,7 +439,7 @@ def test_bad_input_is_refused(rollout_search, name):
 def test_world_and_exact_answers(ours, rollout_search):
     """A tree of depth 1 has the start and 4 times 3 next cells; in 6 of these 12 one can act, with 66 nodes below."""
     rs, (P, R, terminal) = rollout_search, bridge()
-    model = rs.bridge_model(BRIDGE, 0.2)
+    model, _ = rs.bridge_model(BRIDGE, 0.2)
     require(close(model.P[CELLS], P[CELLS]) and close(model.R[CELLS], R[CELLS]) and close(model.terminal, terminal),
             "bridge_model makes another world of BRIDGE than the one these tests know")
     exact = [lookahead(P, R, terminal, GAMMA, depth).max(axis=1)[CELLS] for depth in range(1, 31)]
