@@ -13,20 +13,20 @@ The equations
                  real steps since A was last tried in S: a bonus for what may have changed
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Without planning (n = 0) the mean of the runs is above 20 steps in 30 of the 50 episodes; with
-    n = 5 imagined updates after each real step, in 5 episodes; with n = 50, in 2. (Episode 1 is
-    the same for all: there is no reward to plan with.) When the path is blocked, about 6 in 10
-    runs of Dyna-Q do not find the new way. Each cell below the wall gets 0.95 times the value of
-    its best neighbour: the old values keep each other alive, above the 0 of actions never tried.
-    When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again
-    what was not tried for long, and uses both new ways. Replay, with old steps, is worst.
+    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
+    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
+    step, in 5 episodes; with n = 50, in 2. When the path is blocked, about 6 in 10 runs of Dyna-Q
+    do not find the new way. Each cell below the wall gets 0.95 times the value of its best
+    neighbour: the old values shrink, but stay above the 0 of actions never tried. When a shortcut
+    opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again what it has not
+    tried for long, and uses both new ways. Replay also learns from old steps, and is the worst.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
-    KAPPA = 1e-4, then 5e-3, in place of 1e-3.  Can an agent be too curious, or not enough?
-    ALPHA = 0.1, in place of 1.0.  Why does Dyna-Q+ need a large alpha?
+    KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
+    ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined ("simulated") one. In the shape of an array, S and A are the numbers of states and
-actions. "Needs f, g": whoever copies the function must copy f and g, too.
+imagined ("simulated") one. In the shape of an array, S and A are how many states and actions there
+are. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -44,11 +44,11 @@ import numpy as np
 class Maze:
     """The mazes of the Dyna-Q slides (Sutton & Barto, chapter 8), with Gymnasium's reset and step.
     rows        equally long texts of '.' (free), '#' (wall), 'S' (the one start), 'G' (goal)
-    later_rows  the layout after the first `change_at` real steps, all episodes together
+    later_rows  the layout after the first `change_at` real steps, counted over all episodes
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
-    step into a goal pays 1 and ends the episode. At a wall or border the agent stays where it is.
-    ValueError if rows or layouts differ in size, if there is not exactly one S, or if the agent
-    could be in a cell without a way to a goal. Needs check_maze, steps_to_goal.
+    step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
+    agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
+    or if the agent could be in a cell without a way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -82,14 +82,14 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # t counts the steps of all episodes. Only a reset with a seed begins a new run.
+        # A reset with a seed begins a new run. Else t goes on, as it counts all episodes' steps.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout_now()      # before t grows: step number change_at is as before
+        layout = self.layout_now()      # before t grows: the first change_at steps use layouts[0]
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -101,8 +101,8 @@ def epsilon_greedy(values, epsilon, rng):
     """A random action with probability epsilon, else one with the highest of `values`, a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. At first all values are equal: an agent that takes the first of
-    # them goes up in every state, and runs into the same wall again and again.
+    # Ties are broken at random. At first all values are equal: who takes the first action of a
+    # tie goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
@@ -110,13 +110,13 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
-    # only cut off ("truncated", not terminated) would have gone on: there we add the value of S'.
+    # only cut off ("truncated", not terminated) would have gone on: so we do add the value of S'.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
 
 def size(space):
-    """Number of states or actions. ValueError if not from 0, as in Gymnasium's Discrete(4, 1)."""
+    """Number of states or actions. ValueError if the first one is not 0: Discrete(4, start=1)."""
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -129,22 +129,22 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
     n_planning  imagined updates after each real step, each for a random state where the agent has
                 acted before, and a random action tried there. 0 is Q-learning
-    n_episodes  stop after so many episodes
-    n_steps     if given: stop after exactly so many real steps, and ignore n_episodes
+    n_episodes  stop after this many episodes
+    n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if nothing happened: S' = S, reward 0
+                never tried are imagined, too, as if they changed nothing: S' = S, reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may push against a new wall for ever, with a large kappa walk
-    about for bonuses. ValueError for alpha outside (0, 1], gamma or epsilon outside [0, 1], other
-    numbers below 0, a reward of NaN, spaces not from 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may push against a new wall for ever, a large kappa may make
+    it walk about for bonuses. ValueError for alpha outside (0, 1], gamma, epsilon outside [0, 1],
+    negative arguments, a NaN reward, a space not from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The limit that is not used becomes infinite.
+    # The loop below stops at one of two limits. The other one becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
@@ -155,25 +155,26 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
-    # Environment, acting, planning and replay each have their own stream of random numbers: else
-    # more planning would use up more numbers, and n = 0, 5, 50 would not even share episode 1.
+    # Environment, acting, planning and replay each have their own stream of random numbers. With a
+    # single one, more planning would use up more of it, and n = 0, 5, 50 would not even have the
+    # same episode 1. (seeds[0] is for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
     # Lists, because reading one number of a NumPy array takes several times as long.
     Q = [[0.0] * A for _ in range(S)]
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
-    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest one (enough if nothing is
-    # random). Replay draws from all.
+    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest outcome: this is enough if
+    # nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with a supposed outcome, S' = S and reward 0. The first real one then takes
-    # its place as the newest. (Replay would go on drawing it.)
+    # each list begins with a supposed outcome, S' = S and reward 0. The first real outcome then
+    # takes its place as the newest. (Not for replay: it would go on drawing it.)
     if kappa > 0 and not replay:
         for s in range(S):
             for a in range(A):
                 memory[s][a].append((0.0, s, False))
-    tried_at = [[0] * A for _ in range(S)]      # the real step of the last try (0: never, tau = t)
+    tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
     known = {}          # known[s]: the actions that planning may draw in s. Example: {3: [0, 2]}
     rewards = []
     steps_per_episode = []
@@ -197,7 +198,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # The actions that have an outcome: those tried in s, or all of them in Dyna-Q+.
+        # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
         known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
         # (f) Repeat n times: S <- random previously observed state. (The imagined step has its own
@@ -206,17 +207,17 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
-            # R, S' <- Model(S,A): the newest outcome. Replay takes any, even an outdated one.
+            # R, S' <- Model(S,A): the newest outcome. Replay draws from all, even outdated ones.
             outcomes = memory[state][action]
             reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
-            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
+            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
             # bonus makes it attractive. (A real step needs no bonus: its action was just tried.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
         s = s2
         if terminated or truncated:
-            steps_per_episode.append(t - sum(steps_per_episode))    # t - those of earlier ones
+            steps_per_episode.append(t - sum(steps_per_episode))    # minus earlier episodes
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
@@ -228,7 +229,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
-    arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    arguments, results, errors: as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -239,7 +240,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if texts differ in size, or there is not exactly one S, or no way to a goal."""
+    """ValueError if the texts differ in size, S is not unique, or no way leads to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
@@ -248,12 +249,12 @@ def check_maze(maze, all_rows):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # A shortest way has fewer steps than there are cells. Without a way, each round of
-        # steps_to_goal adds one step, up to len(layout).
+        # A shortest way has fewer steps than there are cells. If there is no way, each of the
+        # len(layout) rounds of steps_to_goal adds one step.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent may be in any cell with a way, except a goal (steps 0).
+        # For the next layout: the agent may be in any cell with a way, but no goal (steps 0).
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -267,8 +268,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     # The steps from a cell are 1 plus those from the next cell.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
-        # (S, 4), the steps from each of the next cells: if moves[0] is 0, 1, 9, 0, after[0] is
-        # steps[0], steps[1], steps[9], steps[0].
+        # (S, 4): steps[moves] looks up each number in moves. If moves[0] is [0, 1, 9, 0], after[0]
+        # is [steps[0], steps[1], steps[9], steps[0]].
         after = steps[moves]
         # The best action leads to the smallest of the four, a random one to their mean.
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
@@ -290,7 +291,6 @@ def draw_band(ax, runs, color, style, label):
 
 
 def draw_maze(ax, rows):
-    """Draws walls, S and G. A cell is at x = its column, y = its row (0 at the top)."""
     cells = np.array([list(text) for text in rows])
     ax.imshow(cells == "#", cmap="Greys")
     ax.set(xticks=[], yticks=[])
@@ -320,8 +320,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: the episodes until the book's agent is nearly optimal. To compare, we count those of
-    # more than 20 steps. (16 would be nearly optimal, as 1 action in 10 is random.)
+    # `book`: after this many episodes the book's agent is nearly optimal (about 16 steps, as 1
+    # action in 10 is random). To compare, we count our episodes of more than 20 steps.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -331,7 +331,7 @@ def draw_comparison(ax, steps):
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Longer random walks than 15,000 steps are too rare to matter. maze.state is S.
+        # Random walks of more than 15,000 steps are too rare to matter. maze.state is S.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
@@ -348,8 +348,7 @@ def draw_policy(ax, steps, i, seed):
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            # matplotlib's markers ^ > v < are triangles. We pick the one of the best action.
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # the best action: a triangle
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -366,16 +365,17 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
-# The book prints no settings for these mazes: we found these, and n = 10, by trying. alpha = 1
-# replaces the old value by the new one, which is right if nothing is random. With alpha = 0.1,
-# each update would take only a tenth of an old bonus out of Q. So the agent would go on choosing
-# an action that it has just tried, for a bonus that is gone.
+# The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? If
+# an action was not tried for long, its Q contains a large bonus. Once it is tried, tau and the
+# bonus are 0. But with alpha = 0.1 each update takes only a tenth of the old bonus out of Q: so
+# the agent goes on choosing this action, for a bonus that is gone.
 ALPHA = 1.0
 KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
-    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+" or "replay". Example: BLOCKING."""
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay"; layouts: say, BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(

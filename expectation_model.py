@@ -78,12 +78,12 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps column and row between 0 and their last number.
-            x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
+            # No move leaves the grid: clip keeps column and row from 0 to those of the last cell.
+            x, y = np.clip(X[s] + (right, down), 0, X[-1])
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
-# For planning, without the steps into pit and goal: nothing is earned after an end. (ARRIVAL == 0
-# is False for these two cells, and counts as 0.) So some rows sum to less than 1: what is missing
-# is the probability that the episode ends.
+# For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
+# earned after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows
+# sum to less than 1: what is missing is the probability that the episode ends.
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
@@ -172,7 +172,7 @@ class LookupModel:
         rewards = checked("rewards", rewards, states.shape)
         next_states = checked("next_states", next_states, states.shape, self.n_states)
         if terminated is None:
-            terminated = 0 * states
+            terminated = np.zeros_like(states)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
         # For each transition, its place in counts: four arrays (N,), one for each axis.
         places = states, actions, next_states, terminated
@@ -287,11 +287,13 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (For an action never tried, it gives w = 0. Old NumPy warns without rcond=None.)
+        # (The columns of an action never tried are all 0, so any weights would fit: lstsq takes
+        # the smallest, 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. But a linear function of two
-        # features is a plane, and the means of all cells need not lie on a plane. Their distance
-        # from the nearest plane is the bias of the linear model.
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
+        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
+        # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
+        # linear model.
         return np.linalg.lstsq(self.blocks(inputs), y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -304,7 +306,7 @@ def mean_and_scale(data):
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
     # A column that never changes has scale 0 or, by rounding, less than 1e-10 of its mean. We
-    # divide by 1 there: the scale would give NaN or nonsense.
+    # divide by 1 there: dividing by such a scale would give NaN or nonsense.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -332,9 +334,9 @@ class Network:
         self.inputs = (x - self.x_mean) / self.x_scale
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers is about sqrt(n) times as large as one of them. Weights
-        # of size sqrt(1/n) would keep it at size 1. (sqrt(2/n), because max(z, 0) sets half of a
-        # layer's outputs to 0.)
+        # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
+        # them. Weights of size sqrt(1/n) would keep it at size 1. (We take sqrt(2/n), because
+        # max(z, 0) sets half of a layer's outputs to 0.)
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -349,8 +351,8 @@ class Network:
         return h1, h2, h2 @ W3 + b3
 
     def gradient(self, inputs, targets, loss):
-        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w": how
-        much the loss changes if w changes.)"""
+        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w" means
+        with respect to w: how much the loss changes if w changes.)"""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
@@ -370,8 +372,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin
-        # at 0. The paper corrects this.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (The paper
+        # also corrects their start at 0, which makes the first steps too large.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -507,7 +509,8 @@ class MixtureModel(FeatureModel):
         # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
         # trying). Without them, a component could put its mean on a value that repeats, and shrink
         # its sd to 0: its density, and log p^, would grow without end. (The reward's is large.
-        # With 0.03, rewards, not S', would decide which component learns from a row.)
+        # With 0.03, a row would be very improbable in each component with another reward, even if
+        # its S' fits. So rewards, not S', would decide which component learns from it.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -518,15 +521,15 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # The mean of each component starts at an outcome from the data, because components that
-        # start alike stay alike. The sds start small, at floor + e^-2 = floor + 0.14: a wide
-        # component would be pulled towards two outcomes at once, and stay between them.
+        # Components that start alike get the same gradients, and stay alike. So the mean of each
+        # starts at an outcome from the data. The sds start small, at floor + e^-2 = floor + 0.14:
+        # a wide component would be pulled towards two outcomes at once, and stay between them.
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
-        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3 becomes 0, and
-        # b3 becomes start. (The first step of fit changes W3, as its gradient h2.T @ delta3 is not
-        # 0.)
+        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
+        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] = np.zeros((self.hidden, start.size))
         network.weights[5] = start.ravel()
         return network.fit(self.loss, **settings)
@@ -554,7 +557,7 @@ class MixtureModel(FeatureModel):
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
         # -log p^ by term_k is -share_k, and the rest is the chain rule. In words: each component
-        # learns from y in proportion to its share.
+        # learns from y in proportion to its share. (Adam steps against the derivative.)
         # (1) By a score. As weight_k = e^score_k / (sum of e^score), -log p^ is log(sum of
         # e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log has the
         # derivative weight_k, the second share_k. So the weights move towards the shares.
@@ -648,8 +651,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal it is 0, because the episode is over.
-# (value_iteration treats these two like all other cells, as if a walk could start there.)
+# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
+# reward for arriving belongs to the step before. (value_iteration treats these two like all other
+# cells, as if a walk could start there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -665,6 +669,7 @@ def distance(guess, truth):
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
 # mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
+# (This is only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
@@ -717,7 +722,7 @@ def draw_world(ax):
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
     # errors_compound (below) with a single leap from each cell: [:, 0] is after leap 1.
-    return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
+    return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -741,7 +746,7 @@ def leap_samples(seed):
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
-    # Two landings, but 8 components, so that it is likely that one starts near each of them.
+    # There are two landings, but we take 8 components: so probably one starts near each landing.
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -778,6 +783,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
+        # (The promise can be below V*, too: pairs never seen promise nothing.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -822,8 +828,9 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
         # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this. For the network it is one more error. And soon,
-        # positions are between cells, or out of the grid, where no data were.
+        # values: so the linear model may do this, and only the errors of its fit add up. For the
+        # network it is one more error. And soon, positions are between cells, or out of the grid,
+        # where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.

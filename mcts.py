@@ -18,8 +18,8 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     More walks do not change that. MCTS repeats what went well, so more and more of its simulations
     cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
     large, it goes on trying bad steps, and Q, the mean of all, makes the bridge look bad. After a
-    real step, the tree below the new state can be kept: then fewer simulations are enough. An
-    agent with a learned model learns fastest if it has both search and learned values V(s).
+    real step, the tree below the new state can be kept: then fewer simulations are enough. In a
+    slippery maze, an agent with a learned model learns fastest with both search and values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -51,7 +51,7 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that chance draws the action from all that are offered
+    slip    the probability of a slip: then any of the offered actions is taken, at random
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -114,8 +114,8 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. Makes a new one from a seed, or None."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (None: any seed. int, because
-    # newer Pythons refuse a NumPy integer.)
+    # For single numbers, Python's generator is faster than NumPy's. (None means any seed. int,
+    # because newer Pythons refuse NumPy's integers.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -141,7 +141,9 @@ class Node:
         # Lists, because reading one number of a NumPy array takes several times as long.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
-        # children[i] = {state reached: its node}. ([{}] * n would be the same dict n times.)
+        # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
+        # 7, and by chance also to 8. Then children[1] is {7: ..., 8: ...}.
+        # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -235,33 +237,36 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         path = []
         while True:
             i = node.select(c, rng)
-            s, reward, terminated = model.step(node.state, node.actions[i], rng)
+            next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if s has no node yet: here
-            # the path leaves the tree, and s will be the new leaf.
-            if terminated or len(path) == max_depth or s not in node.children[i]:
+            # We stop if the episode ends, or after max_depth steps, or if next_state has no node
+            # yet: then the path leaves the tree, and next_state will be the new leaf.
+            if terminated or len(path) == max_depth or next_state not in node.children[i]:
                 break
-            node = node.children[i][s]
+            node = node.children[i][next_state]
 
         # ---- Expand the search tree by one node ----
-        # Only s gets a node: most states of the rollout would never be visited again. A terminal s
-        # needs none, because nothing is chosen there. (If max_depth stopped us, s may have one.)
-        if not terminated and s not in node.children[i]:
-            node.children[i][s] = Node(s, model.actions(s))
+        # Only next_state gets a node: most states of the rollout would never be visited again. A
+        # terminal one needs none, because nothing is chosen there. (If max_depth stopped us,
+        # next_state may already have a node.)
+        if not terminated and next_state not in node.children[i]:
+            # All its N are 0: the actions of the rollout are not counted, not even its first one.
+            node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # G is what will still be earned from s on: 0 if the episode is over, else an estimate.
+        # G is what will still be earned from next_state on: 0 if the episode is over.
         if terminated:
             G = 0.0
         elif leaf_value is not None:
-            G = float(leaf_value(s))
+            G = float(leaf_value(next_state))
         else:
             # The rollout gets the steps that max_depth has left. If none are left, G is 0.
-            G = rollout_return(model, s, max_depth - len(path), gamma, rng, rollout)
+            G = rollout_return(model, next_state, max_depth - len(path), gamma, rng,
+                               rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
-        # gamma = 0.5, rewards 1 and 4, then the end. The second pair gets 4, the first 1 + 2 = 3.
+        # gamma 0.5, rewards 1 and 4, then the end. The second pair gets 4, the first 1 + 0.5 * 4.
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
@@ -273,8 +278,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 
 def flat_search(model, state, n_simulations, gamma, rng):
-    """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean of the returns that
-    began with a. Needs Node, rollout_return, pick, index_of_best, as_generator.
+    """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean return of the
+    episodes that began with a. Needs Node, rollout_return, pick, index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> flat_search(world, world.start, 300, gamma=0.95, rng=0).best()  # left: the small treasure
     3
@@ -284,8 +289,8 @@ def flat_search(model, state, n_simulations, gamma, rng):
     for k in range(n_simulations):
         # The actions take turns, good or bad. At most 100 steps, the first included, as in mcts.
         i = k % len(root.actions)
-        s, reward, terminated = model.step(state, root.actions[i], rng)
-        G = 0.0 if terminated else rollout_return(model, s, 100 - 1, gamma, rng)
+        next_state, reward, terminated = model.step(state, root.actions[i], rng)
+        G = 0.0 if terminated else rollout_return(model, next_state, 100 - 1, gamma, rng)
         root.update(i, reward + gamma * G)
     return root
 
@@ -314,8 +319,9 @@ class CountModel:
 
     def step(self, state, action, rng):
         # We know nothing of what was never tried: no simulation goes on from there, and 0 is
-        # earned. At first, all actions are worth 0, and as ties are broken at random, the agent
-        # walks about until it finds a treasure. Later, actions with a value above 0 look better.
+        # earned. At first, all actions are worth 0. As ties are broken at random, the agent walks
+        # about until it finds a treasure. Later, actions with a value above 0 look better than
+        # those never tried. (In our maze, with one treasure, this is good enough.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -329,8 +335,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
                then the learned value of the state reached. (The defaults were found by trying)
     values     False: random rollouts in place of learned values
-    keep_tree  True: go on with the tree of the step before. Its returns come from the old model
-               and values, so use it only if these do not change
+    keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
+               change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
     steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
@@ -338,7 +344,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would have other luck in the real world, and comparing them would be unfair.
+    # searches more would draw more numbers from it, and so have other luck in the real world: to
+    # compare agents would be unfair. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # it knows which moves there are, not where they lead
@@ -353,7 +360,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):            # the first walks often find no treasure
+        for t in range(100):            # at most 100 steps: the first walks often find no treasure
             # Search: only imagined steps, nothing happens in the real world.
             root = mcts(model, state, n_simulations, gamma=gamma, c=c, max_depth=max_depth,
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
@@ -369,7 +376,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # Go on with the node of next_state. If there is none, get gives None: a new tree.
+            # keep_tree: go on with the node of next_state. If there is none, get gives None, which
+            # means a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -379,12 +387,14 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further. 300 are plenty: 0.95^300 = 0.0000002.
+    # Each sweep looks one step further. 300 are plenty: a reward after 300 steps counts only
+    # 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
+                # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. A slip draws any of them: it is worth their mean.
+                # The agent takes the best move. After a slip, any of them is taken: their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -443,7 +453,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): behind the bridge of 4, G is worth 0.95^4 = 0.81.
+    # All runs should cross (the optimum is 1): g is worth 0.4, and G, even behind the bridge of 4
+    # (the fifth step), 0.95^4 = 0.81.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -479,9 +490,9 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
-    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, so nothing is learned, and one episode is enough. Each call of
-    # play gives a column (runs, 1); hstack puts them side by side.
+    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]        # constants[3] is 1.0
+    # The world itself is the model, and no values are used: what is learned has no effect, so one
+    # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
@@ -518,8 +529,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. If a run is only one episode, we take four
-    # times as many.
+    # All methods get the same seeds, so the same luck. Where a run is only one episode, we do four
+    # times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

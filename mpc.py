@@ -14,10 +14,10 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: each failure gives data from where the plan has led. v1.5 also
     plans anew at each step, from the state really reached. So it corrects its errors on the way,
     and soon does as well as with the true dynamics. If you replan at every step, a short horizon
-    is better, and with it even random plans are not bad.
+    is better, and then even random plans are not bad.
 Try, after reading: change one number in the second half of the file
-    N_BASE = 40, in place of 10     Is v0.5 saved by more data of the base policy?
-    n_iterations=100 in OPEN_LOOP   Is v0.5 saved by a longer search for its plan?
+    N_BASE = 40, in place of 10     Do more data of the base policy save v0.5?
+    n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
     s, a, s'    a state of ds numbers, an action of da numbers, the next state: (ds,), (da,), (ds,)
@@ -69,7 +69,7 @@ class PointMass:
 
     def forces(self, states, actions):
         """Three arrays (N, 2): our force, -v (drag slows us down) and push. The acceleration is
-        the sum of gain, drag and strength times these."""
+        gain times the first, plus drag times the second, plus strength times the third."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -79,7 +79,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # The new velocity moves the position, not the old one.
+        # The position moves with the new velocity, not with the old one.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -124,9 +124,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers is about sqrt(n) times as large as one of them. We divide
-            # by sqrt(n), so that sums stay near size 1: for large sums tanh is flat, its gradients
-            # are small, and learning is slow. (float32 is faster than float64.)
+            # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
+            # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
+            # gradients are small, and learning is slow. (float32 is faster than float64.)
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]            # appends both
 
@@ -142,7 +142,7 @@ class NeuralDynamics:
         to W1, b1, W2, b2, W3, b3, a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
-        # A delta is the derivative of the loss with respect to a unit's input, before its tanh.
+        # A delta is the derivative of the loss with respect to the sum that enters a unit's tanh.
         # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
         # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So we take
@@ -150,9 +150,9 @@ class NeuralDynamics:
         # it by the slope of the unit's tanh: if tanh gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is its input times the delta of the unit to which the weight leads,
-        # summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n of x[n, i] times
-        # delta1[n, j]. The input of a bias is always 1.
+        # A weight's derivative is the value that it multiplies, times the delta of the unit that
+        # it leads to, summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n of
+        # x[n, i] times delta1[n, j]. A bias multiplies 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -163,19 +163,20 @@ class NeuralDynamics:
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again, these
-        # numbers change. The old weights then are not quite right, but a better start than random
-        # ones.)
+        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
+        # more data, these numbers change. The old weights then are not quite right, but still a
+        # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # By rounding, the deviation of a column that never changes is not quite 0. We divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, nearly 0 (below 1e-8). There
+        # we divide by 1.
         self.std[self.std < 1e-8] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin
-        # at 0. The paper corrects this.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (The paper
+        # also corrects their start at 0, which makes the first steps too large.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -205,7 +206,7 @@ class NeuralDynamics:
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
-        y = self.forward(x)[2]                                      # of h1, h2, y
+        _, _, y = self.forward(x)
         return states + self.mean[n:] + self.std[n:] * y            # s' = s + change
 
 
@@ -223,10 +224,10 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A (2N, 3) has a column for each unknown: force, -v, push. A and b
-        # (2N,) have a row for each example and direction: x of example 1, y of example 1, x of
-        # example 2, ... (ravel makes this order.) lstsq gives the theta that makes |A theta - b|^2
-        # smallest as its first result. (Older NumPy warns without rcond.)
+        # is linear regression. The matrix A (2N, 3) has a column for each: force, -v and push. A
+        # and b (2N,) have a row for each example and direction: vx of example 1, vy of example 1,
+        # vx of example 2, ... (ravel makes this order.) The first result of lstsq is the theta
+        # that makes |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -241,7 +242,8 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """The returns (N,) of N action sequences (N, H, da), imagined with the model from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N plans are imagined side by side: tile makes N equal rows of the state.
+    # All N plans are imagined side by side, so predict is called only H times. tile makes N equal
+    # rows of the state.
     states = np.tile(state, (n_sequences, 1))
     returns = np.zeros(n_sequences)
     for t in range(horizon):
@@ -261,7 +263,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((low <= high) & np.isfinite(high - low)):     # finite only if both are
+    if not np.all((low <= high) & np.isfinite(high - low)):     # it is finite only if both are
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -311,8 +313,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
-    # bound is one standard deviation away. So a third of the candidates' numbers are cut to a
-    # bound: this is full force, which is often the best.
+    # bound is one standard deviation away. A third of all normal numbers lie farther out: they are
+    # cut to a bound. This is full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -365,8 +367,8 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed. The resets of the episodes have none: with the
-    # same seed, all episodes would have the same luck.
+    # This reset only gives the environment a seed. Each episode begins with a reset without a
+    # seed, because with the same seed all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -397,7 +399,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
     settings  further arguments for the planner, for example horizon=30
-    seed      a number or a list of numbers, for environment, base policy and planner
+    seed      one for all (as default_rng takes it): environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -410,20 +412,21 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong, a large network above
+    # only seen the data of pi_0.) Away from these data the model is wrong, a large network most of
     # all. By luck, some places there look better than they are, and the planner takes the plan
     # that looks best: it goes there. (The slide calls this distribution mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: nobody keeps the list [] of new data.
-    total = execute(env, state, actions, [])[0]
+    total, _, _ = execute(env, state, actions, [])
     return total, actions
 
 
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
     """Slide "Planning v1.0": repeat v0.5, and add the data of each executed plan to D.
-    Arguments and errors as in planning_v05; n_rounds: how often. Gives the returns (n_rounds,) and
-    D. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
+    Arguments and errors are those of planning_v05; n_rounds: how often. Gives the returns
+    (n_rounds,) and D. Needs cem, imagined_returns, float_bounds, first_state, execute,
+    run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
     ...                           horizon=5)
@@ -440,9 +443,9 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
-        # come from where the plan led, and there the model was wrong. So the states of plans and
-        # of data become more alike: this is the slide's goal.
-        returns[i] = execute(env, state, actions, D)[0]
+        # come from where the plan led, and there the model was wrong. With these data in D, the
+        # states of plans and of data become more alike: this is the slide's goal.
+        returns[i], _, _ = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
 
@@ -471,7 +474,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
         fit_to(D, model)
         state = first_state(env)
         plans = []
-        mean = None                     # no plan yet to go on with
+        mean = None                     # there is no earlier plan to start from
         over = False
         while not over:
             # (3) plan to choose actions; new: from the state really reached, again and again.
@@ -483,12 +486,13 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
             # With cem, the next search starts from the rest of this plan: most of it is still
-            # right. If the first of the actions a, b, c, d was executed, the search starts from
-            # b, c, d, middle. (If replan_every > H, [:len(actions)] cuts what is too long.)
+            # right. At its end we add mid-range actions. If the first of the actions a, b, c, d
+            # was executed, the search starts from b, c, d, middle. (If replan_every > H, this
+            # would be longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), in this inner loop. "Every N steps" go to (2): to save time we do
-            # this once for each episode, in the outer loop.
+            # (6) new: go to (3), in this inner loop. The slide's "every N steps" go to (2) is once
+            # for each episode here, in the outer loop: this saves time.
     return returns, D, plans
 
 
@@ -499,7 +503,8 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
-# (In 30 plans of 8 steps, it imagines 30 * 300 * 8 = 72,000 steps, v1.0 5000 * 30 = 150,000.)
+# (In 30 plans of 8 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps, fewer than the 5000 * 30 =
+# 150,000 of v1.0.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -522,8 +527,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    # The last episode in D.
-    executed = states[-WORLD.n_steps:]
+    executed = states[-WORLD.n_steps:]          # the last episode in D
     ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
@@ -570,13 +574,13 @@ def show_v05(ax, title, seed, exact=False):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # 8 further episodes, with a fit before each: v1.5 needs about 5. (Its episode 2 is mostly bad:
-    # after episode 1 the model knows one edge of the hill. From its middle there are no data, so
-    # it expects no hill there, and plans to go straight across.)
+    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
+    # (Its episode 2 is mostly bad. After episode 1 the model knows one edge of the hill. From its
+    # middle there are no data, so it expects no hill there, and plans to go straight across.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
-    # better. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a search of 10
-    # iterations. A plan of v1.5 has 16, for 8 steps, improved at each step.)
+    # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
+    # search of 10 iterations. A plan of v1.5 has 16, for 8 steps, improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -590,14 +594,16 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
-# Why replan often, even with the exact model? After a short search no plan is perfect: CEM's next
-# search improves the rest of it. Why plan short? Each search has the same number of sequences, and
-# 16 numbers (8 steps) are easier to find than 60 (30 steps): among 300 sequences of 60 random
-# numbers there is hardly a good one, however often one replans.
+# Why replan often, even with the exact model? After a short search no plan is perfect. If we
+# replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
+# plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
+# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among 300
+# sequences of 60 random numbers there is hardly a good one.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    # play gives the returns first: [0], as columns (runs, 1). hstack puts them side by side.
+    # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
+    # them side by side: (runs, intervals).
     runs = np.hstack([
         play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
         for n in intervals])

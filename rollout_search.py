@@ -9,24 +9,24 @@ The equations
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
-    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away. A
-    forward search that looks less than 6 steps ahead takes the small one. But every further step
-    makes the search tree several times larger, and a rollout only one step longer. A learned model
-    is a bit wrong, and each step ahead uses it once more: so on average the error of the values
-    grows with depth. (It stops growing where nearly all episodes are over.) Rollouts of a policy
-    tell what this policy will earn. With four times as many, the error is half as large. Now let
-    an agent act: at each step it makes rollouts, and takes the action with the best mean return.
-    With enough rollouts it does better than the policy itself (policy improvement). With few, luck
-    chooses the action, and the agent may do worse. Rollouts of the random policy do not lead to G:
-    only 1 random walk in 200 gets there, so g looks better.
+    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away. If
+    forward search looks less than 6 steps ahead, it takes the small one. But with every further
+    step the search tree becomes several times larger, a rollout only one step longer. A learned
+    model is a bit wrong, and each step ahead uses it once more: so on average the error of the
+    values grows with depth. (It stops growing where nearly all episodes are over.)
+    Rollouts of a policy tell what this policy will earn. With four times as many, the error is
+    half as large. Now let an agent act: at each step it makes rollouts, and takes the action with
+    the best mean return. With enough rollouts it does better than the policy itself (policy
+    improvement). With few, luck decides which action looks best, and it may do worse. Rollouts of
+    the random policy do not lead to the big treasure: only 1 random walk in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the numbers of the slides' S, A, S'. In the shape of an array, S and A are
-the numbers of states and actions. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
+Notation: s, a, s2 are the slides' S, A, S', numbered from 0. In the shape of an array, S and A are
+how many states and actions there are. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
 policy[s, a] = pi(a|s). G is a return, K the number of rollouts per action. (On the map, S and G
-are only letters.) "Needs f, g": whoever copies the function must copy f and g, too.
+are only letters.) "Needs f, g": if you copy the function, copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -38,13 +38,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-# S start, g and G treasures, x drop, # wall, . free. (No S and no . is at the border of the map.)
+# S start, g small treasure, G big treasure, x drop, # wall, . free. S and . are never at the
+# border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, it takes a shortest way to G. But it walks along
-# the upper drops, so search has something to improve.
+# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
+# walks along the upper drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -83,24 +84,23 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw one column in each row of probabilities. sums (N, n): running sums, the last is 1."""
+    """Draw one column in each row of probabilities. sums (N, n): their running sums, up to 1."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
-    return (u < sums).argmax(axis=1)            # argmax finds the first True
+    return (u < sums).argmax(axis=1)            # the first True (the last sum is 1: there is one)
 
 
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
 
-    P         (S, A, S) probabilities of the next state. If P[s, a] sums to 0.9, the episode ends
-              with the missing probability of 0.1
+    P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
+              the episode ends with the missing probability, .1
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (So the mean of
               returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
-    The model copies the tables. ValueError for other shapes, NaN, entries of P below 0, or rows of
-    P that sum to more than 1. Needs draw_columns.
+    The model copies the tables. ValueError for bad shapes or probabilities. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
     is missing), action 1 waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
@@ -135,7 +135,7 @@ class TabularModel:
         # self.sums[states, actions] has a row for each pair. default_rng makes a Generator from a
         # seed; a Generator stays as it is.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
-        missing = columns == len(self.R)            # column S, the last one, was drawn
+        missing = (columns == len(self.R))          # column S, the last one, was drawn
         next_states = np.where(missing, states, columns)
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
@@ -147,7 +147,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
     depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
-    In TabularModel's example, waiting pays 0 now, and the 1 one step later: 0 + 0.9 * 1.
+    In TabularModel's example, waiting pays 0 now, and one step later the reward 1: 0 + 0.9 * 1.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
     [1.0, 0.9]
@@ -191,8 +191,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
-    In TabularModel's example, pi always takes action 0. If action 1 comes before it, the 1 is paid
-    one step later:
+    With TabularModel's example, and a pi that always takes action 0: after action 1, the reward 1
+    is paid one step later.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()
@@ -207,14 +207,14 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1)                    # for draw_columns
     sums[:, -1] = 1                                 # rounding may have made it a bit less
-    # All A * K episodes run side by side, as entries of arrays. That makes NumPy fast.
+    # All A * K episodes run side by side: one call of model.step moves all of them by one step.
     states = np.full(A * n_rollouts, state)
     # Each episode starts with the action whose Q we want. pi chooses only after that. If pi chose
     # the first action, too, every episode would estimate V^pi(S) instead of Q^pi(S,A).
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
     # The numbers of the episodes that are not over: when episode 1 of 0 1 2 ends, running is 0 2.
-    # (G has an entry for each episode, `states` and `actions` for each running one.)
+    # G has an entry for each episode, `states` and `actions` have one for each running episode.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -228,14 +228,13 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
 
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*: after
-    # the first action, the episodes followed pi. So more rollouts only make us more sure of what
-    # pi earns. Those of the random policy do not show the way to the big treasure.
+    # the first action, the episodes followed pi. More rollouts only make us more sure of Q^pi.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1. With K,
-    # the spread would come out too small, as the mean is that of the same K returns.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1 divides by K - 1. With K,
+    # the spread would be too small, because the mean comes from the same returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -247,19 +246,18 @@ CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # he
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
-    forward_search finds or, with a policy, those of this policy. P and R may be learned ones.
+    forward_search finds or, if a policy is given, its values. P and R may also be learned.
     (A tree computes V_d(s) again wherever s appears. Here each is computed once.)"""
     # V stays 0 where nobody acts: R is 0 there, and P is 0 or (if learned) leads to a wall.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
-        # max_a Q(s,a), or for a policy sum_a pi(a|s) Q(s,a).
         V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
     return V
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # the 30th step adds less than 10^-7
+OPTIMUM = V_EXACT[HORIZON, START]       # of the best policy: the 30th step adds less than 10^-7
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -303,7 +301,8 @@ def show_nodes(ax):
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # Each node costs a step in the model. Compare with 4 * 1000 rollouts, each of at most d steps.
+    # A rough comparison: each node costs one step in the model, like each step of a rollout. There
+    # are 1000 rollouts for each of the 4 actions, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -317,13 +316,13 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)
+        rng = np.random.default_rng(1000 * seed + run)      # each run has a seed of its own
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             # (Where nobody acts, NumPy gives all n tries to the last cell: a wall, worth 0.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The error: how far is the best value in the model from the best value in the world?
+            # The error is the distance between the best value in the model and in the world.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -342,9 +341,10 @@ def show_learned(ax, n_runs, seed):
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
 N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
-# An arrow's place in "^>v<" is the number of its action. (Where nobody acts, find gives -1.)
+# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, an action that nobody takes.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a, else 0. [arrows] takes such a row for each cell: (S, 4).
+# Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
+# np.eye(4)[arrows] has such a row for each cell: (S, 4).
 POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[arrows]}
 
 
@@ -352,7 +352,7 @@ def search_everywhere(policy, n_runs, seed):
     """Two arrays (n_runs, len(K_ROLLOUTS)): the error of Q at S with K rollouts per action (RMS:
     the root of the mean square); and the value at S of an agent that, in each step, searches with
     these rollouts and takes the action with the largest Q."""
-    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'), with HORIZON - 1 steps left for V.
+    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). V is that of HORIZON - 1 steps.
     Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -368,7 +368,7 @@ def search_everywhere(policy, n_runs, seed):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
                     # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
                     # all Q may be 0: argmax would then always take "up".)
-                    best = Q == Q.max()
+                    best = (Q == Q.max())
                     votes[s] += best / best.sum()
                     if s == START:              # here we also measure the error of Q
                         squares[run, i] += ((Q - Q_pi)**2).mean()       # over the 4 actions
