@@ -15,18 +15,18 @@ The equations
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5 episodes; with n = 50, in 2. When the path is blocked, about 6 in 10 runs of Dyna-Q
-    do not find the new way. Each cell below the wall gets 0.95 times the value of its best
-    neighbour: the old values shrink, but stay above the 0 of actions never tried. When a shortcut
-    opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries again what it has not
-    tried for long, and uses both new ways. Replay also learns from old steps, and is the worst.
+    step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
+    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: its
+    old values, each 0.95 times that of the next cell, shrink, but stay above the 0 of actions not
+    tried. When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries
+    again what it has not tried for long, and uses both. Replay, with its old steps, is the worst.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined ("simulated") one. In the shape of an array, S and A are how many states and actions there
-are. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
+imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
+action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
 Left out on purpose: random outcomes, networks in place of tables.
 Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
 """
@@ -82,7 +82,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A reset with a seed begins a new run. Else t goes on, as it counts all episodes' steps.
+        # A reset with a seed begins a new run. Without one t goes on, over all episodes.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -101,8 +101,8 @@ def epsilon_greedy(values, epsilon, rng):
     """A random action with probability epsilon, else one with the highest of `values`, a list."""
     if rng.random() < epsilon:
         return rng.randrange(len(values))
-    # Ties are broken at random. At first all values are equal: who takes the first action of a
-    # tie goes up in every state, and runs into the same wall again and again.
+    # Ties are broken at random. At first all values are equal: an agent that takes the first of
+    # equal actions goes up in every state, and runs into the same wall again and again.
     best = max(values)
     return rng.choice([a for a, value in enumerate(values) if value == best])
 
@@ -110,13 +110,13 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
-    # only cut off ("truncated", not terminated) would have gone on: so we do add the value of S'.
+    # only cut off ("truncated") would have gone on: terminated is False, and we add the value.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
 
 def size(space):
-    """Number of states or actions. ValueError if the first one is not 0: Discrete(4, start=1)."""
+    """Number of states or actions. ValueError if the first is not 0: Discrete(4, start=1)."""
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -137,14 +137,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may push against a new wall for ever, a large kappa may make
-    it walk about for bonuses. ValueError for alpha outside (0, 1], gamma, epsilon outside [0, 1],
-    negative arguments, a NaN reward, a space not from 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
+    bonuses may be worth more than the goal. ValueError for arguments out of range, a NaN reward,
+    states or actions not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The loop below stops at one of two limits. The other one becomes infinite.
+    # The loop below stops at one of two limits. The one that is not used becomes infinite.
     if n_steps is None:
         n_steps = math.inf
     else:
@@ -155,8 +155,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
-    # Environment, acting, planning and replay each have their own stream of random numbers. With a
-    # single one, more planning would use up more of it, and n = 0, 5, 50 would not even have the
+    # Environment, acting, planning and replay each have their own stream of random numbers. With
+    # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
     # same episode 1. (seeds[0] is for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
@@ -174,8 +174,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         for s in range(S):
             for a in range(A):
                 memory[s][a].append((0.0, s, False))
-    tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
-    known = {}          # known[s]: the actions that planning may draw in s. Example: {3: [0, 2]}
+    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s (0: never, so tau = t)
+    known = {}          # where the agent has acted, and what planning may draw there: {3: [0, 2]}
     rewards = []
     steps_per_episode = []
     s, _ = env.reset(seed=seeds[0])
@@ -201,8 +201,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
         known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
-        # (f) Repeat n times: S <- random previously observed state. (The imagined step has its own
-        # names, because s, a, r, s2 belong to the real one.)
+        # (f) Repeat n times: S <- random previously observed state, a key of known. (The imagined
+        # step has its own names, because s, a, r, s2 belong to the real one.)
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
@@ -217,7 +217,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
         s = s2
         if terminated or truncated:
-            steps_per_episode.append(t - sum(steps_per_episode))    # minus earlier episodes
+            steps_per_episode.append(t - sum(steps_per_episode))    # minus the earlier ones
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
@@ -229,7 +229,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     not from the model. If nothing is random and nothing changes, these transitions are all equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
-    arguments, results, errors: as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -240,7 +240,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts differ in size, S is not unique, or no way leads to a goal."""
+    """ValueError if the texts differ in size, there is not one S, or no way to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
@@ -254,7 +254,7 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[places]) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout: the agent may be in any cell with a way, but no goal (steps 0).
+        # For the next layout: the agent may be in any cell that has a way and is not a goal.
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
@@ -314,7 +314,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents get the same seed, so the same luck.
+            # In a run, all agents have the same seed and luck. (--seed 1 has 1000, 1001, ...)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
@@ -348,7 +348,7 @@ def draw_policy(ax, steps, i, seed):
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # the best action: a triangle
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # triangle: where to go
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -375,7 +375,7 @@ KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
-    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay"; layouts: say, BLOCKING."""
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay" in layouts like BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(
@@ -405,19 +405,19 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare them with 2000 runs of an independent program.
+    # No formula gives these rewards. We compare them with the means of 2000 other runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
     draw_change(axes[1, 2], "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
-                seed, "in many runs: Dyna-Q 74, replay 48")
+                seed, "in 2000 runs: Dyna-Q 74, replay 49")
 
 
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

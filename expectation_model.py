@@ -25,7 +25,9 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck. A model that is fed with its own predictions goes astray: its errors compound.
+    by luck.
+    A model that is fed with its own predictions goes astray: its errors compound. (One reason: the
+    network goes on from the mean of two landings, where nobody is. Only a linear model may.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -78,8 +80,8 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps column and row from 0 to those of the last cell.
-            x, y = np.clip(X[s] + (right, down), 0, X[-1])
+            # No move leaves the grid: clip keeps column and row between 0 and their last number.
+            x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
 # earned after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows
@@ -107,7 +109,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
-    # see all of these equally often.
+    # see all of these equally often, also the pit and the goal.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -205,9 +207,9 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # Each row has the outcomes s' = 0, s' = 0 and ended, s' = 1, s' = 1 and ended, and so on.
-        # Number 7 is s' = 3 and ended: 7 // 2 is 3, 7 % 2 is 1.
-        rows = self.outcome_P[states, actions].reshape(len(states), -1)      # (N, 2S)
+        # From (S, 2) to a row of 2S outcomes: number 2 s' means on to s', number 2 s' + 1 means to
+        # s', and the episode ended. So 7 is s' = 3 and ended: 7 // 2 is 3, 7 % 2 is 1.
+        rows = self.outcome_P[states, actions].reshape(len(states), 2 * self.n_states)
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
         next_states = outcomes // 2
         ended = outcomes % 2
@@ -372,8 +374,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (The paper
-        # also corrects their start at 0, which makes the first steps too large.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
+        # 0, and g2_mean grows more slowly: early steps are too large. The paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -696,7 +698,7 @@ def repeat(experiment, n_runs, seed):
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
-    confidence with many runs, about 80 % with four."""
+    confidence with many runs, less with few."""
     for i, name in enumerate(names):
         mean = runs[:, i].mean(axis=0)
         error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
@@ -747,6 +749,7 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: so probably one starts near each landing.
+    # (With fewer, more of the fits also draw samples between the landings.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -783,7 +786,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (The promise can be below V*, too: pairs never seen promise nothing.)
+        # (The promise can be below V*, too: in the model, a pair never seen leads nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -828,9 +831,9 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
         # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, and only the errors of its fit add up. For the
-        # network it is one more error. And soon, positions are between cells, or out of the grid,
-        # where no data were.
+        # values: so the linear model may do this, and only the errors of its fit add up. The
+        # network is not linear: for it, this is one more error. And soon, positions are between
+        # cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -879,7 +882,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

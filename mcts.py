@@ -8,18 +8,19 @@ The equations
     Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
              return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, then
-             the action with the largest UCB1 (upper confidence bound; Node.select explains it) =
-             Q(s,a) + c sqrt(ln N(s) / N(s,a))
+    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
+             random order. Then the action with the largest UCB1 (upper confidence bound) =
+             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
-    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross the
-    bridge: most random walks onto it fall, so on average they earn less than the small treasure.
-    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
-    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
-    large, it goes on trying bad steps, and Q, the mean of all, makes the bridge look bad. After a
-    real step, the tree below the new state can be kept: then fewer simulations are enough. In a
-    slippery maze, an agent with a learned model learns fastest with both search and values V(s).
+    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross
+    the bridge, except by luck: most random walks onto it fall, so on average they earn less than
+    the small treasure. More walks do not change that. MCTS repeats what went well, so more and
+    more of its simulations cross. If c is too small, MCTS gives up the bridge after one or a few
+    bad walks. If c is too large, it goes on trying bad steps: most walks onto the bridge fail, and
+    Q, the mean of all, makes the bridge look bad. After a real step, the tree below the new state
+    can be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned
+    model learns fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -51,7 +52,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then any of the offered actions is taken, at random
+    slip    the probability of a slip: then any of the offered actions is taken, at random (by
+            chance, this may be the intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -75,7 +77,7 @@ class GridWorld:
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            # Actions 0 to 3: how many rows down (-1 is up) and columns to the right they lead.
+            # The actions 0 to 3: (rows down, columns right). -1 is up or left.
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -114,19 +116,20 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. Makes a new one from a seed, or None."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (None means any seed. int,
-    # because newer Pythons refuse NumPy's integers.)
+    # For single numbers, Python's generator is faster than NumPy's. (None means any seed. We need
+    # int, because newer Pythons refuse a NumPy integer as a seed.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a). (If two
     paths lead to a state, it has two nodes.) N[i] is the number of visits of the action
-    actions[i], Q[i] its mean return. children[i] is a dict with a node for each state that this
-    action has led to (except terminal states). ValueError for no actions, or a return of NaN or
-    infinity. Needs pick, index_of_best, as_generator.
+    actions[i], Q[i] its mean return. N and Q are lists; mcts turns those of its root into arrays.
+    children[i] is a dict with a node for each state that this action has led to (except terminal
+    states). ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
+    as_generator.
     >>> node = Node("start", ["left", "right"])
-    >>> node.update(0, -1.0)                        # "left" was followed by a return of -1
+    >>> node.update(0, -1.0)                # action 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right": untried actions come first
     1
     >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
@@ -201,15 +204,15 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state (most
                 environments cannot). All its random numbers must come from rng: so the same seed
                 gives the same tree. States must be hashable, because they are keys of a dict.
-                actions is never called for a terminal state
+                The method actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
                 this same generator. From a seed we make a random.Random, the fastest
-    root        None, or a node of an earlier tree, to go on with: after a real step with action
-                root.actions[i], this is root.children[i].get(next_state)
+    root        None, or a node of an earlier tree, to go on with. After a real step with action
+                root.actions[i], give root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -240,7 +243,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # We stop if the episode ends, or after max_depth steps, or if next_state has no node
-            # yet: then the path leaves the tree, and next_state will be the new leaf.
+            # yet. In this last case the path leaves the tree, and next_state will be the new leaf.
             if terminated or len(path) == max_depth or next_state not in node.children[i]:
                 break
             node = node.children[i][next_state]
@@ -254,15 +257,14 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # G is what will still be earned from next_state on: 0 if the episode is over.
+        # G: what will still be earned from next_state on. 0 if the episode is over, else a guess.
         if terminated:
             G = 0.0
         elif leaf_value is not None:
             G = float(leaf_value(next_state))
         else:
             # The rollout gets the steps that max_depth has left. If none are left, G is 0.
-            G = rollout_return(model, next_state, max_depth - len(path), gamma, rng,
-                               rollout)
+            G = rollout_return(model, next_state, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
@@ -271,7 +273,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to compute with. (In the loop above, arrays would be slow.)
+    # The caller gets arrays, to compute with. (In the loop above, arrays would be slow. But they
+    # work, too, if mcts goes on with this root.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -287,7 +290,8 @@ def flat_search(model, state, n_simulations, gamma, rng):
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. At most 100 steps, the first included, as in mcts.
+        # The actions take turns, good or bad. The first step and the rollout have at most 100
+        # steps together, as in mcts.
         i = k % len(root.actions)
         next_state, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, next_state, 100 - 1, gamma, rng)
@@ -300,7 +304,7 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
     of the outcomes (next state, reward, terminated) seen so far: one seen twice is twice as
-    probable. If (state, action) was never tried, the answer is: same state, reward 0, terminated.
+    probable. If (state, action) was never tried, the answer is (state, 0.0, True): step says why.
     Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
@@ -313,7 +317,8 @@ class CountModel:
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens. (At first, setdefault makes a new list.)
+        # Every outcome is listed as often as it happens. (setdefault gives the list of this pair,
+        # or a new one if it has none.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
@@ -333,12 +338,13 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
-               then the learned value of the state reached. (The defaults were found by trying)
+               then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
-    steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
+    steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
+    index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
     >>> float(returns[-1])              # the third step pays 1: gamma^2
     0.25
@@ -348,7 +354,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     # compare agents would be unfair. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
-    learned = CountModel(world.actions)     # it knows which moves there are, not where they lead
+    learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
     if model is None:
         model = learned                     # the same object: what `learned` learns, `model` knows
     V = {}
@@ -376,8 +382,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # keep_tree: go on with the node of next_state. If there is none, get gives None, which
-            # means a new tree.
+            # keep_tree: go on with the node of next_state. If there is none, get gives None: mcts
+            # makes a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -387,20 +393,21 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further. 300 are plenty: a reward after 300 steps counts only
-    # 0.95^300 = 0.0000002.
+    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
+    # only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
                 # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. After a slip, any of them is taken: their mean.
+                # The agent takes the best move. After a slip each is equally probable: their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze. Of the random walks of 20 steps (max_depth), only 1 in 100 gets to G.
+# A slippery maze. Of the random walks of 20 steps (max_depth), only 1 in 100 gets to G, 11 steps
+# away.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -408,7 +415,7 @@ MAZE = GridWorld(["....#...",
 
 
 def bridge(length, slip=0.0):
-    """The bridge of 3 has the rows gS...G and ##xxx#: below its cells are drops."""
+    """The bridge of 3 has the rows gS...G and ##xxx#. A step down from it ends in a drop."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
@@ -422,13 +429,14 @@ def print_row(text, measured, compare):
 
 
 def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
-    """Draws the optimum, and for each name in lines a curve: the mean of lines[name] (n_runs,
-    len(x)), with a band of two standard errors: about 95 % confidence. Prints its last point."""
+    """Draws the optimum, and a curve for each name in lines. lines[name] is an array (n_runs,
+    len(x)), and the curve is the mean of the runs. Prints the last point of each curve."""
     # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = [str(number) for number in x]
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
     for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
+        # A band of two standard errors to each side: about 95 % confidence.
         error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -453,8 +461,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, and G, even behind the bridge of 4
-    # (the fifth step), 0.95^4 = 0.81.
+    # All runs should cross (the optimum is 1). g is worth 0.4. G is worth more, even behind the
+    # bridge of 4: it is the fifth step, so 0.95^4 = 0.81.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -466,8 +474,8 @@ def draw_bars(ax, node, left, step):
         ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
-        # The bars of the next step lie above this bar, because their visits are a part of these n.
-        # (Nobody slips, so there is at most one child.)
+        # The bars of the next step lie above this bar and begin at the same left end: their visits
+        # are a part of these n. (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, left, step + 1)
         left += n
@@ -490,13 +498,15 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
-    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]        # constants[3] is 1.0
+    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
+    # mean, so this step looks worse than the small treasure, which is worth 0.4.
+    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
-    print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
+    print_row("MCTS, exploration constant c: 1.0", returns[constants.index(1.0)].mean(),
               f"{optimum:.4g}: exact optimum")
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
@@ -529,8 +539,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. Where a run is only one episode, we do four
-    # times as many runs.
+    # All methods get the same seeds, so the same luck. (--seed 1 has 1000, 1001, ...) Where a run
+    # is only one episode, we do four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -543,7 +553,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

@@ -175,8 +175,8 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (The paper
-        # also corrects their start at 0, which makes the first steps too large.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
+        # 0, and g2_mean grows more slowly: early steps are too large. The paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -548,7 +548,7 @@ def draw_paths(ax, title, model, D, plans):
 
 def draw_band(ax, x, runs, color, style, label):
     """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: 95 %
-    confidence with many runs, about 80 % with four."""
+    confidence with many runs, less with few."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -638,7 +638,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

@@ -7,17 +7,17 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G, if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
-    A small treasure is near. A big one lies behind a bridge between two drops, 6 steps away. If
-    forward search looks less than 6 steps ahead, it takes the small one. But with every further
-    step the search tree becomes several times larger, a rollout only one step longer. A learned
-    model is a bit wrong, and each step ahead uses it once more: so on average the error of the
-    values grows with depth. (It stops growing where nearly all episodes are over.)
-    Rollouts of a policy tell what this policy will earn. With four times as many, the error is
-    half as large. Now let an agent act: at each step it makes rollouts, and takes the action with
-    the best mean return. With enough rollouts it does better than the policy itself (policy
-    improvement). With few, luck decides which action looks best, and it may do worse. Rollouts of
+    A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
+    forward search looks less than 6 steps ahead, it takes the small one. But every further step
+    makes the search tree several times larger, and a rollout only one step longer. A learned model
+    is a bit wrong, and each step ahead uses it once more: so on average the error of the values
+    grows with depth. (It stops growing where nearly all episodes are over.)
+    Rollouts of a policy tell what this policy will earn. Four times as many rollouts make the
+    error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
+    with the best mean return. With enough rollouts it does better than the policy itself (policy
+    improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
     the random policy do not lead to the big treasure: only 1 random walk in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
@@ -58,9 +58,9 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel (the class below), and what each cell pays, (S,). Cells
-    are numbered row by row. Actions 0 to 3: up, right, down, left. With probability `slip` a step
-    goes to one of the two sides instead, for example left or right if the action is "up"."""
+    """The world of a map as a TabularModel (the class below), and pays (S,): what entering each
+    cell pays. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With a slip, a
+    step goes to one of the two sides instead, for example left or right if the action is "up"."""
     text = "".join(maze)
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # added to the cell's number: one row down is + width
@@ -84,12 +84,12 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw one column in each row of probabilities. sums (N, n): their running sums, up to 1."""
+    """Draw one column of each row of probabilities. sums (N, n): running sums that end with 1."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
     u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
-    return (u < sums).argmax(axis=1)            # the first True (the last sum is 1: there is one)
+    return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
 class TabularModel:
@@ -130,8 +130,8 @@ class TabularModel:
 
     def step(self, states, actions, rng):
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
-        missing probability is drawn, S' is S. rng: a Generator or a seed. (In a loop, a Generator:
-        a seed would give each step the same luck.)"""
+        missing probability is drawn, S' is S. rng: a Generator or a seed. (In a loop, pass a
+        Generator: a seed would give each step the same luck.)"""
         # self.sums[states, actions] has a row for each pair. default_rng makes a Generator from a
         # seed; a Generator stays as it is.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
@@ -191,8 +191,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
-    With TabularModel's example, and a pi that always takes action 0: after action 1, the reward 1
-    is paid one step later.
+    In TabularModel's example, let pi always take action 0. After action 1, the reward 1 comes one
+    step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()
@@ -233,8 +233,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1 divides by K - 1. With K,
-    # the spread would be too small, because the mean comes from the same returns.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not by K.
+    # With K, the spread would come out too small, as the mean is from the same returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -246,8 +246,8 @@ CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # he
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
-    forward_search finds or, if a policy is given, its values. P and R may also be learned.
-    (A tree computes V_d(s) again wherever s appears. Here each is computed once.)"""
+    forward_search finds or, if a policy is given, those of this policy. P and R may be learned.
+    (A tree computes V_d(s) again wherever s appears. Here each V_d(s) is computed once.)"""
     # V stays 0 where nobody acts: R is 0 there, and P is 0 or (if learned) leads to a wall.
     V = np.zeros((HORIZON + 1, len(P)))
     for d in range(1, HORIZON + 1):
@@ -257,7 +257,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # of the best policy: the 30th step adds less than 10^-7
+OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's: the 30th step adds less than 10^-7
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -267,7 +267,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / len(runs)**0.5
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # (in a picture, ddof does not matter)
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -301,8 +301,8 @@ def show_nodes(ax):
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: each node costs one step in the model, like each step of a rollout. There
-    # are 1000 rollouts for each of the 4 actions, each of at most d steps.
+    # A rough comparison: each node below the top costs one step in the model, like each step of a
+    # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -316,13 +316,13 @@ def errors_of_learned_models(n_runs, seed):
     """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # each run has a seed of its own
+        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
-            # (Where nobody acts, NumPy gives all n tries to the last cell: a wall, worth 0.)
+            # (Where nobody acts, P is 0, and NumPy gives all n to the last cell: a wall, worth 0.)
             P = rng.multinomial(n, MODEL.P) / n
-            # The error is the distance between the best value in the model and in the world.
+            # The error is the distance between the best value in this model and the true one.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -341,7 +341,7 @@ def show_learned(ax, n_runs, seed):
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
 N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
-# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, an action that nobody takes.)
+# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
 # np.eye(4)[arrows] has such a row for each cell: (S, 4).
@@ -352,7 +352,7 @@ def search_everywhere(policy, n_runs, seed):
     """Two arrays (n_runs, len(K_ROLLOUTS)): the error of Q at S with K rollouts per action (RMS:
     the root of the mean square); and the value at S of an agent that, in each step, searches with
     these rollouts and takes the action with the largest Q."""
-    # Q^pi(S,a) exactly: R + gamma sum_s' p(s'|S,a) V^pi(s'). V is that of HORIZON - 1 steps.
+    # Q^pi(S,a) = R + gamma sum_s' p(s'|S,a) V^pi(s'): after the first step, HORIZON - 1 are left.
     Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
     squares = np.zeros((n_runs, len(K_ROLLOUTS)))
     values = np.zeros_like(squares)
@@ -381,9 +381,9 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors, values = search_everywhere(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
-    # sqrt(10,000) = 100 times the standard error. (RMS again, over the four actions.)
+    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = 100 * np.sqrt((standard_error**2).mean())
+    spread = np.sqrt(10_000) * np.sqrt((standard_error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
@@ -417,7 +417,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
