@@ -84,9 +84,9 @@ for s in range(N_STATES):
             x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
-# earned after an end. (ARRIVAL == 0 is False for these two cells, and counts as 0.) So some rows
-# sum to less than 1: what is missing is the probability that the episode ends.
-PLANNING_P = TRUE_P * (ARRIVAL == 0)
+# earned after an end. So some rows sum to less than 1: what is missing is the probability that the
+# episode ends.
+PLANNING_P = np.where(ARRIVAL == 0, TRUE_P, 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 
@@ -209,7 +209,7 @@ class LookupModel:
         states, actions = self.check_pairs(states, actions)
         # From (S, 2) to a row of 2S outcomes: number 2 s' means on to s', number 2 s' + 1 means to
         # s', and the episode ended. So 7 is s' = 3 and ended: 7 // 2 is 3, 7 % 2 is 1.
-        rows = self.outcome_P[states, actions].reshape(len(states), 2 * self.n_states)
+        rows = self.outcome_P[states, actions].reshape(len(states), -1)      # (N, 2S)
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
         next_states = outcomes // 2
         ended = outcomes % 2
