@@ -16,7 +16,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
     step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
-    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: its
+    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: the
     old values, each 0.95 times that of the next cell, shrink, but stay above the 0 of actions not
     tried. When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries
     again what it has not tried for long, and uses both. Replay, with its old steps, is the worst.

@@ -27,7 +27,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
     A model that is fed with its own predictions goes astray: its errors compound. (One reason: the
-    network goes on from the mean of two landings, where nobody is. Only a linear model may.)
+    network goes on from the mean of two landings, where nobody is. Only a linear model may do so.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -197,9 +197,8 @@ class LookupModel:
 
     def check_pairs(self, states, actions):
         # Both must be (N,): a single number or a table is refused.
-        N = np.size(states)
-        states = checked("states", states, (N,), self.n_states)
-        return states, checked("actions", actions, (N,), self.n_actions)
+        states = checked("states", states, (np.size(states),), self.n_states)
+        return states, checked("actions", actions, states.shape, self.n_actions)
 
     def predict(self, states, actions):
         states, actions = self.check_pairs(states, actions)
@@ -213,8 +212,8 @@ class LookupModel:
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
         next_states = outcomes // 2
         ended = outcomes % 2
-        # The mean of the rewards seen with this outcome. (0 / 1 for a pair never seen.)
         places = states, actions, next_states, ended
+        # The mean of the rewards seen with this outcome. (0 / 1 for a pair never seen.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
 
@@ -375,7 +374,8 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0, and g2_mean grows more slowly: early steps are too large. The paper corrects this.)
+        # 0, and g2_mean grows more slowly, so the first 200 steps are up to twice too large. The
+        # paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -629,8 +629,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     R = np.array(R, float)
     # The shape of P must be (S, A, S): that of R, (S, A), and (S,) once more. (`not` also refuses
     # NaN, because every <= with NaN is False.)
-    if not (0 <= gamma < 1 and tolerance > 0 and P.shape == R.shape + R.shape[:1]
-            and np.isfinite(R).all() and P.min() >= 0 and P.sum(axis=2).max() <= 1 + 1e-6):
+    if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
+            and P.shape == R.shape + R.shape[:1] and P.min() >= 0
+            and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
@@ -643,6 +644,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
+        # (If gamma is near 1, this takes many sweeps.)
         error *= gamma
     return V, Q
 
@@ -724,7 +726,7 @@ def draw_world(ax):
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
     # errors_compound (below) with a single leap from each cell: [:, 0] is after leap 1.
-    return np.transpose([errors_compound(seed, n, n_leaps=1)[:, 0] for n in SIZES])
+    return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -786,7 +788,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (The promise can be below V*, too: in the model, a pair never seen leads nowhere.)
+        # (The promise can be below V*, too: by bad luck, or as a pair never seen leads nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)

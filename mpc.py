@@ -14,9 +14,9 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: each failure gives data from where the plan has led. v1.5 also
     plans anew at each step, from the state really reached. So it corrects its errors on the way,
     and soon does as well as with the true dynamics. If you replan at every step, a short horizon
-    is better, and then even random plans are not bad.
+    is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
-    N_BASE = 40, in place of 10     Do more data of the base policy save v0.5?
+    N_BASE = 40                     Does it save v0.5 if the base policy gives more data?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
@@ -168,15 +168,16 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, nearly 0 (below 1e-8). There
-        # we divide by 1.
-        self.std[self.std < 1e-8] = 1.0
+        # A column that never changes has deviation 0 or, by rounding, less than 1e-10 of its mean.
+        # There we divide by 1.
+        self.std[self.std <= 1e-10 * abs(self.mean)] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0, and g2_mean grows more slowly: early steps are too large. The paper corrects this.)
+        # 0, and g2_mean grows more slowly, so the first 200 steps are up to twice too large. The
+        # paper corrects this.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -226,8 +227,9 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. The matrix A (2N, 3) has a column for each: force, -v and push. A
         # and b (2N,) have a row for each example and direction: vx of example 1, vy of example 1,
-        # vx of example 2, ... (ravel makes this order.) The first result of lstsq is the theta
-        # that makes |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
+        # vx of example 2, ... (ravel makes this order.) The first result of lstsq ("least
+        # squares") is the theta that makes |A theta - b|^2 smallest. (Older NumPy warns without
+        # rcond.)
         A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -263,7 +265,8 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    if not np.all((low <= high) & np.isfinite(high - low)):     # it is finite only if both are
+    # high - low is finite only if both are.
+    if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -314,7 +317,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
     # bound is one standard deviation away. A third of all normal numbers lie farther out: they are
-    # cut to a bound. This is full force, which is often the best.
+    # cut to a bound. This is full force, often the best on the way.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -399,7 +402,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
     settings  further arguments for the planner, for example horizon=30
-    seed      one for all (as default_rng takes it): environment, base policy and planner
+    seed      a number, or what default_rng takes: for environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -412,9 +415,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong, a large network most of
-    # all. By luck, some places there look better than they are, and the planner takes the plan
-    # that looks best: it goes there. (The slide calls this distribution mismatch.)
+    # only seen the data of pi_0.) Away from these data the model is wrong (the slide: large
+    # networks above all). By luck, some places there look better than they are, and the planner
+    # takes the plan that looks best: it goes there. (On the slide: distribution mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: nobody keeps the list [] of new data.
@@ -617,7 +620,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (--seed 1 has 1000, 1001, ...) The
+    # paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
