@@ -17,9 +17,9 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
     step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
     plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: the
-    old values, each 0.95 times that of the next cell, shrink, but stay above the 0 of actions not
+    old values, each set to 0.95 times the next cell's, shrink, but stay above the 0 of actions not
     tried. When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries
-    again what it has not tried for long, and uses both. Replay, with its old steps, is the worst.
+    again what it has not tried for long, and uses both. On the blocked path, replay is the worst.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -48,7 +48,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if the agent could be in a cell without a way to a goal. Needs check_maze, steps_to_goal.
+    or if S, or later any cell that had a way to a goal, has none. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -82,7 +82,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A reset with a seed begins a new run. Without one t goes on, over all episodes.
+        # A reset with a seed begins a new run. Without one, t goes on, over all episodes.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -132,7 +132,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if they changed nothing: S' = S, reward 0
+                never tried are imagined, too (not in replay), as if they led to S' = S, reward 0
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
@@ -217,7 +217,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
         s = s2
         if terminated or truncated:
-            steps_per_episode.append(t - sum(steps_per_episode))    # minus the earlier ones
+            steps_per_episode.append(t - sum(steps_per_episode))    # minus those before
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
@@ -240,7 +240,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts differ in size, there is not one S, or no way to a goal."""
+    """ValueError if the texts differ in size, S is not there exactly once, or no way to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
@@ -252,9 +252,9 @@ def check_maze(maze, all_rows):
         # A shortest way has fewer steps than there are cells. If there is no way, each of the
         # len(layout) rounds of steps_to_goal adds one step.
         steps = steps_to_goal(maze, layout, 0, len(layout))
-        if max(steps[places]) == len(layout):
+        if max(steps[s2] for s in places for s2 in maze.moves(layout, s)) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout: the agent may be in any cell that has a way and is not a goal.
+        # For the next layout we suppose: the agent may be in any cell that has a way, but no goal.
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 

@@ -203,8 +203,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
                 (next_state, reward, terminated). It must be able to step from any state (most
                 environments cannot). All its random numbers must come from rng: so the same seed
-                gives the same tree. States must be hashable, because they are keys of a dict.
-                The method actions is never called for a terminal state
+                gives the same tree. States must be hashable, because they are keys of a dict, and
+                equal (==) if they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
@@ -406,8 +406,8 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze. Of the random walks of 20 steps (max_depth), only 1 in 100 gets to G, 11 steps
-# away.
+# A slippery maze. Fewer than 1 in 100 random walks of 20 steps (max_depth) get to G, which is 11
+# steps away.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",

@@ -59,8 +59,8 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
     """The world of a map as a TabularModel (the class below), and pays (S,): what entering each
-    cell pays. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With a slip, a
-    step goes to one of the two sides instead, for example left or right if the action is "up"."""
+    cell pays. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With
+    probability `slip` a step goes to one of the two sides instead: from "up", left or right."""
     text = "".join(maze)
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # added to the cell's number: one row down is + width
@@ -88,7 +88,7 @@ def draw_columns(sums, rng):
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
+    u = rng.random(sums[:, :1].shape)           # (N, 1): one for all sums of its row
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
@@ -100,7 +100,7 @@ class TabularModel:
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (So the mean of
               returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
-    The model copies the tables. ValueError for bad shapes or probabilities. Needs draw_columns.
+    The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
     is missing), action 1 waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
@@ -126,6 +126,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
+        # (This is simple. With many states, it would be faster to list only the possible ones.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
@@ -191,8 +192,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
-    In TabularModel's example, let pi always take action 0. After action 1, the reward 1 comes one
-    step later:
+    In TabularModel's example, let pi always take action 0. After waiting, its reward comes later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()
@@ -206,7 +206,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1)                    # for draw_columns
-    sums[:, -1] = 1                                 # rounding may have made it a bit less
+    sums[:, -1] = 1                                 # rounding may have changed it a bit
     # All A * K episodes run side by side: one call of model.step moves all of them by one step.
     states = np.full(A * n_rollouts, state)
     # Each episode starts with the action whose Q we want. pi chooses only after that. If pi chose
@@ -267,13 +267,13 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # (in a picture, ddof does not matter)
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # (in a picture, ddof hardly matters)
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
 
 # %% Slide "Forward search": select the best action by lookahead
-TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes less than a second
+TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes about a second
 
 
 def show_depth(ax):
