@@ -16,10 +16,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
     step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
-    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: the
-    old values, each set to 0.95 times the next cell's, shrink, but stay above the 0 of actions not
-    tried. When a shortcut opens, Dyna-Q hardly uses it, as the old way still works. Dyna-Q+ tries
-    again what it has not tried for long, and uses both. On the blocked path, replay is the worst.
+    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: an
+    old value becomes 0.95 times the best one nearby, so all shrink, but stay above 0, the value of
+    untried actions. When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+
+    tries again what it has not tried for long, and uses both. Replay, when blocked, is the worst.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -48,7 +48,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if S, or later any cell that had a way to a goal, has none. Needs check_maze, steps_to_goal.
+    or if the agent could be where no way leads to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -82,14 +82,14 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A reset with a seed begins a new run. Without one, t goes on, over all episodes.
+        # A reset with a seed begins a new run. Without a seed, t goes on, over all episodes.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout_now()      # before t grows: the first change_at steps use layouts[0]
+        layout = self.layout_now()      # asked before t grows: change_at steps use layouts[0]
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -110,13 +110,13 @@ def epsilon_greedy(values, epsilon, rng):
 def update(Q, s, a, r, s2, terminated, alpha, gamma):
     """Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)]"""
     # After the end nothing more can be earned, so a terminal state is worth 0. An episode that is
-    # only cut off ("truncated") would have gone on: terminated is False, and we add the value.
+    # only cut off ("truncated") would have gone on: then terminated is False, and S' has a value.
     future = 0.0 if terminated else max(Q[s2])
     Q[s][a] += alpha * (r + gamma * future - Q[s][a])
 
 
 def size(space):
-    """Number of states or actions. ValueError if the first is not 0: Discrete(4, start=1)."""
+    """Number of states or actions. ValueError if they are not numbered from 0, as lists are."""
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -128,11 +128,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
     n_planning  imagined updates after each real step, each for a random state where the agent has
-                acted before, and a random action tried there. 0 is Q-learning
+                acted before, and a random action known there. 0 is Q-learning
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too (not in replay), as if they led to S' = S, reward 0
+                never tried are imagined, too, as if S' = S, reward 0. (Replay gets only the bonus)
     seed        an int, a list of ints, or a NumPy Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
@@ -174,8 +174,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         for s in range(S):
             for a in range(A):
                 memory[s][a].append((0.0, s, False))
-    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s (0: never, so tau = t)
-    known = {}          # where the agent has acted, and what planning may draw there: {3: [0, 2]}
+    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
+    known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
     rewards = []
     steps_per_episode = []
     s, _ = env.reset(seed=seeds[0])
@@ -217,7 +217,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
         s = s2
         if terminated or truncated:
-            steps_per_episode.append(t - sum(steps_per_episode))    # minus those before
+            steps_per_episode.append(t - sum(steps_per_episode))    # minus earlier ones
             s, _ = env.reset()
     return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
 
@@ -240,11 +240,11 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
-    """ValueError if the texts differ in size, S is not there exactly once, or no way to a goal."""
+    """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    places = []         # the cells from which a way must lead to a goal
+    places = []         # the agent may be there, so from the next cells a way must lead to a goal
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
@@ -254,12 +254,12 @@ def check_maze(maze, all_rows):
         steps = steps_to_goal(maze, layout, 0, len(layout))
         if max(steps[s2] for s in places for s2 in maze.moves(layout, s)) == len(layout):
             raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # For the next layout we suppose: the agent may be in any cell that has a way, but no goal.
+        # For the next layout: the agent may be in any cell with a way, but not in a goal.
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
-    """Mean number of steps to a goal from each cell, (S,). With probability epsilon an action is
+    """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
     random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. A walk of
     more than n_rounds steps counts as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
@@ -311,10 +311,10 @@ N_PLANNING = [0, 5, 50]         # the slide's three agents; 0 is Q-learning
 
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
-    steps = np.zeros((n_runs, 3, n_episodes), int)
+    steps = np.zeros((n_runs, len(N_PLANNING), n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same seed and luck. (--seed 1 has 1000, 1001, ...)
+            # In a run, all agents have the same luck. (With --seed 1, seeds are 1000, 1001, ...)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
@@ -348,7 +348,7 @@ def draw_policy(ax, steps, i, seed):
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # triangle: where to go
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # a triangle to the best side
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -375,7 +375,7 @@ KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
-    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay" in layouts like BLOCKING."""
+    """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay". layouts: like BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
         _, _, rewards[run] = dyna_q(
@@ -405,7 +405,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare them with the means of 2000 other runs.
+    # No formula gives these rewards. We compare with an independent program (replay: with ours).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

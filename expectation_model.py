@@ -224,6 +224,7 @@ class FeatureModel:
 
     inputs  (N, d+A): x (N, d), and a column for each action (see prepare)
     y       (N, 1+d): the reward, and the change of each feature
+    Models of features do not learn where episodes end.
     Each model adds two methods. learn(inputs, y, ...) learns y from inputs, and returns what fit
     is to store: weights or networks. expected(inputs) returns the expected y.
     """
@@ -288,8 +289,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (The columns of an action never tried are all 0, so any weights would fit: lstsq takes
-        # the smallest, 0. Old NumPy warns without rcond=None.)
+        # (If several w fit equally well, it takes the smallest: 0 for an action never tried. Old
+        # NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -374,8 +375,7 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0, and g2_mean grows more slowly, so the first 200 steps are up to twice too large. The
-        # paper corrects this.)
+        # 0. The paper corrects the first steps for this; we leave it out.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -508,11 +508,10 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds, in standardised units: 0.5 for the reward, 0.03 for S' - S (found by
-        # trying). Without them, a component could put its mean on a value that repeats, and shrink
-        # its sd to 0: its density, and log p^, would grow without end. (The reward's is large.
-        # With 0.03, a row would be very improbable in each component with another reward, even if
-        # its S' fits. So rewards, not S', would decide which component learns from it.)
+        # The smallest sds, in standardised units (found by trying). Without them, a component
+        # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
+        # log p^, would grow without end. The reward's is large, 0.5: so what distinguishes
+        # components is S', not the reward.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -853,7 +852,7 @@ def draw_compound(ax, errors):
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
     """Disagreement of five networks, and their true error, means over the rows (2, columns). An
-    agent could explore, or for safety avoid, where they disagree."""
+    agent could explore the cells where they disagree, or avoid them for safety."""
     # There are data only from columns 0 to 2, the start's column.
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)

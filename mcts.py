@@ -77,7 +77,7 @@ class GridWorld:
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
-            # The actions 0 to 3: (rows down, columns right). -1 is up or left.
+            # Actions 0 to 3: how many rows down (-1 is up), how many columns right (-1 is left).
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
                 y = state // width + down
                 x = state % width + right
@@ -101,8 +101,8 @@ def pick(items, rng):
     n = len(items)
     if n == 0:
         raise ValueError("a state has no actions: model.step into it must return terminated=True")
-    # This is a faster rng.choice(items): if n = 4, n * random() is in [0, 4), and int() rounds it
-    # down to 0, 1, 2 or 3.
+    # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
+    # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -129,7 +129,7 @@ class Node:
     states). ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
-    >>> node.update(0, -1.0)                # action 0, "left", was followed by a return of -1
+    >>> node.update(0, -1.0)                # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right": untried actions come first
     1
     >>> node.best()                             # "right" is still untried: its Q of 0 says nothing
@@ -189,7 +189,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ...
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, as NumPy's float32 has only 7 digits)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -225,7 +225,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     >>> root.actions, int(root.N.sum()), root.best()
     ([1, 3], 300, 1)
     """
-    if n_simulations < 1 or max_depth < 1 or not (0 <= gamma <= 1 and 0 <= c < math.inf):
+    if not (n_simulations >= 1 and max_depth >= 1 and 0 <= gamma <= 1 and 0 <= c < math.inf):
         raise ValueError("need n_simulations and max_depth >= 1, gamma in [0, 1], finite c >= 0")
     rng = as_generator(rng)
     if root is None:
@@ -257,7 +257,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
-        # G: what will still be earned from next_state on. 0 if the episode is over, else a guess.
+        # G is what will be earned from next_state on: 0 if the episode is over, else an estimate.
         if terminated:
             G = 0.0
         elif leaf_value is not None:
@@ -268,13 +268,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
-        # gamma 0.5, rewards 1 and 4, then the end. The second pair gets 4, the first 1 + 0.5 * 4.
+        # gamma = 0.5, rewards 1 and 4, then the end. The last pair gets 4, the first 1 + 0.5 * 4.
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to compute with. (In the loop above, arrays would be slow. But they
-    # work, too, if mcts goes on with this root.)
+    # The caller gets arrays, to compute with, for example root.N / root.N.sum(). (In the loop
+    # above, arrays would be slow. But they work, too, if mcts goes on with this root.)
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -291,7 +291,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
         # The actions take turns, good or bad. The first step and the rollout have at most 100
-        # steps together, as in mcts.
+        # steps together, the default of mcts.
         i = k % len(root.actions)
         next_state, reward, terminated = model.step(state, root.actions[i], rng)
         G = 0.0 if terminated else rollout_return(model, next_state, 100 - 1, gamma, rng)
@@ -400,7 +400,8 @@ def optimal_values(world):
             if cell in ".S":
                 # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. After a slip each is equally probable: their mean.
+                # The agent takes the best move. After a slip, each move is equally probable: that
+                # is worth their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -461,8 +462,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1). g is worth 0.4. G is worth more, even behind the
-    # bridge of 4: it is the fifth step, so 0.95^4 = 0.81.
+    # Flat search fails even on a bridge of 2. But all runs should cross (the optimum is 1): g is
+    # worth 0.4. G is reached with the fifth step, even on a bridge of 4, and worth 0.95^4 = 0.81.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -514,7 +515,7 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # Few simulations before each real step: with many, a new tree is large enough, too.
+    # We give few simulations to each real step: with many, a new tree is large enough, too.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -527,8 +528,9 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
-    # values back by one cell only. With values=False, rollouts take the place of the values.
+    # Only the first of these agents has both search and values. With max_depth=1 there is no
+    # search: the agent sees one step ahead, so each visit carries values back by one cell only.
+    # With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -539,8 +541,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. (--seed 1 has 1000, 1001, ...) Where a run
-    # is only one episode, we do four times as many runs.
+    # All methods get the same seeds, so the same luck. (With --seed 1 they are 1000, 1001,
+    # ...) Where a run is only one episode, we do four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)

@@ -16,7 +16,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     and soon does as well as with the true dynamics. If you replan at every step, a short horizon
     is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
-    N_BASE = 40                     Does it save v0.5 if the base policy gives more data?
+    N_BASE = 40                     Do more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
@@ -44,11 +44,11 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
-    push is the slope of a bell-shaped hill, and points downhill, away from its middle. theta =
-    (gain, drag, strength). Reward: minus the distance from position' to the goal. The interface is
-    Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: far from the hill,
-    at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and the position moves
-    by dt v' = 0.19:
+    push is minus the slope of a bell-shaped hill, so it points downhill, away from the middle.
+    theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
+    interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: far
+    from the hill, at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and the
+    position moves by dt v' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -57,7 +57,7 @@ class PointMass:
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less than
-    # this, so we go around the hill. (It is not quite in the middle, so one way is shorter.)
+    # this, so we go around the hill. (It is not quite on our straight way, so one way is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     observation_space = SimpleNamespace(shape=start.shape)  # attributes as in Gymnasium
@@ -128,7 +128,7 @@ class NeuralDynamics:
             # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
             # gradients are small, and learning is slow. (float32 is faster than float64.)
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
-            self.weights += [W, np.zeros(n_out, np.float32)]            # appends both
+            self.weights += [W, np.zeros(n_out, np.float32)]            # += appends both
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -150,9 +150,9 @@ class NeuralDynamics:
         # it by the slope of the unit's tanh: if tanh gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is the value that it multiplies, times the delta of the unit that
-        # it leads to, summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n of
-        # x[n, i] times delta1[n, j]. A bias multiplies 1.
+        # A weight's derivative is the value that the weight multiplies, times the delta of the
+        # unit to which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum
+        # over n of x[n, i] times delta1[n, j]. For a bias this value is 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -168,16 +168,15 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, less than 1e-10 of its mean.
-        # There we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, less than 1e-10 times its
+        # mean. There we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
         # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0, and g2_mean grows more slowly, so the first 200 steps are up to twice too large. The
-        # paper corrects this.)
+        # 0. The paper corrects the first steps for this; we leave it out.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -316,8 +315,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
-    # bound is one standard deviation away. A third of all normal numbers lie farther out: they are
-    # cut to a bound. This is full force, often the best on the way.
+    # bound is one standard deviation away. A third of all normal numbers are farther away, and are
+    # cut to a bound. So many of them are full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -402,7 +401,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
     settings  further arguments for the planner, for example horizon=30
-    seed      a number, or what default_rng takes: for environment, base policy and planner
+    seed      of default_rng: environment, base policy and planner get their numbers from it
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -415,12 +414,13 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong (the slide: large
-    # networks above all). By luck, some places there look better than they are, and the planner
-    # takes the plan that looks best: it goes there. (On the slide: distribution mismatch.)
+    # only seen the data of pi_0.) Away from these data the model is wrong. (The slide: above all
+    # if it is a large network.) By luck, some places there look better than they are. The planner
+    # takes the plan that looks best: it goes there. (The slide calls this distribution mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 learns nothing from what happens: nobody keeps the list [] of new data.
+    # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
+    # nobody keeps.
     total, _, _ = execute(env, state, actions, [])
     return total, actions
 
@@ -494,8 +494,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # would be longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), in this inner loop. The slide's "every N steps" go to (2) is once
-            # for each episode here, in the outer loop: this saves time.
+            # (6) new: go to (3), in this inner loop. "Every N steps", the slide goes to (2). We
+            # do this once for each episode, in the outer loop: this saves time.
     return returns, D, plans
 
 
@@ -516,8 +516,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives the returns, (runs,)
-    for v0.5, (runs, n_rounds) for the others; the last model; and the last run's whole result."""
+    (No formula gives the best return here, so we compare with this.) Gives three things:
+    the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
+    recipe's whole result in the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -578,8 +579,8 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (Its episode 2 is mostly bad. After episode 1 the model knows one edge of the hill. From its
-    # middle there are no data, so it expects no hill there, and plans to go straight across.)
+    # (In most runs its episode 2 is bad. After episode 1 the model knows one edge of the hill.
+    # From the hill's middle there are no data: it expects no hill there, and plans to cross it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
@@ -620,8 +621,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (--seed 1 has 1000, 1001, ...) The
-    # paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 they are
+    # 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
@@ -634,7 +635,7 @@ def run_all(axes, n_runs, seed):
         show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
         show_replanning(axes[1, 1], f"random, H = {H}", RED, "x" + style, seeds, horizon=H,
                         **RANDOM)
-    # The legend of the fifth panel is where a sixth one would be.
+    # The legend of the fifth panel is where a sixth panel would be.
     axes[1, 2].legend(handles=axes[1, 1].lines, loc="upper left")
     axes[1, 2].axis("off")
 
