@@ -46,9 +46,9 @@ class PointMass:
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
     push is minus the slope of a bell-shaped hill, so it points downhill, away from the middle.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
-    interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: far
-    from the hill, at rest, we push to the right. Then v' is dt * gain = 0.75 to the right, and the
-    position moves by dt v' = 0.19:
+    interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
+    rest, far from the hill, we push to the right. Then v' is dt * gain = 0.75 to the right, and
+    the position moves by dt v' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
