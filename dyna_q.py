@@ -27,8 +27,7 @@ Try, after reading: change one line, run again, and answer
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
 imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
 action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
-Left out on purpose: random outcomes, networks in place of tables.
-Reference: Sutton & Barto, Reinforcement Learning, 2nd ed. (2018), sections 8.2 and 8.3.
+Left out on purpose: random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
 import argparse
@@ -161,11 +160,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
-    # Lists, because reading one number of a NumPy array takes several times as long.
-    Q = [[0.0] * A for _ in range(S)]
-    # memory[s][a]: all outcomes (R, S', terminated) of a in s, the newest at the end, for example
-    # memory[3][1] = [(0.0, 4, False)]. Dyna's model is the newest outcome: this is enough if
-    # nothing is random. Replay draws from all.
+    Q = [[0.0] * A for _ in range(S)]       # lists: for single numbers, NumPy is far slower
+    # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
+    # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
     # each list begins with a supposed outcome, S' = S and reward 0. The first real outcome then
@@ -182,6 +179,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
+
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
 
@@ -193,8 +191,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             raise ValueError("the environment paid a reward of NaN (not a number)")
         rewards.append(r)
         t = len(rewards)
+
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
+
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
@@ -417,7 +417,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -446,5 +446,5 @@ if __name__ == "__main__":
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
 # ///

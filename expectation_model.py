@@ -263,8 +263,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force),
-    x_next is (next angle, next speed, force). A predicted force means nothing: ignore it.
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
+    x_next needs the same columns: (next angle, next speed, force). Ignore the predicted force.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -418,7 +418,7 @@ class NeuralModel(FeatureModel):
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             divided by that of S' - S in the data; then the mean over the features
+             measured in standard deviations of S' - S in the data; the mean over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -468,9 +468,9 @@ def log_sum_exp(terms):
 
 
 def log_terms(log_weights, means, sds, y):
-    """log(weight_k Normal(y; mean_k, sd_k)) for N rows y of D numbers, K components: (N, K). Also
-    z (N, K, D), which is needed for derivatives."""
-    # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z: how many sds is y away from the mean?
+    """log(weight_k Normal(y; mean_k, sd_k)): (N, K), for N rows of y (N, D) and K components, with
+    log_weights (N, K), means and sds (N, K, D). Also z (N, K, D), needed for derivatives."""
+    # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds.
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
     log_normals = -z**2 / 2 - np.log(sds) - np.log(2 * np.pi) / 2
@@ -750,7 +750,8 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: so probably one starts near each landing.
-    # (With fewer, more of the fits also draw samples between the landings.)
+    # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate were
+    # found by trying.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
@@ -883,7 +884,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -912,5 +913,5 @@ if __name__ == "__main__":
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
 # ///

@@ -417,7 +417,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # a wrong option prints one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -446,5 +446,5 @@ if __name__ == "__main__":
 # SPDX-License-Identifier: MIT-0
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
 # ///
