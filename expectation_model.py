@@ -750,8 +750,8 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: so probably one starts near each landing.
-    # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate were
-    # found by trying.)
+    # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
+    # were found by trying.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
         model.fit(*data, n_steps=1000, learning_rate=1e-2)
