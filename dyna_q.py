@@ -10,7 +10,7 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
-                 real steps since A was last tried in S: a bonus for what may have changed
+                 real steps since A was last tried in S: a bonus that grows slowly
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
@@ -244,16 +244,16 @@ def check_maze(maze, all_rows):
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
         raise ValueError("rows must be equally long; later_rows as many, and with change_at")
-    places = []         # the agent may be there, so from the next cells a way must lead to a goal
+    places = []         # where the agent may be when this layout begins
     for layout in maze.layouts:
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # A shortest way has fewer steps than there are cells. If there is no way, each of the
-        # len(layout) rounds of steps_to_goal adds one step.
+        # Without a way, each of the len(layout) rounds adds one step. A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
-        if max(steps[s2] for s in places for s2 in maze.moves(layout, s)) == len(layout):
-            raise ValueError("a way must lead to a goal G, also after the walls have moved")
+        for s in places:        # s may have become a wall, which the agent leaves to any side
+            if max(steps[maze.moves(layout, s)]) == len(layout):
+                raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
         places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
 
@@ -405,7 +405,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare with an independent program (replay: with ours).
+    # No formula gives these rewards. We compare with an independent program (for replay: our own).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -417,7 +417,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

@@ -626,8 +626,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # The shape of P must be (S, A, S): that of R, (S, A), and (S,) once more. (`not` also refuses
-    # NaN, because every <= with NaN is False.)
+    # V is at most max |R| / (1 - gamma), so this must be finite. The shape of P must be (S, A, S):
+    # that of R, (S, A), and (S,) once more. (`not` also refuses NaN: each <= with NaN is False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
@@ -884,7 +884,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

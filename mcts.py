@@ -253,7 +253,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # terminal one needs none, because nothing is chosen there. (If max_depth stopped us,
         # next_state may already have a node.)
         if not terminated and next_state not in node.children[i]:
-            # All its N are 0: the actions of the rollout are not counted, not even its first one.
+            # All its N are 0: the actions of the rollout are not counted, as they are not on the
+            # path.
             node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -555,7 +556,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # so an error is one line
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
