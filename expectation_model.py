@@ -80,8 +80,9 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps column and row between 0 and their last number.
-            x, y = np.clip(X[s] + (right, down), 0, [N_COLUMNS - 1, N_ROWS - 1])
+            # No move leaves the grid: clip keeps column and row between 0 and those of the last
+            # cell, X[-1].
+            x, y = np.clip(X[s] + (right, down), 0, X[-1])
             TRUE_P[s, a, y * N_COLUMNS + x] += probability
 # For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
 # earned after an end. So some rows sum to less than 1: what is missing is the probability that the
@@ -264,7 +265,8 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
-    x_next needs the same columns: (next angle, next speed, force). Ignore the predicted force.
+    x_next needs the same columns: (next angle, next speed, force). Ignore the predicted force. (It
+    counts in spread and log_prob, though: compare only models with the same columns.)
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -638,12 +640,14 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
-    while error > tolerance:
+    # Often V is exact long before. If it has not changed, no sweep will change it any more.
+    V_before = None
+    while error > tolerance and not np.array_equal(V, V_before):
+        V_before = V
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
-        # (If gamma is near 1, this takes many sweeps.)
         error *= gamma
     return V, Q
 
@@ -661,7 +665,7 @@ OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
-SIZES = np.array([100, 400, 1600, 6400, 25600])
+SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
 
 
 def distance(guess, truth):
@@ -747,8 +751,7 @@ def leap_samples(seed):
     rng = np.random.default_rng(seed)
     data = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
-    landings = draw_from_rows(LEAP_P[starts], rng)              # what the world does
-    rows = [X[landings, 1]]
+    rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # what the world does
     # There are two landings, but we take 8 components: so probably one starts near each landing.
     # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
     # were found by trying.)
@@ -857,10 +860,9 @@ def what_it_knows(seed):
     # There are data only from columns 0 to 2, the start's column.
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
-    spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
     # (2, 35) becomes (2, rows, columns), and then we take the mean over the rows.
-    return np.array([spread, error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
+    return np.array([network.spread(X, LEAPS), error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
 
 
 def draw_known(ax, known):

@@ -232,6 +232,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state}, or offers other actions")
+    # An earlier search has left arrays in its root. Lists are faster, and the caller may still use
+    # the arrays.
+    root.N = list(root.N)
+    root.Q = list(root.Q)
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
@@ -274,8 +278,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to compute with, for example root.N / root.N.sum(). (In the loop
-    # above, arrays would be slow. But they work, too, if mcts goes on with this root.)
+    # The caller gets arrays, to compute with, for example root.N / root.N.sum().
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -295,7 +298,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
         # steps together, the default of mcts.
         i = k % len(root.actions)
         next_state, reward, terminated = model.step(state, root.actions[i], rng)
-        G = 0.0 if terminated else rollout_return(model, next_state, 100 - 1, gamma, rng)
+        G = 0.0 if terminated else rollout_return(model, next_state, 99, gamma, rng)
         root.update(i, reward + gamma * G)
     return root
 
@@ -340,7 +343,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
                then the learned value of the state reached
-    values     False: random rollouts in place of learned values
+    values     False: random rollouts in place of learned values. (seed is a number)
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
     Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
@@ -413,7 +416,7 @@ def optimal_values(world):
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
-                  "...#...."], slip=0.1)
+                  "...#...."], 0.1)         # the probability of a slip
 
 
 def bridge(length, slip=0.0):
@@ -499,16 +502,16 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
+    world = bridge(2, 0.1)          # slippery, so that chance branches the tree
     # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
     # mean, so this step looks worse than the small treasure, which is worth 0.4.
-    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]        # constants[3] is 1.0
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
-    print_row("MCTS, exploration constant c: 1.0", returns[constants.index(1.0)].mean(),
+    print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
               f"{optimum:.4g}: exact optimum")
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",

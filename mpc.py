@@ -127,8 +127,9 @@ class NeuralDynamics:
             # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
             # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
             # gradients are small, and learning is slow. (float32 is faster than float64.)
-            W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
-            self.weights += [W, np.zeros(n_out, np.float32)]            # += appends both
+            # += appends both items of the list.
+            self.weights += [self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5,
+                             np.zeros(n_out, np.float32)]
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -158,7 +159,9 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        data = np.concatenate([states, actions, next_states - states], axis=1)
+        # In float64: in float32 or whole numbers, small changes would be lost, or wrong.
+        data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
+                              axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
@@ -274,11 +277,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
-    reward(states, actions, next_states) take N states at once. The plan starts at `state` (ds,).
-    low, high: (da,), or a number for all components (da is 1 if both are numbers). rng: Generator
-    or seed. mean is not used: it is only here so that planning_v15 can call this as it calls cem.
-    ValueError if the horizon is below 1, the bounds are wrong or no return is finite. Needs
-    imagined_returns, float_bounds.
+    reward(states, actions, next_states) take N states at once, and must not change these arrays.
+    The plan starts at `state` (ds,). low, high: (da,), or a number for all components (da is 1 if
+    both are numbers). rng: Generator or seed. mean is not used: it is only here so that
+    planning_v15 can call this as it calls cem. ValueError if the horizon is below 1, the bounds
+    are wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -395,7 +398,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       a Gymnasium environment with continuous actions (a Box)
+    env       a Gymnasium environment with continuous actions (a Box; it gets them as float64),
+              whose episodes end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
@@ -522,7 +526,7 @@ def play(recipe, seeds, exact=False, **settings):
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
-        model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, hidden=32, seed=seed)
+        model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, 32, seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
         returns.append(result[0])       # all recipes give their return, or returns, first
     return np.array(returns), model, result

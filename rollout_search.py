@@ -133,8 +133,7 @@ class TabularModel:
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
         missing probability is drawn, S' is S. rng: a Generator or a seed. (In a loop, pass a
         Generator: a seed would give each step the same luck.)"""
-        # self.sums[states, actions] has a row for each pair. default_rng makes a Generator from a
-        # seed; a Generator stays as it is.
+        # sums[states, actions] has a row for each pair. default_rng keeps a Generator as it is.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         missing = (columns == len(self.R))          # column S, the last one, was drawn
         next_states = np.where(missing, states, columns)
@@ -220,9 +219,10 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # We remove episodes that are over. They earn no more, and cost no more time.
-        running = running[~terminated]
-        states = states[~terminated]
+        # We remove episodes that are over. (Another model may say 0 and 1 in place of bool.)
+        goes_on = ~np.asarray(terminated, bool)
+        running = running[goes_on]
+        states = states[goes_on]
         if len(running) == 0:
             break
         actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all

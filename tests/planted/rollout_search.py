@@ -1,6 +1,6 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
-LEAVE = "        running = running[~terminated]\n        states = states[~terminated]\n"
+LEAVE = "        running = running[goes_on]\n        states = states[goes_on]\n"
 CHOOSE = "        actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all\n"
 
 BUGS = [
