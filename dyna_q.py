@@ -174,9 +174,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
     known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
     rewards = []
-    steps_per_episode = []
+    ends = []           # the real steps at which episodes ended
     s, _ = env.reset(seed=seeds[0])
-    while len(rewards) < n_steps and len(steps_per_episode) < n_episodes:
+    while len(rewards) < n_steps and len(ends) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
 
@@ -217,9 +217,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
         s = s2
         if terminated or truncated:
-            steps_per_episode.append(t - sum(steps_per_episode))    # minus earlier ones
+            ends.append(t)
             s, _ = env.reset()
-    return np.array(Q), np.array(steps_per_episode, int), np.array(rewards)
+    return np.array(Q), np.diff([0] + ends), np.array(rewards)      # ends [5, 12]: steps [5, 7]
 
 
 def replay_q(env, n_replay=5, *arguments, **settings):
