@@ -137,8 +137,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
     reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
-    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards
-    of NaN or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
+    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
+    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
