@@ -9,24 +9,23 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
-                 real steps since A was last tried in S: a bonus that grows slowly
-    replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
+    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
+                 steps since A was last tried in S: the longer, the larger the bonus
+    replay       as Dyna-Q, but R, S' are drawn from all that ever followed S, A, also the outdated
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
-    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: an
-    old value becomes 0.95 times the best one nearby, so all shrink, but stay above 0, the value of
-    untried actions. When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+
-    tries again what it has not tried for long, and uses both. Replay, when blocked, is the worst.
+    step, in 5 episodes; with n = 50, in 2. When the path is blocked, about 6 in 10 runs of Dyna-Q
+    do not find the new way: a step against the new wall leads back to S, so its Q becomes 0.95
+    times the best Q in S. All shrink so, but stay above 0, the Q of actions never tried. Replay
+    still draws steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
+    still works. Dyna-Q+ tries again what it has not tried for long, and uses both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
-Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
-imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
-action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
+Notation: S, A, R, S' are s, a, r, s2 in a real step; in an imagined one state, action, reward,
+next_state. Shape (S, A): S rows, A columns. "Needs f, g": who copies this must copy f and g, too.
 Left out on purpose: random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
@@ -59,7 +58,7 @@ class Maze:
         self.width = len(rows[0])
         # A layout is one long text: layout[s] is the cell of state s.
         self.layouts = ["".join(rows), "".join(later_rows)]
-        self.observation_space = SimpleNamespace(n=len(self.layouts[0]))
+        self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
         self.t = 0                      # real steps so far
@@ -116,6 +115,7 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 def size(space):
     """Number of states or actions. ValueError if they are not numbered from 0, as lists are."""
+    # Gymnasium's spaces have a number `start`. A Maze's have none: then getattr gives 0.
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -251,7 +251,8 @@ def check_maze(maze, all_rows):
         places.append(layout.index("S"))
         # Without a way, each of the len(layout) rounds adds one step. A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
-        for s in places:        # s may have become a wall, which the agent leaves to any side
+        for s in places:
+            # s may have become a wall. The agent can leave it to any side: each needs a way.
             if max(steps[maze.moves(layout, s)]) == len(layout):
                 raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
@@ -340,8 +341,7 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent number i had learned halfway through episode 2 of run 0."""
-    # With the seed of run 0 the agent takes the same steps again, up to the middle of episode 2.
+    """What agent i had learned halfway through episode 2 of run 0 (the same seed repeats it)."""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
@@ -366,10 +366,9 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? If
-# an action was not tried for long, its Q contains a large bonus. Once it is tried, tau and the
-# bonus are 0. But with alpha = 0.1 each update takes only a tenth of the old bonus out of Q: so
-# the agent goes on choosing this action, for a bonus that is gone.
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
+# Q of an action not tried for long contains a large bonus. Once it is tried, the bonus is 0. But
+# an update takes only a tenth of it out of Q, so the agent goes on choosing this action in vain.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -405,7 +404,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare with an independent program (for replay: our own).
+    # No formula gives these rewards. We compare with the means of many more runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -415,9 +414,9 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
+    parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -444,7 +443,8 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. The program uv reads here what it must install to run this script.
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
 # ///

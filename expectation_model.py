@@ -40,10 +40,11 @@ Notation ("Needs f, g" in a docstring: whoever copies the function must copy f a
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
     S, A         in shapes: the numbers of states and actions
 Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.py, mcts.py have
-them); learned features and a memory of earlier states (the paper World Models has both).
+them); learned features and a memory of earlier states (the paper World Models has both); the
+correction of Adam's first steps.
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
 """
 
 import argparse
@@ -291,8 +292,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (If several w fit equally well, it takes the smallest: 0 for an action never tried. Old
-        # NumPy warns without rcond=None.)
+        # (Any w fits the block of an action never tried, as it has only zeros: lstsq then takes
+        # the smallest w, 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -376,8 +377,7 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper corrects the first steps for this; we leave it out.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -512,8 +512,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units (found by trying). Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is large, 0.5: so what distinguishes
-        # components is S', not the reward.
+        # log p^, would grow without end. The reward's is large, 0.5, so that the reward has little
+        # say in which component learns from which data: S' shall decide. (With 0.03 for the
+        # reward, too, more fits drew samples between the landings.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -810,9 +811,9 @@ def draw_plan(ax, values):
                 "transitions N in D", "value of the start")
     # [:, 0, 1]: all runs, promised, the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
-          "0.806 in 2000 runs")
+          "0.806, the mean of 2000 runs")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
-          f"0.758 in 2000 runs, at most {OPTIMAL[START]:.4f}, exact: V*")
+          f"0.758, the mean of 2000 runs; at most V* = {OPTIMAL[START]:.4f}")
 
 
 def errors_compound(seed, n=N_GOOD, n_leaps=20):
@@ -884,9 +885,9 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
+    parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -913,7 +914,8 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. The program uv reads here what it must install to run this script.
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
 # ///

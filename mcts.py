@@ -6,21 +6,21 @@ The slides, and where they are in this file
     Putting it all together      together: search in a learned model, with learned values
 The equations
     Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
-    Update   Q(s,a) = mean of the N(s,a) returns that followed. If a was taken in s at step u, the
-             return that followed is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
+    Update   Q(s,a) = mean of the N(s,a) returns that followed a in s. If a was taken at step u,
+             this return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
              random order. Then the action with the largest UCB1 (upper confidence bound) =
              Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
-    ##xxx#    On it, one step to the side ends the walk in a drop x. Flat search does not cross
-    the bridge, except by luck: most random walks onto it fall, so on average they earn less than
-    the small treasure. More walks do not change that. MCTS repeats what went well, so more and
-    more of its simulations cross. If c is too small, MCTS gives up the bridge after one or a few
-    bad walks. If c is too large, it goes on trying bad steps: most walks onto the bridge fail, and
-    Q, the mean of all, makes the bridge look bad. After a real step, the tree below the new state
-    can be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned
-    model learns fastest if it has both search and learned values V(s).
+    ##xxx#    A step down from the bridge is a fall: it ends in a drop x. Flat search prefers g,
+    except by luck: most random walks onto the bridge fall, so on average they earn less than g.
+    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
+    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
+    large, it goes on trying bad steps: most walks onto the bridge fail, and Q, the mean of all,
+    makes the bridge look bad. After a real step, the tree below the new state can be kept: then
+    fewer simulations are enough. In a slippery maze, an agent with a learned model learns fastest
+    if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -55,7 +55,7 @@ class GridWorld:
     slip    the probability of a slip: then any of the offered actions is taken, at random (by
             chance, this may be the intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
-    down, 3 left; those into walls or over the border are not offered. ValueError for rows that are
+    down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
@@ -117,7 +117,7 @@ def as_generator(rng):
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # For single numbers, Python's generator is faster than NumPy's. (None means any seed. We need
-    # int, because newer Pythons refuse a NumPy integer as a seed.)
+    # int, because newer Pythons refuse NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -166,8 +166,7 @@ class Node:
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        # One NaN would stay in the mean for ever.
-        if not math.isfinite(G):
+        if not math.isfinite(G):            # one NaN would stay in the mean for ever
             raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
         # a third return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
@@ -232,33 +231,32 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state}, or offers other actions")
-    # An earlier search has left arrays in its root. Lists are faster, and the caller may still use
-    # the arrays.
+    # The root of an earlier search has arrays. Lists are faster.
     root.N = list(root.N)
     root.Q = list(root.Q)
 
     for _ in range(n_simulations):
         # ---- Select until you reach a leaf node of the tree ----
-        # Each step asks the model again, because the same action may now lead to another state.
         node = root
         path = []
         while True:
             i = node.select(c, rng)
+            # We always ask the model, because the same action may now lead to another state.
             next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # We stop if the episode ends, or after max_depth steps, or if next_state has no node
             # yet. In this last case the path leaves the tree, and next_state will be the new leaf.
-            if terminated or len(path) == max_depth or next_state not in node.children[i]:
+            is_new = next_state not in node.children[i]
+            if terminated or len(path) == max_depth or is_new:
                 break
             node = node.children[i][next_state]
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there. (If max_depth stopped us,
-        # next_state may already have a node.)
-        if not terminated and next_state not in node.children[i]:
-            # All its N are 0: the actions of the rollout are not counted, as they are not on the
-            # path.
+        # terminal one needs none, because nothing is chosen there.
+        if is_new and not terminated:
+            # All its N are 0, and the rollout below will not change them: its actions are not on
+            # the path.
             node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -294,10 +292,9 @@ def flat_search(model, state, n_simulations, gamma, rng):
     rng = as_generator(rng)
     root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
-        # The actions take turns, good or bad. The first step and the rollout have at most 100
-        # steps together, the default of mcts.
-        i = k % len(root.actions)
+        i = k % len(root.actions)           # the actions take turns, good or bad
         next_state, reward, terminated = model.step(state, root.actions[i], rng)
+        # The first step and the rollout have at most 100 steps together, the default of mcts.
         G = 0.0 if terminated else rollout_return(model, next_state, 99, gamma, rng)
         root.update(i, reward + gamma * G)
     return root
@@ -307,9 +304,8 @@ def flat_search(model, state, n_simulations, gamma, rng):
 class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
-    of the outcomes (next state, reward, terminated) seen so far: one seen twice is twice as
-    probable. If (state, action) was never tried, the answer is (state, 0.0, True): step says why.
-    Needs pick.
+    of the outcomes (next state, reward, terminated) seen so far. What was never tried pays 0 and
+    ends the episode. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -317,20 +313,20 @@ class CountModel:
     """
 
     def __init__(self, actions):
-        self.actions = actions      # a function, to be called as model.actions(state)
+        self.actions = actions      # a function: mcts calls it as model.actions(state)
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # Every outcome is listed as often as it happens. (setdefault gives the list of this pair,
-        # or a new one if it has none.)
+        # Outcomes are listed as often as they happen: one seen twice is drawn twice as often.
+        # (setdefault gives the list of this pair, or a new one if it has none.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # We know nothing of what was never tried: no simulation goes on from there, and 0 is
-        # earned. At first, all actions are worth 0. As ties are broken at random, the agent walks
-        # about until it finds a treasure. Later, actions with a value above 0 look better than
-        # those never tried. (In our maze, with one treasure, this is good enough.)
+        # What was never tried pays 0 and ends the simulation. So at first, all actions are worth
+        # 0. As ties are broken at random, the agent walks about until it finds a treasure. Later,
+        # actions with a value above 0 look better than those never tried. (In our maze, with one
+        # treasure, this is good enough.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -354,8 +350,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world: to
-    # compare agents would be unfair. (Python's generator takes a text as seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world: an
+    # unfair comparison. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
@@ -386,8 +382,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             returns[episode] += gamma**t * reward
             if terminated:
                 break
-            # keep_tree: go on with the node of next_state. If there is none, get gives None: mcts
-            # makes a new tree.
+            # keep_tree: go on with the node of next_state. If it has none, get gives None, and
+            # mcts makes a new tree.
             root = root.children[i].get(next_state) if keep_tree else None
             state = next_state
     return returns
@@ -416,11 +412,11 @@ def optimal_values(world):
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
-                  "...#...."], 0.1)         # the probability of a slip
+                  "...#...."], slip=0.1)
 
 
 def bridge(length, slip=0.0):
-    """The bridge of 3 has the rows gS...G and ##xxx#. A step down from it ends in a drop."""
+    """The bridge of 3 has the rows gS...G and ##xxx#."""
     return GridWorld(["gS" + "." * length + "G", "##" + "x" * length + "#"], slip)
 
 
@@ -453,7 +449,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
 def crossing(search, length, seeds):
-    """True if the search prefers the step onto the bridge. Shape (runs, len(SIMULATIONS))."""
+    """Array (runs, len(SIMULATIONS)): True where the search prefers the step onto the bridge."""
     world = bridge(length)
     crossed = []
     for seed in seeds:
@@ -466,8 +462,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # Flat search fails even on a bridge of 2. But all runs should cross (the optimum is 1): g is
-    # worth 0.4. G is reached with the fifth step, even on a bridge of 4, and worth 0.95^4 = 0.81.
+    # All runs should cross (the optimum is 1): g is worth 0.4, but G, five steps away on a bridge
+    # of 4, is still worth 0.95^4 = 0.81. Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -503,14 +499,13 @@ def draw_tree(ax, seed):
 
 def draw_constants(ax, seeds):
     world = bridge(2, 0.1)          # slippery, so that chance branches the tree
-    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
-    # mean, so this step looks worse than the small treasure, which is worth 0.4.
-    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]        # constants[3] is 1.0
+    constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
+    # draw_curves prints only the last c, 10. We also want c = 1: constants[3].
     print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
               f"{optimum:.4g}: exact optimum")
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
@@ -532,9 +527,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # Only the first of these agents has both search and values. With max_depth=1 there is no
-    # search: the agent sees one step ahead, so each visit carries values back by one cell only.
-    # With values=False, rollouts take the place of the values.
+    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
+    # values back by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -545,8 +539,8 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. (With --seed 1 they are 1000, 1001,
-    # ...) Where a run is only one episode, we do four times as many runs.
+    # All methods get the same seeds, so the same luck. (With --seed 1 they are 1000, 1001, ...)
+    # Where a run is only one episode, we do four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])
     draw_tree(axes[0, 1], seed)
@@ -557,9 +551,9 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
+    parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -586,7 +580,8 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. The program uv reads here what it must install to run this script.
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
 # ///

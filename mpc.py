@@ -26,9 +26,10 @@ Notation
     plans       a plan has H actions (H is the horizon): (H, da). N plans are (N, H, da)
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
-ends of episodes (models and planners do not know that an episode may end).
+ends of episodes (models and planners do not know that an episode may end), the correction of
+Adam's first steps.
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here simplified).
+Kingma & Ba (2015): Adam.
 """
 
 import argparse
@@ -79,7 +80,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # The position moves with the new velocity, not with the old one.
+        # The new velocity: with the old one, a force would move the mass only one step later.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -178,8 +179,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (Both begin at
-        # 0. The paper corrects the first steps for this; we leave it out.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -398,8 +398,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       a Gymnasium environment with continuous actions (a Box; it gets them as float64),
-              whose episodes end
+    env       has Gymnasium's interface, actions that are vectors of numbers (Gymnasium's Box; they
+              come as float64), and episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
@@ -645,9 +645,9 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
+    parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -674,7 +674,8 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. The program uv reads here what it must install to run this script.
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
 # ///

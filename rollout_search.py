@@ -88,7 +88,7 @@ def draw_columns(sums, rng):
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random(sums[:, :1].shape)           # (N, 1): one for all sums of its row
+    u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
@@ -126,13 +126,13 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (This is simple. With many states, it would be faster to list only the possible ones.)
+        # (This is simple. With many states, a list of only those with P > 0 would be faster.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
-        missing probability is drawn, S' is S. rng: a Generator or a seed. (In a loop, pass a
-        Generator: a seed would give each step the same luck.)"""
+        missing probability is drawn, the episode is over, and S' is just S. rng: a Generator or a
+        seed. (In a loop, pass a Generator: a seed would give each step the same luck.)"""
         # sums[states, actions] has a row for each pair. default_rng keeps a Generator as it is.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         missing = (columns == len(self.R))          # column S, the last one, was drawn
@@ -233,8 +233,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not by K.
-    # With K, the spread would come out too small, as the mean is from the same returns.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1 divides by K - 1, as usual
+    # if a standard deviation is estimated from a sample.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -248,8 +248,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
     forward_search finds or, if a policy is given, those of this policy. P and R may be learned.
     (A tree computes V_d(s) again wherever s appears. Here each V_d(s) is computed once.)"""
-    # V stays 0 where nobody acts: R is 0 there, and P is 0 or (if learned) leads to a wall.
-    V = np.zeros((HORIZON + 1, len(P)))
+    V = np.zeros((HORIZON + 1, len(P)))     # stays 0 where nobody acts: R and P are 0 there
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
         V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
@@ -257,7 +256,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's: the 30th step adds less than 10^-7
+OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's. (More steps add less than 10^-7)
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -320,8 +319,8 @@ def errors_of_learned_models(n_runs, seed):
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
-            # (Where nobody acts, P is 0, and NumPy gives all n to the last cell: a wall, worth 0.)
-            P = rng.multinomial(n, MODEL.P) / n
+            P = np.zeros_like(MODEL.P)
+            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n
             # The error is the distance between the best value in this model and the true one.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
@@ -340,7 +339,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
+N_SEARCHES = 12                 # in each cell. (100 would give the same picture, but take longer)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -360,8 +359,8 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches from one s may prefer different actions. So this agent, too, is a
-            # policy: pi(a|s) is about the share of the searches from s in which action a looked
-            # best. What this policy earns is computed by dynamic programming.
+            # policy: pi(a|s) is the share of searches from s in which action a looks best, here of
+            # N_SEARCHES. What this policy earns is computed by dynamic programming.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -415,9 +414,9 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no usage: errors are one line
+    parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
@@ -444,7 +443,8 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
+# Python ignores what follows. The program uv reads here what it must install to run this script.
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]     # "uv run" reads this, Python does not
+# dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
 # ///
