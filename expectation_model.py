@@ -887,7 +887,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no list of options before errors
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
