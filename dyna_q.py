@@ -132,7 +132,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
                 never tried are imagined, too, as if S' = S, reward 0. (Replay gets only the bonus)
-    seed        an int, a list of ints, or a NumPy Generator
+    seed        as in NumPy's default_rng: an int, a list of ints, or a Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
@@ -156,7 +156,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
-    # same episode 1. (seeds[0] is for the environment.)
+    # same episode 1. So we draw a seed for each of them. (seeds[0] is for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
@@ -404,7 +404,6 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare with the means of many more runs.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -416,7 +415,8 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no list of options before errors
+    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

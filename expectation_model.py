@@ -40,8 +40,7 @@ Notation ("Needs f, g" in a docstring: whoever copies the function must copy f a
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
     S, A         in shapes: the numbers of states and actions
 Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.py, mcts.py have
-them); learned features and a memory of earlier states (the paper World Models has both); the
-correction of Adam's first steps.
+them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
@@ -198,7 +197,7 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # Both must be (N,): a single number or a table is refused.
+        # Both must be (N,), where N is their size: a single number or a table is refused.
         states = checked("states", states, (np.size(states),), self.n_states)
         return states, checked("actions", actions, states.shape, self.n_actions)
 
@@ -215,7 +214,7 @@ class LookupModel:
         next_states = outcomes // 2
         ended = outcomes % 2
         places = states, actions, next_states, ended
-        # The mean of the rewards seen with this outcome. (0 / 1 for a pair never seen.)
+        # The mean of the rewards seen with this outcome. (For a pair never seen: 0 / 1, so 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
 
@@ -265,9 +264,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
-    x_next needs the same columns: (next angle, next speed, force). Ignore the predicted force. (It
-    counts in spread and log_prob, though: compare only models with the same columns.)
+    If the action is a number, such as a force, it becomes a feature, with n_actions=1. Example: x
+    is (angle, speed, force). x_next has the same columns: (next angle, next speed, same force).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -340,8 +338,8 @@ class Network:
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
-        # them. Weights of size sqrt(1/n) would keep it at size 1. (We take sqrt(2/n), because
-        # max(z, 0) sets half of a layer's outputs to 0.)
+        # them. Weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
+        # a layer's outputs to 0, so sums have only n/2 terms: hence sqrt(2/n).
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -377,7 +375,8 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g.
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (In the paper,
+        # the first steps are corrected, as both begin at 0. We tried: it makes nothing better.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -512,9 +511,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds, in standardised units (found by trying). Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is large, 0.5, so that the reward has little
-        # say in which component learns from which data: S' shall decide. (With 0.03 for the
-        # reward, too, more fits drew samples between the landings.)
+        # log p^, would grow without end. The reward's is large, 0.5: so all components explain a
+        # reward about equally well, and S' decides which of them learns from a row of the data.
+        # (With 0.03 for the reward, too, more fits drew samples between the landings.)
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -887,7 +886,8 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no list of options before errors
+    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

@@ -158,8 +158,9 @@ class Node:
         # Its second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
         # is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while other
         # actions are taken, so (if c > 0) every action gets another turn. But ln grows ever more
-        # slowly, so the turns of bad actions become rare. A small c trusts Q, a large c tries all
-        # actions alike. If returns are 100 times as large, c must be 100 times as large, too.
+        # slowly, so the turns of bad actions become rare. (The proof is in Auer et al.) A small c
+        # trusts Q, a large c tries all actions alike. With returns 100 times as large, c must be
+        # 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -284,7 +285,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean return of the
-    episodes that began with a. Needs Node, rollout_return, pick, index_of_best, as_generator.
+    episodes that began with a. (Its N and Q are lists.) Needs Node, rollout_return, pick,
+    index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> flat_search(world, world.start, 300, gamma=0.95, rng=0).best()  # left: the small treasure
     3
@@ -374,7 +376,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
             # model and worse values at the leaves. (Q is a mean that includes bad tries, so most V
-            # are too low. But near the treasure they are larger, and this shows the way.)
+            # are too low. But they still grow towards the treasure, and the agent only compares.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -553,7 +555,8 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no list of options before errors
+    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=12, help="independent runs (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")

@@ -26,8 +26,7 @@ Notation
     plans       a plan has H actions (H is the horizon): (H, da). N plans are (N, H, da)
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
-ends of episodes (models and planners do not know that an episode may end), the correction of
-Adam's first steps.
+ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
 Kingma & Ba (2015): Adam.
 """
@@ -61,7 +60,8 @@ class PointMass:
     # this, so we go around the hill. (It is not quite on our straight way, so one way is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    observation_space = SimpleNamespace(shape=start.shape)  # attributes as in Gymnasium
+    # As in Gymnasium. run_base_policy reads low and high, the bounds of an action.
+    observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
@@ -160,7 +160,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # In float64: in float32 or whole numbers, small changes would be lost, or wrong.
+        # Subtract as float64: float32 has only 7 digits, and uint8 has no negative numbers.
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
@@ -172,14 +172,15 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, less than 1e-10 times its
-        # mean. There we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding errors (1e-16 of the mean), a
+        # bit more. There we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g.
+        # as a single g is partly luck, and one of g^2, to know the usual size of g. (In the paper,
+        # the first steps are corrected, as both begin at 0. We tried: it makes nothing better.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -647,7 +648,8 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)   # no list of options before errors
+    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
