@@ -9,23 +9,23 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S: the longer, the larger the bonus
-    replay       as Dyna-Q, but R, S' are drawn from all that ever followed S, A, also the outdated
+    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
+                 real steps since A was last tried in S: a bonus that grows, ever more slowly
+    replay       as Dyna-Q, but R, S' are drawn from all that followed S, A, not only the newest
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
-    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5 episodes; with n = 50, in 2. When the path is blocked, about 6 in 10 runs of Dyna-Q
-    do not find the new way: a step against the new wall leads back to S, so its Q becomes 0.95
-    times the best Q in S. All shrink so, but stay above 0, the Q of actions never tried. Replay
-    still draws steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
-    still works. Dyna-Q+ tries again what it has not tried for long, and uses both.
+    Planning saves real steps. The shortest way takes 14. More than 20, on average over the runs,
+    are needed in 30 of 50 episodes without planning (n = 0), in 5 with n = 5 imagined updates per
+    real step, in 2 with n = 50. When the path is blocked, about 6 in 10 runs of Dyna-Q do not find
+    the new way: a step against the new wall leads back to S, so its Q becomes 0.95 times the best
+    Q in S. So old values shrink, but they stay above 0, the Q of actions never tried. Replay still
+    draws steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still
+    works. Dyna-Q+ tries again what it has not tried for long, and uses both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step; in an imagined one state, action, reward,
-next_state. Shape (S, A): S rows, A columns. "Needs f, g": who copies this must copy f and g, too.
+next_state. Shape (S, A): a row for each state, a column for each action. "Needs f, g": copy them.
 Left out on purpose: random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
@@ -46,7 +46,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if the agent could be where no way leads to a goal. Needs check_maze, steps_to_goal.
+    or if the agent could get where no way leads to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -87,7 +87,7 @@ class Maze:
         return self.state, {}
 
     def step(self, action):
-        layout = self.layout_now()      # asked before t grows: change_at steps use layouts[0]
+        layout = self.layout_now()      # before t grows: steps 1 to change_at use layouts[0]
         self.t += 1
         self.state = self.moves(layout, self.state)[action]
         terminated = layout[self.state] == "G"
@@ -131,7 +131,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (Replay gets only the bonus)
+                never tried are imagined, too, as if S' = S, reward 0. (In replay: only the bonus)
     seed        as in NumPy's default_rng: an int, a list of ints, or a Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
@@ -165,13 +165,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with a supposed outcome, S' = S and reward 0. The first real outcome then
-    # takes its place as the newest. (Not for replay: it would go on drawing it.)
+    # each list begins with an outcome that we suppose: S' = S, reward 0. Once there is a real one,
+    # that is the newest. (Replay would go on drawing the supposed one.)
     if kappa > 0 and not replay:
-        for s in range(S):
-            for a in range(A):
-                memory[s][a].append((0.0, s, False))
-    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
+        memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
+    tried_at = [[0] * A for _ in range(S)]      # the step at which a was last tried in s
     known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -201,15 +199,17 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
         known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
-        # (f) Repeat n times: S <- random previously observed state, a key of known. (The imagined
-        # step has its own names, because s, a, r, s2 belong to the real one.)
+        # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
+        # all n at once. Imagined steps have their own names: s, a, r, s2 belong to the real one.)
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay draws from all, even outdated ones.
-            outcomes = memory[state][action]
-            reward, next_state, ended = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            outcome = memory[state][action][-1]
+            if replay:
+                outcome = replay_rng.choice(memory[state][action])
+            reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
             # bonus makes it attractive. (A real step needs no bonus: its action was just tried.)
             if kappa > 0:
@@ -225,8 +225,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    S and A are drawn as in dyna_q, but R, S' come from any stored transition with this S and A,
-    not from the model. If nothing is random and nothing changes, these transitions are all equal:
+    S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
+    with this S and A, not from the model. If nothing is random or changes, these are all equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
@@ -249,10 +249,10 @@ def check_maze(maze, all_rows):
         if layout.count("S") != 1:
             raise ValueError("a maze needs exactly one start S")
         places.append(layout.index("S"))
-        # Without a way, each of the len(layout) rounds adds one step. A shortest way has fewer.
+        # From a cell without a way, steps_to_goal gives len(layout). A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         for s in places:
-            # s may have become a wall. The agent can leave it to any side: each needs a way.
+            # A way must begin wherever a move from s leads. (s itself may be a wall by now.)
             if max(steps[maze.moves(layout, s)]) == len(layout):
                 raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
@@ -261,8 +261,8 @@ def check_maze(maze, all_rows):
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
-    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. A walk of
-    more than n_rounds steps counts as n_rounds."""
+    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Longer walks
+    than n_rounds steps are cut, and count as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming (value iteration), but we count steps, not rewards: so min replaces max.
@@ -348,7 +348,7 @@ def draw_policy(ax, steps, i, seed):
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # a triangle to the best side
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # a triangle: the best action
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -383,12 +383,12 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     return rewards.cumsum(axis=1)
 
 
-def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare):
-    """Panel of Dyna-Q and the `other` method. `compare` ends the line that each of them prints."""
+def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, many_runs):
+    """Panel of Dyna-Q and the `other` method. many_runs: a text, printed to compare with."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare}")
+        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {many_runs}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
     # The maze before and after. (x, y, width, height of an inset are shares of the panel.)
