@@ -16,10 +16,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. More than 20, on average over the runs,
     are needed in 30 of 50 episodes without planning (n = 0), in 5 with n = 5 imagined updates per
     real step, in 2 with n = 50. When the path is blocked, about 6 in 10 runs of Dyna-Q do not find
-    the new way: a step against the new wall leads back to S, so its Q becomes 0.95 times the best
-    Q in S. So old values shrink, but they stay above 0, the Q of actions never tried. Replay still
-    draws steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still
-    works. Dyna-Q+ tries again what it has not tried for long, and uses both.
+    the new way (only random actions lead to it): a step against the new wall leads back to S, so
+    its Q becomes 0.95 times the best Q in S. So old values shrink, but stay above 0, the Q of what
+    was never tried. Replay even draws steps through the wall. When a shortcut opens, Dyna-Q hardly
+    uses it: the old way works. Dyna-Q+ tries again what it has not tried for long, and uses both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -169,7 +169,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # that is the newest. (Replay would go on drawing the supposed one.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # the step at which a was last tried in s
+    tried_at = [[0] * A for _ in range(S)]      # the step when a was last tried in s (0: never)
     known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -252,7 +252,7 @@ def check_maze(maze, all_rows):
         # From a cell without a way, steps_to_goal gives len(layout). A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         for s in places:
-            # A way must begin wherever a move from s leads. (s itself may be a wall by now.)
+            # s may be a wall by now: we ask its moves. (After one, the agent can always go back.)
             if max(steps[maze.moves(layout, s)]) == len(layout):
                 raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
@@ -370,7 +370,7 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 
 # Q of an action not tried for long contains a large bonus. Once it is tried, the bonus is 0. But
 # an update takes only a tenth of it out of Q, so the agent goes on choosing this action in vain.
 ALPHA = 1.0
-KAPPA = 1e-3
+KAPPA = 1e-3        # after 1000 steps, the bonus is 0.03. The largest Q in S is 0.95^9 = 0.63.
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):

@@ -43,7 +43,7 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
 """
 
 import argparse
@@ -83,7 +83,7 @@ for s in range(N_STATES):
             # No move leaves the grid: clip keeps column and row between 0 and those of the last
             # cell, X[-1].
             x, y = np.clip(X[s] + (right, down), 0, X[-1])
-            TRUE_P[s, a, y * N_COLUMNS + x] += probability
+            TRUE_P[s, a, y * N_COLUMNS + x] += probability      # += if two outcomes lead there
 # For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
 # earned after an end. So some rows sum to less than 1: what is missing is the probability that the
 # episode ends.
@@ -110,7 +110,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
-    # see all of these equally often, also the pit and the goal.
+    # see all of these equally often. (Also pit and goal: we will ask about leaps from all cells.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -264,8 +264,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    If the action is a number, such as a force, it becomes a feature, with n_actions=1. Example: x
-    is (angle, speed, force). x_next has the same columns: (next angle, next speed, same force).
+    If the action is a number, such as a force, put it into x, with n_actions=1: x is (angle,
+    speed, force). x_next needs the same columns: repeat the force, and ignore its prediction.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -308,8 +308,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, less than 1e-10 of its mean. We
-    # divide by 1 there: dividing by such a scale would give NaN or nonsense.
+    # A column that never changes has scale 0 or, by rounding errors (1e-16 of the mean), a bit
+    # more. We divide by 1 there: dividing by such a scale would give NaN or nonsense.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -375,8 +375,7 @@ class Network:
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (In the paper,
-        # the first steps are corrected, as both begin at 0. We tried: it makes nothing better.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -401,7 +400,7 @@ class Network:
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
-        """The outputs in the units of the targets."""
+        """The outputs in the units of the targets, if there is one output for each target."""
         return self.y_mean + self.y_scale * self.raw_outputs(x)
 
 
@@ -640,7 +639,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     V = np.zeros(len(R))
     Q = R                   # for the case that all rewards are 0: then there is no sweep
     error = abs(R).max() / (1 - gamma)
-    # Often V is exact long before. If it has not changed, no sweep will change it any more.
+    # Often V is exact before the error is small. If a sweep (one round of the loop) has not
+    # changed it, no other will.
     V_before = None
     while error > tolerance and not np.array_equal(V, V_before):
         V_before = V

@@ -376,7 +376,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
             # model and worse values at the leaves. (Q is a mean that includes bad tries, so most V
-            # are too low. But they still grow towards the treasure, and the agent only compares.)
+            # are too low: the more so, the more steps are left. So V still grows towards the
+            # treasure, and shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)

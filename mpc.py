@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam.
+Kingma & Ba (2015): Adam (here simplified).
 """
 
 import argparse
@@ -56,8 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 4.9. Our gain of 3 is less than
-    # this, so we go around the hill. (It is not quite on our straight way, so one way is shorter.)
+    # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our gain of 3 is
+    # less, so we must go around the hill. (As it is a bit above our straight way, the way below it
+    # is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium. run_base_policy reads low and high, the bounds of an action.
@@ -179,8 +180,7 @@ class NeuralDynamics:
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g. (In the paper,
-        # the first steps are corrected, as both begin at 0. We tried: it makes nothing better.)
+        # as a single g is partly luck, and one of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):

@@ -96,7 +96,7 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1
+              the episode ends with the missing probability, .1 (not in our bridge's P)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (So the mean of
               returns stays right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
@@ -219,7 +219,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # We remove episodes that are over. (Another model may say 0 and 1 in place of bool.)
+        # We remove episodes that are over. (bool: ~ makes -1 and -2 of a model's 0 and 1.)
         goes_on = ~np.asarray(terminated, bool)
         running = running[goes_on]
         states = states[goes_on]
@@ -319,7 +319,7 @@ def errors_of_learned_models(n_runs, seed):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
-            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n
+            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # (cells, A, S): row by row
             # The error is the distance between the best value in this model and the true one.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
@@ -338,7 +338,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in each cell. (With 100, the values differ by less than 0.02)
+N_SEARCHES = 12                 # the agent searches so often in each cell: see search_everywhere
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -358,8 +358,8 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches from one s may prefer different actions. So this agent, too, is a
-            # policy: pi(a|s) is the share of searches from s in which action a looks best, here of
-            # N_SEARCHES. What this policy earns is computed by dynamic programming.
+            # policy: pi(a|s) is the share of searches from s in which action a looks best. Dynamic
+            # programming gives its value. (With 100 searches, it differs by less than 0.02.)
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
