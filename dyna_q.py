@@ -7,25 +7,27 @@ The slides, and where they are in this file
     What about Experience Replay?              replay_q, changing_maze
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
-    Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw S, A that were met before, ask the
+    Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
                  real steps since A was last tried in S: a bonus that grows, ever more slowly
-    replay       as Dyna-Q, but R, S' are drawn from all that followed S, A, not only the newest
+    replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way takes 14. More than 20, on average over the runs,
-    are needed in 30 of 50 episodes without planning (n = 0), in 5 with n = 5 imagined updates per
-    real step, in 2 with n = 50. When the path is blocked, about 6 in 10 runs of Dyna-Q do not find
-    the new way (only random actions lead to it): a step against the new wall leads back to S, so
-    its Q becomes 0.95 times the best Q in S. So old values shrink, but stay above 0, the Q of what
-    was never tried. Replay even draws steps through the wall. When a shortcut opens, Dyna-Q hardly
-    uses it: the old way works. Dyna-Q+ tries again what it has not tried for long, and uses both.
+    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
+    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
+    step, in 5 episodes; with n = 50, in 2. (In episode 1 there is no reward to plan with.) When
+    the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: a step against the
+    new wall leads back to the same state, so its Q becomes 0.95 times the best Q there. Old values
+    shrink, but stay above 0, the Q of untried actions. Replay is worse: it repeats old steps
+    through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
+    Dyna-Q+ tries again what it has not tried for long, and uses both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
-Notation: S, A, R, S' are s, a, r, s2 in a real step; in an imagined one state, action, reward,
-next_state. Shape (S, A): a row for each state, a column for each action. "Needs f, g": copy them.
+Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
+imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
+action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
 Left out on purpose: random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
@@ -131,7 +133,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (In replay: only the bonus)
+                never tried are imagined, too, as if S' = S, reward 0. (Replay adds only the bonus)
     seed        as in NumPy's default_rng: an int, a list of ints, or a Generator
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
@@ -177,7 +179,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     while len(rewards) < n_steps and len(ends) < n_episodes:
         # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
         s = int(s)
-
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
 
@@ -192,7 +193,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
-
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
@@ -226,7 +226,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random or changes, these are all equal:
+    with this S and A, not from the model. If nothing is random and no wall moves, all are equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
@@ -243,7 +243,7 @@ def check_maze(maze, all_rows):
     """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
     if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
             or len(maze.layouts[0]) != len(maze.layouts[1])):
-        raise ValueError("rows must be equally long; later_rows as many, and with change_at")
+        raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
     places = []         # where the agent may be when this layout begins
     for layout in maze.layouts:
         if layout.count("S") != 1:
@@ -252,7 +252,7 @@ def check_maze(maze, all_rows):
         # From a cell without a way, steps_to_goal gives len(layout). A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         for s in places:
-            # s may be a wall by now: we ask its moves. (After one, the agent can always go back.)
+            # s may be a wall by now. The agent may leave it to any side: so we check all four.
             if max(steps[maze.moves(layout, s)]) == len(layout):
                 raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
@@ -261,8 +261,8 @@ def check_maze(maze, all_rows):
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
-    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Longer walks
-    than n_rounds steps are cut, and count as n_rounds."""
+    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. A walk of
+    more than n_rounds steps counts as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming (value iteration), but we count steps, not rewards: so min replaces max.
@@ -341,14 +341,14 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i had learned halfway through episode 2 of run 0 (the same seed repeats it)."""
+    """What agent i had learned halfway through episode 2 of run 0 (run again, with its seed)."""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # a triangle: the best action
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # points to the best side
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -366,11 +366,11 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
-# Q of an action not tried for long contains a large bonus. Once it is tried, the bonus is 0. But
-# an update takes only a tenth of it out of Q, so the agent goes on choosing this action in vain.
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. With 0.1, an
+# action not tried for long has a large bonus in its Q, and each update removes only a tenth of it:
+# so the agent repeats this action for a bonus that is gone.
 ALPHA = 1.0
-KAPPA = 1e-3        # after 1000 steps, the bonus is 0.03. The largest Q in S is 0.95^9 = 0.63.
+KAPPA = 1e-3
 
 
 def changing_maze(method, layouts, n_steps, n_runs, seed):
@@ -384,7 +384,7 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
 
 
 def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, many_runs):
-    """Panel of Dyna-Q and the `other` method. many_runs: a text, printed to compare with."""
+    """Panel of Dyna-Q and the `other` method. many_runs: means of 2000 runs, to compare."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
@@ -413,7 +413,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here what it must install to run this script.
+# Python ignores what follows. The program uv reads here which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

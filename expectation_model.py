@@ -43,7 +43,8 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without the
+correction of its first steps).
 """
 
 import argparse
@@ -82,8 +83,8 @@ for s in range(N_STATES):
         for right, down, probability in outcomes:
             # No move leaves the grid: clip keeps column and row between 0 and those of the last
             # cell, X[-1].
-            x, y = np.clip(X[s] + (right, down), 0, X[-1])
-            TRUE_P[s, a, y * N_COLUMNS + x] += probability      # += if two outcomes lead there
+            column, row = np.clip(X[s] + (right, down), 0, X[-1])
+            TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, the steps into pit and goal get probability 0: they end the episode, and nothing is
 # earned after an end. So some rows sum to less than 1: what is missing is the probability that the
 # episode ends.
@@ -94,8 +95,7 @@ TRUE_R = TRUE_P @ ARRIVAL
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
-    """For each row of probabilities (N, n), draw one column number with them. Returns (N,). rng: a
-    Generator."""
+    """For each row of probabilities (N, n), draw one column number: (N,). rng is a Generator."""
     # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
@@ -207,14 +207,14 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # From (S, 2) to a row of 2S outcomes: number 2 s' means on to s', number 2 s' + 1 means to
-        # s', and the episode ended. So 7 is s' = 3 and ended: 7 // 2 is 3, 7 % 2 is 1.
+        # From (S, 2) to a row of 2S outcomes. Number 2 s': s' follows, the episode goes on. Number
+        # 2 s' + 1: s' follows, the episode ends. So 7 is s' = 3 and an end: 7 // 2 = 3, 7 % 2 = 1.
         rows = self.outcome_P[states, actions].reshape(len(states), -1)      # (N, 2S)
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
         next_states = outcomes // 2
         ended = outcomes % 2
         places = states, actions, next_states, ended
-        # The mean of the rewards seen with this outcome. (For a pair never seen: 0 / 1, so 0.)
+        # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
 
@@ -259,13 +259,13 @@ class FeatureModel:
 
 
 class LinearModel(FeatureModel):
-    """Reward and next features as linear functions of the features, one for each action.
+    """Reward and next features as linear functions of the features, others for each action.
 
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    If the action is a number, such as a force, put it into x, with n_actions=1: x is (angle,
-    speed, force). x_next needs the same columns: repeat the force, and ignore its prediction.
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force), and
+    x_next has the same columns: (next angle, next speed, the same force).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -290,7 +290,7 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (Any w fits the block of an action never tried, as it has only zeros: lstsq then takes
+        # (The block of an action never tried has only zeros, so any w fits it: lstsq then takes
         # the smallest w, 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
@@ -308,8 +308,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding errors (1e-16 of the mean), a bit
-    # more. We divide by 1 there: dividing by such a scale would give NaN or nonsense.
+    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Below 1e-10
+    # of the mean we divide by 1: dividing by such a scale would give NaN or nonsense.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -338,8 +338,8 @@ class Network:
         self.targets = (y - self.y_mean) / self.y_scale
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
-        # them. Weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
-        # a layer's outputs to 0, so sums have only n/2 terms: hence sqrt(2/n).
+        # them. Weights of size sqrt(1/n) would keep the sum at size 1. But max(z, 0) sets about
+        # half of a layer's outputs to 0, so sums have only n/2 terms: hence sqrt(2/n).
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
             # += appends both items of the list.
@@ -374,8 +374,9 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g.
+        # Adam is gradient descent with two running means for each weight: the mean of the last
+        # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
+        # usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -417,8 +418,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             measured in standard deviations of S' - S in the data; the mean over the features
+    spread   how much the members disagree about S' (N,): for each feature, the standard deviation
+             of their answers, divided by that of S' - S in the data; then the mean of these
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -508,7 +509,7 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds, in standardised units (found by trying). Without them, a component
+        # No sd can fall below these (standardised units, found by trying). Else a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
         # log p^, would grow without end. The reward's is large, 0.5: so all components explain a
         # reward about equally well, and S' decides which of them learns from a row of the data.
@@ -529,7 +530,7 @@ class MixtureModel(FeatureModel):
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
         start[:, D:-1] = -2                                                 # widths
-        # At first, the outputs h2 @ W3 + b3 shall be `start` for all inputs. So W3, which is
+        # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
         # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
         # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] = np.zeros((self.hidden, start.size))
@@ -557,12 +558,12 @@ class MixtureModel(FeatureModel):
         # probability that y comes from this component (Bayes' rule). If the parts are .3 and .1,
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
-        # -log p^ by term_k is -share_k, and the rest is the chain rule. In words: each component
-        # learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score. As weight_k = e^score_k / (sum of e^score), -log p^ is log(sum of
-        # e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log has the
-        # derivative weight_k, the second share_k. So the weights move towards the shares.
+        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So -log p^
+        # has the derivative -share_k by term_k, and the rest is the chain rule. In words: each
+        # component learns from y in proportion to its share. (Adam steps against the derivative.)
+        # (1) By a score. Put weight_k = e^score_k / (sum of e^score) into p^: then -log p^ becomes
+        # log(sum of e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log
+        # has the derivative weight_k, the second share_k. So the weights move towards the shares.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -627,26 +628,27 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # V is at most max |R| / (1 - gamma), so this must be finite. The shape of P must be (S, A, S):
-    # that of R, (S, A), and (S,) once more. (`not` also refuses NaN: each <= with NaN is False.)
+    # V is at most max |R| / (1 - gamma), so this must be finite. P must have the shape (S, A, S):
+    # that of R, (S, A), and then (S,). (NaN is refused, too: all comparisons with NaN are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
-    # We start with V = 0. A step earns at most max |R|. So this V is wrong by at most
-    # max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma).
-    V = np.zeros(len(R))
-    Q = R                   # for the case that all rewards are 0: then there is no sweep
-    error = abs(R).max() / (1 - gamma)
-    # Often V is exact before the error is small. If a sweep (one round of the loop) has not
-    # changed it, no other will.
-    V_before = None
-    while error > tolerance and not np.array_equal(V, V_before):
-        V_before = V
+    # The first sweep (round of the loop) would start from V = 0: it gives Q = R, so we start here.
+    # A step earns at most max |R|, so what comes later is worth at most max |R| (gamma + gamma^2 +
+    # ...) = gamma max |R| / (1 - gamma): this is the error of V.
+    Q = R
+    V = Q.max(axis=1)
+    error = gamma * abs(R).max() / (1 - gamma)
+    while error > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
+        V_before = V
         V = Q.max(axis=1)
+        # Often V is exact before the error is small: no sweep will change it any more.
+        if np.array_equal(V, V_before):
+            break
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
         error *= gamma
     return V, Q
@@ -728,7 +730,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # errors_compound (below) with a single leap from each cell: [:, 0] is after leap 1.
+    # errors_compound (below) makes one leap from each cell. [:, 0] takes the errors after it.
     return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
 
 
@@ -752,7 +754,7 @@ def leap_samples(seed):
     data = features(collect(5000, rng, actions=[LEAP]))
     starts = [START] * 400
     rows = [X[draw_from_rows(LEAP_P[starts], rng), 1]]          # what the world does
-    # There are two landings, but we take 8 components: so probably one starts near each landing.
+    # There are two landings, but we take 8 components: then probably one starts near each landing.
     # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
     # were found by trying.)
     for n_components in [1, 8]:
@@ -791,7 +793,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (The promise can be below V*, too: by bad luck, or as a pair never seen leads nowhere.)
+        # (By bad luck, or because a pair never seen leads nowhere, V can be below V*, too.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -826,7 +828,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess has the table's.
+    # probabilities of where this walker is now (at first in s itself), guess what the table
+    # believes.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -855,9 +858,9 @@ def draw_compound(ax, errors):
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
-    """Disagreement of five networks, and their true error, means over the rows (2, columns). An
+    """The disagreement of five networks and their true error, means over the rows (2, columns). An
     agent could explore the cells where they disagree, or avoid them for safety."""
-    # There are data only from columns 0 to 2, the start's column.
+    # There are data only from columns 0 to 2. (The start is in column 2.)
     data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
@@ -884,7 +887,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -914,7 +917,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here what it must install to run this script.
+# Python ignores what follows. The program uv reads here which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

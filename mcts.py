@@ -6,21 +6,21 @@ The slides, and where they are in this file
     Putting it all together      together: search in a learned model, with learned values
 The equations
     Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
-    Update   Q(s,a) = mean of the N(s,a) returns that followed a in s. If a was taken at step u,
-             this return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
-    Select   The slide's "pick actions according to Q(s,a)" means: first the untried actions, in
-             random order. Then the action with the largest UCB1 (upper confidence bound) =
+    Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
+             u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
+    Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
+             in random order. Then take the action with the largest UCB1 (upper confidence bound) =
              Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
     ##xxx#    A step down from the bridge is a fall: it ends in a drop x. Flat search prefers g,
     except by luck: most random walks onto the bridge fall, so on average they earn less than g.
     More walks do not change that. MCTS repeats what went well, so more and more of its simulations
-    cross. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
-    large, it goes on trying bad steps: most walks onto the bridge fail, and Q, the mean of all,
-    makes the bridge look bad. After a real step, the tree below the new state can be kept: then
-    fewer simulations are enough. In a slippery maze, an agent with a learned model learns fastest
-    if it has both search and learned values V(s).
+    cross it. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
+    large, it goes on trying bad steps: most walks onto the bridge earn nothing, and Q, the mean of
+    all, makes the bridge look bad. After a real step, the tree below the new state can be kept:
+    then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
+    fastest if it has both search and learned values V(s).
 Try, after reading: replace the line in the code by the line here, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -113,7 +113,7 @@ def index_of_best(scores, rng):
 
 
 def as_generator(rng):
-    """Returns rng if it is a generator of random numbers. Makes a new one from a seed, or None."""
+    """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # For single numbers, Python's generator is faster than NumPy's. (None means any seed. We need
@@ -124,7 +124,7 @@ def as_generator(rng):
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a). (If two
     paths lead to a state, it has two nodes.) N[i] is the number of visits of the action
-    actions[i], Q[i] its mean return. N and Q are lists; mcts turns those of its root into arrays.
+    actions[i], Q[i] is its mean return. They are lists; mcts turns those of its root into arrays.
     children[i] is a dict with a node for each state that this action has led to (except terminal
     states). ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
@@ -141,7 +141,7 @@ class Node:
             raise ValueError(f"{state} has no actions: a step into it must return terminated")
         self.state = state
         self.actions = list(actions)
-        # Lists, because reading one number of a NumPy array takes several times as long.
+        # Lists, because reading one number is several times slower in a NumPy array.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. Example: the action with i = 1 has led to state
@@ -155,12 +155,11 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Its second term says how much too low Q may be. Why sqrt(1 / N(s,a))? A mean of n returns
-        # is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while other
-        # actions are taken, so (if c > 0) every action gets another turn. But ln grows ever more
-        # slowly, so the turns of bad actions become rare. (The proof is in Auer et al.) A small c
-        # trusts Q, a large c tries all actions alike. With returns 100 times as large, c must be
-        # 100 times as large, too.
+        # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
+        # returns is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while
+        # other actions are taken, so (if c > 0) every action gets another turn. But ln grows ever
+        # more slowly, so the turns of bad actions become rare. A small c trusts Q, a large c tries
+        # all actions alike. If returns are 100 times as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -189,7 +188,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, as NumPy's float32 has only 7 digits)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float(): a NumPy float32 is too inexact)
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -207,13 +206,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 equal (==) if they are the same. model.actions is never called for a terminal state
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
-    max_depth   a simulation is cut after so many steps, in tree and rollout together. What would
+    max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
-                this same generator. From a seed we make a random.Random, the fastest
+                this same generator. A seed becomes a random.Random, which is fastest
     root        None, or a node of an earlier tree, to go on with. After a real step with action
                 root.actions[i], give root.children[i].get(next_state)
-    rollout     rollout(state, rng) -> action, the fixed simulation policy; None is random
+    rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
@@ -232,7 +231,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state}, or offers other actions")
-    # The root of an earlier search has arrays. Lists are faster.
+    # The root of an earlier search has arrays: back to lists, which are faster.
     root.N = list(root.N)
     root.Q = list(root.Q)
 
@@ -242,7 +241,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         path = []
         while True:
             i = node.select(c, rng)
-            # We always ask the model, because the same action may now lead to another state.
+            # In the tree, too, we ask the model: the same action may now lead to another state.
             next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # We stop if the episode ends, or after max_depth steps, or if next_state has no node
@@ -254,10 +253,11 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there.
+        # terminal one needs none, because nothing is chosen there. (If max_depth stopped us,
+        # next_state may already have a node.)
         if is_new and not terminated:
-            # All its N are 0, and the rollout below will not change them: its actions are not on
-            # the path.
+            # Its N are all 0, and the rollout below will not change them: only actions on the path
+            # are counted.
             node.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
@@ -307,7 +307,7 @@ class CountModel:
     """A model learned by counting (slide "How to build a model? (III)"), for mcts to search in.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
     of the outcomes (next state, reward, terminated) seen so far. What was never tried pays 0 and
-    ends the episode. Needs pick.
+    ends the simulation. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0)), model.step(5, "go", random.Random(0))
@@ -325,10 +325,10 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # What was never tried pays 0 and ends the simulation. So at first, all actions are worth
-        # 0. As ties are broken at random, the agent walks about until it finds a treasure. Later,
-        # actions with a value above 0 look better than those never tried. (In our maze, with one
-        # treasure, this is good enough.)
+        # We know nothing of what was never tried: so the simulation ends and earns 0. At first,
+        # all actions are worth 0. As ties are broken at random, the agent walks about until it
+        # finds a treasure. Later, actions with a value above 0 look better than those never tried.
+        # (In our maze, with one treasure, this is good enough.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -341,10 +341,11 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     model      None: the model is learned. Or a known model, for example the world itself
     max_depth  of mcts. If it is 1, there is no search: each simulation is one imagined step, and
                then the learned value of the state reached
-    values     False: random rollouts in place of learned values. (seed is a number)
+    values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it only if model and values do not
                change, because the returns in the tree come from the old model and values
-    Returns the discounted return of each real episode: (n_episodes,). An episode is cut after 100
+    seed       a number
+    Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
     index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
@@ -376,8 +377,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
             # model and worse values at the leaves. (Q is a mean that includes bad tries, so most V
-            # are too low: the more so, the more steps are left. So V still grows towards the
-            # treasure, and shows the way.)
+            # are too low, most of all far from the treasure. But V still grows towards it, and
+            # this shows the way.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -465,13 +466,14 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, but G, five steps away on a bridge
-    # of 4, is still worth 0.95^4 = 0.81. Flat search fails even on a bridge of 2.
+    # All runs should cross (the optimum is 1): g is worth 0.4, but G, reached with the fifth step
+    # on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no discount.) Flat search
+    # fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
 
-# %% Slide "Monte-Carlo Tree Search": the tree, what c trades, and what a kept tree is worth
+# %% Slide "Monte-Carlo Tree Search": the tree, what c does, and what a kept tree is worth
 def draw_bars(ax, node, left, step):
     """A bar for each action of the node, as wide as its visits. The first begins at x = left."""
     for action, n, children in zip(node.actions, node.N, node.children):
@@ -492,7 +494,7 @@ def draw_tree(ax, seed):
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
     # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below Q*, because
-    # it is the mean of all simulations that began so, also of those that fell off.
+    # it is the mean of all simulations that began so, including those that fell.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         s, reward, _ = world.outcomes[world.start][action]
@@ -503,6 +505,8 @@ def draw_tree(ax, seed):
 def draw_constants(ax, seeds):
     world = bridge(2, 0.1)          # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
+    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
+    # mean, so this step looks worse than the small treasure, which is worth 0.4.
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
@@ -554,7 +558,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -584,7 +588,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here what it must install to run this script.
+# Python ignores what follows. The program uv reads here which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

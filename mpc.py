@@ -11,12 +11,12 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each failure gives data from where the plan has led. v1.5 also
-    plans anew at each step, from the state really reached. So it corrects its errors on the way,
-    and soon does as well as with the true dynamics. If you replan at every step, a short horizon
-    is better, and with it even random plans are not bad.
+    v1.0 learns from its failures: each gives data from the places where the plan has led. v1.5
+    also plans anew at each step, from the state really reached. So it corrects its errors on the
+    way, and soon does as well as with the true dynamics. If you replan at every step, a short
+    horizon is better, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
-    N_BASE = 40                     Do more data from the base policy save v0.5?
+    N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
     horizon=2 for v1.5 in run_all   Can the horizon of v1.5 be too short?
 Notation
@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here simplified).
+Kingma & Ba (2015): Adam (here without the correction of its first steps).
 """
 
 import argparse
@@ -57,12 +57,11 @@ class PointMass:
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our gain of 3 is
-    # less, so we must go around the hill. (As it is a bit above our straight way, the way below it
-    # is shorter.)
+    # less, so we go around the hill. (Its middle is at y = 0.4, so the way below it is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. run_base_policy reads low and high, the bounds of an action.
-    observation_space = SimpleNamespace(shape=start.shape)
+    observation_space = SimpleNamespace(shape=start.shape)  # attributes as in Gymnasium
+    # run_base_policy reads low and high, the bounds of an action.
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
@@ -81,7 +80,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # The new velocity: with the old one, a force would move the mass only one step later.
+        # We use the new velocity. With the old one, a force would move the mass one step later.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -155,13 +154,13 @@ class NeuralDynamics:
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # A weight's derivative is the value that the weight multiplies, times the delta of the
         # unit to which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum
-        # over n of x[n, i] times delta1[n, j]. For a bias this value is 1.
+        # over n of x[n, i] times delta1[n, j]. A bias multiplies the value 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # Subtract as float64: float32 has only 7 digits, and uint8 has no negative numbers.
+        # As float64: a uint8 cannot be negative (3 - 5 would be 254), and float32 is less exact.
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
@@ -173,14 +172,15 @@ class NeuralDynamics:
         # better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding errors (1e-16 of the mean), a
-        # bit more. There we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
+        # Below 1e-10 of the mean we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1.0
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
-        # Adam is gradient descent with two running means for each weight: one of its gradients g,
-        # as a single g is partly luck, and one of g^2, to know the usual size of g.
+        # Adam is gradient descent with two running means for each weight: the mean of the last
+        # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
+        # usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -320,7 +320,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
     # bound is one standard deviation away. A third of all normal numbers are farther away, and are
-    # cut to a bound. So many of them are full force, which is often the best.
+    # cut to a bound. Thus many candidates have full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -399,8 +399,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       has Gymnasium's interface, actions that are vectors of numbers (Gymnasium's Box; they
-              come as float64), and episodes that end
+    env       has Gymnasium's interface, with continuous actions (Gymnasium's Box; we pass float64)
+              and episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
@@ -419,9 +419,10 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong. (The slide: above all
-    # if it is a large network.) By luck, some places there look better than they are. The planner
-    # takes the plan that looks best: it goes there. (The slide calls this distribution mismatch.)
+    # only seen the data of pi_0.) Away from these data the model is wrong (above all, the slide
+    # adds, if it is a large network). Some places there look, by luck, better than they are. The
+    # planner takes the plan that looks best: so it goes there. (The slide calls this distribution
+    # mismatch.)
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -584,7 +585,7 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad. After episode 1 the model knows one edge of the hill.
+    # (In most runs v1.5's episode 2 is bad. After episode 1 the model knows one edge of the hill.
     # From the hill's middle there are no data: it expects no hill there, and plans to cross it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
@@ -626,8 +627,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 they are
-    # 1000, 1001, ...) The paths are of the last run.
+    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 the seeds
+    # are 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
@@ -646,7 +647,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
     # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -676,7 +677,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here what it must install to run this script.
+# Python ignores what follows. The program uv reads here which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

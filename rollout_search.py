@@ -2,31 +2,31 @@
 
 The slides, and where they are in this file
     Forward search             forward_search; show_nodes ("expensive"), show_learned ("errors")
-    Simulation-based search    rollout_search; its errors, and acting on it: search_everywhere
+    Simulation-based search    rollout_search; search_everywhere: its error, an agent that uses it
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi also chooses A
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
-    forward search looks less than 6 steps ahead, it takes the small one. But every further step
+    forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree several times larger, and a rollout only one step longer. A learned model
     is a bit wrong, and each step ahead uses it once more: so on average the error of the values
-    grows with depth. (It stops growing where nearly all episodes are over.)
+    grows with depth. (It stops growing at depths where nearly all episodes are over.)
     Rollouts of a policy tell what this policy will earn. Four times as many rollouts make the
     error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
     with the best mean return. With enough rollouts it does better than the policy itself (policy
     improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
-    the random policy do not lead to the big treasure: only 1 random walk in 200 gets there.
+    the random policy do not show the way to the big treasure: only 1 of them in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the slides' S, A, S', numbered from 0. In the shape of an array, S and A are
-how many states and actions there are. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
-policy[s, a] = pi(a|s). G is a return, K the number of rollouts per action. (On the map, S and G
-are only letters.) "Needs f, g": if you copy the function, copy f and g, too.
+Notation: s, a, s2 are the slides' S, A, S', numbered from 0. In array shapes, S and A are the
+numbers of states and actions. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
+policy[s, a] = pi(a|s). G is a return, K the number of rollouts per action. "Needs f, g" in a
+docstring: if you copy the function, copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -58,8 +58,8 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """The world of a map as a TabularModel (the class below), and pays (S,): what entering each
-    cell pays. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With
+    """Returns the map's TabularModel (class below), and the array pays (S,): the reward for
+    entering each cell. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With
     probability `slip` a step goes to one of the two sides instead: from "up", left or right."""
     text = "".join(maze)
     width = len(maze[0])
@@ -84,7 +84,7 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw one column of each row of probabilities. sums (N, n): running sums that end with 1."""
+    """For each row of probabilities, draw a column. sums (N, n): running sums that end with 1."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
@@ -96,9 +96,9 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
 
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (not in our bridge's P)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So the mean of
-              returns stays right: the mean of a sum is the sum of the means)
+              the episode ends with the missing probability, .1 (our bridge does not use this)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
+              still right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -126,7 +126,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (This is simple. With many states, a list of only those with P > 0 would be faster.)
+        # (With many states, storing only those with P > 0 would be faster.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
@@ -191,7 +191,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
-    In TabularModel's example, let pi always take action 0. After waiting, its reward comes later:
+    In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
     >>> Q.tolist(), error.tolist()
@@ -219,21 +219,21 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # We remove episodes that are over. (bool: ~ makes -1 and -2 of a model's 0 and 1.)
+        # We remove episodes that are over. (bool first: of 0 and 1, ~ would make -1 and -2.)
         goes_on = ~np.asarray(terminated, bool)
         running = running[goes_on]
         states = states[goes_on]
         if len(running) == 0:
             break
         actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
-
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*: after
     # the first action, the episodes followed pi. More rollouts only make us more sure of Q^pi.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, as usual)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1. With K,
+    # the spread would come out too small, because the mean comes from the same returns.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -245,8 +245,8 @@ CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # he
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
-    forward_search finds or, if a policy is given, those of this policy. P and R may be learned.
-    (A tree computes V_d(s) again wherever s appears. Here each V_d(s) is computed once.)"""
+    forward_search finds or, if a policy is given, those of this policy. (A tree computes V_d(s)
+    again wherever s appears. Here each V_d(s) is computed once.)"""
     V = np.zeros((HORIZON + 1, len(P)))     # stays 0 where nobody acts: R and P are 0 there
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -255,7 +255,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's. (More steps add less than 10^-7)
+OPTIMUM = V_EXACT[HORIZON, START]       # best policy (more steps add less than 10^-7)
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -292,7 +292,7 @@ def show_depth(ax):
 def show_nodes(ax):
     depths = np.arange(1, HORIZON + 1)
     # nodes[d, s]: the number of nodes in the search tree of depth d that has s at the top.
-    nodes = np.ones_like(V_EXACT)       # (HORIZON + 1, S); the tree of depth 0 is the state alone
+    nodes = np.ones((HORIZON + 1, len(MODEL.R)))    # the tree of depth 0 is the state alone
     for d in depths:
         # Below s, there is a tree of depth d - 1 for each action and each possible next state. The
         # product adds up their nodes: (S, A, S) @ (S,) = (S, A). (True counts as 1.)
@@ -311,7 +311,7 @@ N_SAMPLES = [3, 10, 100]        # how often a learned model has seen each pair (
 
 
 def errors_of_learned_models(n_runs, seed):
-    """Error of V_0, V_1, ..., the mean over CELLS: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
+    """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has 1000, 1001, ...
@@ -319,8 +319,8 @@ def errors_of_learned_models(n_runs, seed):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
-            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # (cells, A, S): row by row
-            # The error is the distance between the best value in this model and the true one.
+            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # a draw for each row
+            # The error is the distance between the optimal value in this model and the true one.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -338,17 +338,17 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # the agent searches so often in each cell: see search_everywhere
+N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
-arrows = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
+ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
-# np.eye(4)[arrows] has such a row for each cell: (S, 4).
-POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[arrows]}
+# np.eye(4)[ARROWS] has such a row for each cell: (S, 4).
+POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[ARROWS]}
 
 
 def search_everywhere(policy, n_runs, seed):
-    """Two arrays (n_runs, len(K_ROLLOUTS)): the error of Q at S with K rollouts per action (RMS:
-    the root of the mean square); and the value at S of an agent that, in each step, searches with
+    """Two arrays (n_runs, len(K_ROLLOUTS)). First, the RMS (root mean square) error of Q at S with
+    K rollouts per action. Second, the value at S of an agent that, in each step, searches with
     these rollouts and takes the action with the largest Q."""
     # Q^pi(S,a) = R + gamma sum_s' p(s'|S,a) V^pi(s'): after the first step, HORIZON - 1 are left.
     Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
@@ -358,8 +358,8 @@ def search_everywhere(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches from one s may prefer different actions. So this agent, too, is a
-            # policy: pi(a|s) is the share of searches from s in which action a looks best. Dynamic
-            # programming gives its value. (With 100 searches, it differs by less than 0.02.)
+            # policy: pi(a|s) is about the share of searches in which a looks best. We compute its
+            # value by dynamic programming. (With 100 searches, it would differ by less than 0.02.)
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -381,7 +381,7 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
     # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = np.sqrt(10_000) * np.sqrt((standard_error**2).mean())
+    spread = np.sqrt(10_000 * (standard_error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
@@ -413,7 +413,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, get_backend() gives "agg", which can only write files: we save the figure.
+    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here what it must install to run this script.
+# Python ignores what follows. The program uv reads here which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
