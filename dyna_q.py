@@ -9,18 +9,18 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau), where tau is the number of
-                 real steps since A was last tried in S: a bonus that grows, ever more slowly
+    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
+                 steps since A was last tried in S. (kappa tau would soon exceed the goal's reward)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
     step, in 5 episodes; with n = 50, in 2. (In episode 1 there is no reward to plan with.) When
-    the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: a step against the
-    new wall leads back to the same state, so its Q becomes 0.95 times the best Q there. Old values
-    shrink, but stay above 0, the Q of untried actions. Replay is worse: it repeats old steps
-    through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
-    Dyna-Q+ tries again what it has not tried for long, and uses both.
+    the path is blocked, only random actions lead Dyna-Q to the new way, in 4 of 10 runs: a step
+    against the new wall leads back to the same state, so its Q becomes 0.95 times the best Q
+    there. Old values shrink, but stay above 0, the Q of untried actions. Replay is worse: it
+    repeats old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
+    still works. Dyna-Q+ tries again what it has not tried for long, and uses both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -252,7 +252,7 @@ def check_maze(maze, all_rows):
         # From a cell without a way, steps_to_goal gives len(layout). A shortest way has fewer.
         steps = steps_to_goal(maze, layout, 0, len(layout))
         for s in places:
-            # s may be a wall by now. The agent may leave it to any side: so we check all four.
+            # s may be a wall by now. The agent may leave it to any side: each must have a way.
             if max(steps[maze.moves(layout, s)]) == len(layout):
                 raise ValueError("a way must lead to a goal G, also after the walls have moved")
         # For the next layout: the agent may be in any cell with a way, but not in a goal.
@@ -415,7 +415,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -43,8 +43,7 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without the
-correction of its first steps).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
 """
 
 import argparse
@@ -491,7 +490,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
               new data, the better the model. (Not used below)
     Sampled rewards are noisy: their standard deviation is at least half of that in the data, or
-    0.5 if all are equal. (A smaller one can spoil the learning of S': see __init__.)
+    0.5 if all are equal. (A smaller one can spoil the learning of S'.)
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -511,9 +510,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # No sd can fall below these (standardised units, found by trying). Else a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is large, 0.5: so all components explain a
-        # reward about equally well, and S' decides which of them learns from a row of the data.
-        # (With 0.03 for the reward, too, more fits drew samples between the landings.)
+        # log p^, would grow without end. The reward's is larger: with 0.03 for it, too, more of the
+        # fits drew samples between the landings.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -889,7 +887,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

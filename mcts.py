@@ -188,7 +188,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float(): a NumPy float32 is too inexact)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ...
         G += gamma**t * float(reward)
         if terminated:
             break
@@ -376,9 +376,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves. (Q is a mean that includes bad tries, so most V
-            # are too low, most of all far from the treasure. But V still grows towards it, and
-            # this shows the way.)
+            # model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -560,7 +558,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here without the correction of its first steps).
+Kingma & Ba (2015): Adam (here simplified).
 """
 
 import argparse
@@ -160,7 +160,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # As float64: a uint8 cannot be negative (3 - 5 would be 254), and float32 is less exact.
+        # dtype=float, for data of other types: unsigned whole numbers have no change below 0.
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
@@ -649,7 +649,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -18,7 +18,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
     with the best mean return. With enough rollouts it does better than the policy itself (policy
     improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
-    the random policy do not show the way to the big treasure: only 1 of them in 200 gets there.
+    the random policy do not show the way to the big treasure: 1 in 200 gets there (we counted).
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -359,7 +359,7 @@ def search_everywhere(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             # By luck, searches from one s may prefer different actions. So this agent, too, is a
             # policy: pi(a|s) is about the share of searches in which a looks best. We compute its
-            # value by dynamic programming. (With 100 searches, it would differ by less than 0.02.)
+            # value by dynamic programming. (We tried 100 searches: it differs by less than 0.02.)
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -415,7 +415,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of options that argparse prints before each error: SUPPRESS leaves it out.
+    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
