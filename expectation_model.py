@@ -510,7 +510,7 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # No sd can fall below these (standardised units, found by trying). Else a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: with 0.03 for it, too, more of the
+        # log p^, would grow without end. The reward's is larger: with 0.03 for it, too, more
         # fits drew samples between the landings.
         self.floor = np.array([0.5] + [0.03] * n_features)
 
