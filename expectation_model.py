@@ -375,7 +375,8 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g.
+        # usual size of g. Both begin at 0, and yet (see below) the first step has the right size:
+        # 0.1 g / sqrt(0.01 g^2) is 1 or -1.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
