@@ -158,8 +158,9 @@ class Node:
         # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
         # returns is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while
         # other actions are taken, so (if c > 0) every action gets another turn. But ln grows ever
-        # more slowly, so the turns of bad actions become rare. A small c trusts Q, a large c tries
-        # all actions alike. If returns are 100 times as large, c must be 100 times as large, too.
+        # more slowly, so the turns of bad actions become rare. (Why just ln? Auer et al. have the
+        # proof.) A small c trusts Q, a large c tries all actions alike. If returns are 100 times
+        # as large, c must be 100 times as large, too.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -586,7 +587,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# Python ignores what follows. The program uv reads here which packages to install.
+# MIT-0 is the licence: do what you like. The program uv reads below which packages to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
