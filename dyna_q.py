@@ -315,7 +315,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, len(N_PLANNING), n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same luck. (With --seed 1, seeds are 1000, 1001, ...)
+            # In a run, all agents have the same luck. (1000: --seed 1 has other runs than --seed 0.)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
@@ -383,12 +383,12 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     return rewards.cumsum(axis=1)
 
 
-def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, many_runs):
-    """Panel of Dyna-Q and the `other` method. many_runs: means of 2000 runs, to compare."""
+def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare_with):
+    """Panel of Dyna-Q and the `other` method. compare_with: a text, printed at the line's end."""
     for method, color, style in [("Dyna-Q", BLUE, "-"), (other, RED, "--")]:
         rewards = changing_maze(method, layouts, n_steps, n_runs, seed)
         draw_band(ax, rewards, color, style, method)
-        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {many_runs}")
+        print(f"{method:7} {title:38} | {rewards[:, -1].mean():8.4g} | {compare_with}")
     ax.axvline(layouts[2], color="grey")
     ax.set(title=title, ylabel="rewards so far", xlabel="real steps (grey line: the walls move)")
     # The maze before and after. (x, y, width, height of an inset are shares of the panel.)

@@ -314,7 +314,7 @@ def errors_of_learned_models(n_runs, seed):
     """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has 1000, 1001, ...
+        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has other runs than 0
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
