@@ -315,7 +315,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, len(N_PLANNING), n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same luck. (1000: --seed 1 has other runs than --seed 0.)
+            # In a run, all agents have the same luck. (1000: --seed 1 has other runs than 0.)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
