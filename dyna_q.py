@@ -417,7 +417,7 @@ def main():
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=18, help="independent runs (default 18)")
+    parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
     # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
