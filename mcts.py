@@ -185,12 +185,14 @@ class Node:
 def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
     """Return of an episode of at most n_steps, simulated from `state` on. Needs pick."""
     G = 0.0
-    for t in range(n_steps):
+    discount = 1.0
+    for _ in range(n_steps):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float(): some models give NumPy numbers)
-        G += gamma**t * float(reward)
+        G += discount * float(reward)
+        discount *= gamma
         if terminated:
             break
     return G
@@ -415,7 +417,7 @@ def optimal_values(world):
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
-                  "...#...."], slip=0.1)
+                  "...#...."], 0.1)         # the slip
 
 
 def bridge(length, slip=0.0):
