@@ -678,7 +678,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0 is the licence: do what you like. The program uv reads below which packages to install.
+# MIT-0, the licence, says: do what you like. The block below tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
