@@ -10,14 +10,14 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (kappa tau would soon exceed the goal's reward)
+                 steps since A was last tried in S. The root lets this bonus grow slowly
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5 episodes; with n = 50, in 2. (In episode 1 there is no reward to plan with.) When
-    the path is blocked, only random actions lead Dyna-Q to the new way, in 4 of 10 runs: a step
-    against the new wall leads back to the same state, so its Q becomes 0.95 times the best Q
+    step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
+    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: a
+    step against the new wall leads back to the same state, so its Q becomes 0.95 times the best Q
     there. Old values shrink, but stay above 0, the Q of untried actions. Replay is worse: it
     repeats old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
     still works. Dyna-Q+ tries again what it has not tried for long, and uses both.
@@ -167,11 +167,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with an outcome that we suppose: S' = S, reward 0. Once there is a real one,
-    # that is the newest. (Replay would go on drawing the supposed one.)
+    # each list begins with an outcome that we suppose: S' = S, reward 0. The first real one becomes
+    # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # the step when a was last tried in s (0: never)
+    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
     known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -200,7 +200,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
 
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
-        # all n at once. Imagined steps have their own names: s, a, r, s2 belong to the real one.)
+        # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)
         for state in planning_rng.choices(list(known), k=n_planning):
             # A <- random action known in S. This is planning_rng.choice(known[state]), but faster:
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
@@ -226,7 +226,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random and no wall moves, all are equal:
+    with this S and A, not from the model. If nothing is random and no wall moves, these are equal:
     then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
@@ -272,7 +272,6 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
         # (S, 4): steps[moves] looks up each number in moves. If moves[0] is [0, 1, 9, 0], after[0]
         # is [steps[0], steps[1], steps[9], steps[0]].
         after = steps[moves]
-        # The best action leads to the smallest of the four, a random one to their mean.
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
@@ -315,7 +314,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, len(N_PLANNING), n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same luck. (1000: --seed 1 has other runs than 0.)
+            # In a run, all agents have the same luck. (With --seed 1, seeds are 1000, 1001, ...)
             _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
     return steps
 
@@ -332,7 +331,7 @@ def draw_comparison(ax, steps):
     maze = Maze(DYNA_MAZE)
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # 15,000 rounds are plenty: random walks take 869 steps on average. maze.state is S.
+        # Random walks average 869 steps: hardly any is longer than 15,000. maze.state is S.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
@@ -341,7 +340,7 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i had learned halfway through episode 2 of run 0 (run again, with its seed)."""
+    """What agent i had learned halfway through episode 2 of run 0. (Its seed repeats it.)"""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
@@ -366,9 +365,9 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. With 0.1, an
-# action not tried for long has a large bonus in its Q, and each update removes only a tenth of it:
-# so the agent repeats this action for a bonus that is gone.
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? An
+# action not tried for long has a large bonus in its Q. Once it is tried, tau and the bonus are 0.
+# But each update takes only a tenth of the old bonus out of Q: the agent repeats it for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -404,6 +403,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
+    # No formula gives these rewards. We compare with another program (for replay: with this one).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
