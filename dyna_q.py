@@ -167,7 +167,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with an outcome that we suppose: S' = S, reward 0. The first real one becomes
+    # each list begins with a supposed outcome: S' = S, reward 0. The first real one then becomes
     # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
