@@ -258,7 +258,7 @@ class FeatureModel:
 
 
 class LinearModel(FeatureModel):
-    """Reward and next features as linear functions of the features, others for each action.
+    """Reward and next features as linear functions of the features, with weights for each action.
 
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time

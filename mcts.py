@@ -417,7 +417,7 @@ def optimal_values(world):
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
-                  "...#...."], 0.1)         # the slip
+                  "...#...."], 0.1)         # the probability of a slip
 
 
 def bridge(length, slip=0.0):

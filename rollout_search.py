@@ -18,7 +18,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
     with the best mean return. With enough rollouts it does better than the policy itself (policy
     improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
-    the random policy do not show the way to the big treasure: 1 in 200 gets there (we counted).
+    the random policy do not show the way to the big treasure: only 1 in 200 gets there (counted).
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
