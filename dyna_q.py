@@ -10,17 +10,16 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. The root lets this bonus grow slowly
+                 steps since A was last tried in S. (Without root, it soon outweighs the goal)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
-    runs is above 20 steps in 30 of the 50 episodes; with n = 5 imagined updates after each real
-    step, in 5 episodes; with n = 50, in 2. (Episode 1 is the same for all: there is no reward to
-    plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not find the new way: a
-    step against the new wall leads back to the same state, so its Q becomes 0.95 times the best Q
-    there. Old values shrink, but stay above 0, the Q of untried actions. Replay is worse: it
-    repeats old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
-    still works. Dyna-Q+ tries again what it has not tried for long, and uses both.
+    runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
+    real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
+    is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
+    find the new way: the old actions lose value, but still look better than actions never tried,
+    whose Q is 0. Replay is worse: it still imagines old steps through the wall. When a shortcut
+    opens, Dyna-Q hardly uses it. Dyna-Q+ retries what it has not tried for long, and finds both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -63,8 +62,7 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.t = 0                      # real steps so far
-        self.reset()
+        self.reset(seed=0)
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -82,7 +80,8 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # A reset with a seed begins a new run. Without a seed, t goes on, over all episodes.
+        # t counts the real steps of a run, over all its episodes. A reset with a seed begins a new
+        # run. (Which seed has no effect: nothing is random here.)
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -138,9 +137,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
-    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
-    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
+    reach a goal (with epsilon = 0, or a kappa that makes bonuses worth more than the goal).
+    ValueError for arguments out of range, rewards of NaN or infinity, spaces not numbered from 0.
+    Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -158,7 +157,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
-    # same episode 1. So we draw a seed for each of them. (seeds[0] is for the environment.)
+    # same episode 1. (For single numbers, Python's generators are faster than NumPy's.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
@@ -171,13 +170,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
-    known = {}          # for each state, the actions that planning may draw, such as {3: [0, 2]}
+    tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
+    known = {}          # for each state met, the actions that planning may draw, as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(ends) < n_episodes:
-        # (a) S <- current (nonterminal) state (int: some environments give a NumPy number)
+        # (a) S <- current (nonterminal) state (int: as index of a list, a NumPy number is slow)
         s = int(s)
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
@@ -211,7 +210,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
-            # bonus makes it attractive. (A real step needs no bonus: its action was just tried.)
+            # bonus makes it attractive. (A real step gets none: its action was tried just now.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -226,8 +225,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random and no wall moves, these are equal:
-    then, with kappa = 0, replay and Dyna-Q learn exactly the same Q. Both trade computation for
+    with this S and A, not from the model. If nothing is random and no wall moves, they never
+    differ: then, with kappa = 0, replay and Dyna-Q learn the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
@@ -241,22 +240,21 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
 def check_maze(maze, all_rows):
     """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
-    if (any(len(row) != maze.width for row in all_rows) or maze.change_at is None
-            or len(maze.layouts[0]) != len(maze.layouts[1])):
-        raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
-    places = []         # where the agent may be when this layout begins
-    for layout in maze.layouts:
-        if layout.count("S") != 1:
-            raise ValueError("a maze needs exactly one start S")
-        places.append(layout.index("S"))
-        # From a cell without a way, steps_to_goal gives len(layout). A shortest way has fewer.
-        steps = steps_to_goal(maze, layout, 0, len(layout))
-        for s in places:
-            # s may be a wall by now. The agent may leave it to any side: each must have a way.
-            if max(steps[maze.moves(layout, s)]) == len(layout):
-                raise ValueError("a way must lead to a goal G, also after the walls have moved")
-        # When the walls move, the agent may be in any free cell with a way, except a goal.
-        places = [s for s in range(len(layout)) if layout[s] != "#" and 0 < steps[s] < len(layout)]
+    first, later = maze.layouts
+    n = len(first)
+    same_width = all(len(row) == maze.width for row in all_rows)
+    one_start = first.count("S") == later.count("S") == 1
+    if not (same_width and one_start) or len(later) != n or maze.change_at is None:
+        raise ValueError("need equal rows with one S; later_rows needs as many, and a change_at")
+    # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
+    steps = steps_to_goal(maze, first, 0, n)
+    later_steps = steps_to_goal(maze, later, 0, n)
+    # When the walls move, the agent may be in s if a way led from s to a goal. Now s may even be a
+    # wall. The agent can leave it to any side: it is a trap if there is a side without a way.
+    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
+             and max(later_steps[maze.moves(later, s)]) == n]
+    if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
+        raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
@@ -311,7 +309,7 @@ N_PLANNING = [0, 5, 50]         # the slide's three agents; 0 is Q-learning
 
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
-    steps = np.zeros((n_runs, len(N_PLANNING), n_episodes), int)
+    steps = np.zeros((n_runs, 3, n_episodes))
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
             # In a run, all agents have the same luck. (With --seed 1, seeds are 1000, 1001, ...)
@@ -320,15 +318,15 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: after this many episodes the book's agent is nearly optimal (about 16 steps, as 1
-    # action in 10 is random). To compare, we count our episodes of more than 20 steps.
+    # `book`: the book's agent is nearly optimal after this many episodes. (That means about 16
+    # steps, as 1 action in 10 is random.) To compare, we count our episodes of more than 20 steps.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
-    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     maze = Maze(DYNA_MAZE)
+    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
         # Random walks average 869 steps: hardly any is longer than 15,000. maze.state is S.
@@ -340,8 +338,8 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i had learned halfway through episode 2 of run 0. (Its seed repeats it.)"""
-    halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
+    """What agent i had learned halfway through episode 2 of run 0: we repeat it up to there."""
+    halfway = steps[0, i, 0] + steps[0, i, 1] // 2      # episode 1 and half of episode 2
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
