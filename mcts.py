@@ -559,14 +559,14 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher: not for us.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -589,7 +589,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0, the licence, says: do what you like. The block below tells the program uv what to install.
+# MIT-0: do what you like. The block below is for uv, a program that installs what a script needs.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

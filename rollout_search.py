@@ -2,7 +2,7 @@
 
 The slides, and where they are in this file
     Forward search             forward_search; show_nodes ("expensive"), show_learned ("errors")
-    Simulation-based search    rollout_search; search_everywhere: its error, an agent that uses it
+    Simulation-based search    rollout_search; rollout_errors; values_of_acting on rollouts
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
@@ -13,20 +13,19 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree several times larger, and a rollout only one step longer. A learned model
     is a bit wrong, and each step ahead uses it once more: so on average the error of the values
-    grows with depth. (It stops growing at depths where nearly all episodes are over.)
-    Rollouts of a policy tell what this policy will earn. Four times as many rollouts make the
-    error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
-    with the best mean return. With enough rollouts it does better than the policy itself (policy
-    improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
-    the random policy do not show the way to the big treasure: only 1 in 200 gets there (counted).
+    grows with depth (until nearly all episodes are over). Rollouts of a policy tell what it will
+    earn. Four times as many make the error half as large. Now let an agent act: at each step it
+    makes rollouts, and takes the action with the best mean return. With enough rollouts it does
+    better than the policy itself (policy improvement). With few, luck decides which action looks
+    best: then it may do worse. Rollouts of the random policy do not show the way to the big
+    treasure, because hardly any gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the slides' S, A, S', numbered from 0. In array shapes, S and A are the
-numbers of states and actions. P[s, a, s2] = p(s2|s,a), R[s, a] = the expected reward,
-policy[s, a] = pi(a|s). G is a return, K the number of rollouts per action. "Needs f, g" in a
-docstring: if you copy the function, copy f and g, too.
+Notation: s, a, s2 are the slides' S, A, S', numbered from 0. P[s, a, s2] = p(s2|s,a), R[s, a] =
+the expected reward, policy[s, a] = pi(a|s). In shapes, S and A are the numbers of states and
+actions. G is a return. "Needs f, g" in a docstring: if you copy the function, copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -53,7 +52,7 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 SLIP = 0.2      # one step in five goes sideways, so walking beside a drop is dangerous
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
-HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
+HORIZON = 30    # a rollout has at most 30 steps: by then nearly all episodes are over
 
 
 # %% Environment: a slippery world with a bridge
@@ -94,15 +93,13 @@ def draw_columns(sums, rng):
 
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
-
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (our bridge does not use this)
+              the episode ends with the missing probability, .1 (our map has no such pairs)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
-              still right: the mean of a sum is the sum of the means)
+              still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
-    One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
-    is missing), action 1 waits (its row is [1.0]):
+    One state. Action 0 pays 1 and ends the episode (its row [0.0] misses all), action 1 waits:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -118,7 +115,7 @@ class TabularModel:
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
             raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
-        # Some tables have rows for terminal states. We set them to 0: the episode is over.
+        # The caller's tables may have rows for terminal states. They become 0: nothing follows.
         P[terminal] = 0.0
         R[terminal] = 0.0
         self.P = P
@@ -126,14 +123,13 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (With many states, storing only those with P > 0 would be faster.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
 
     def step(self, states, actions, rng):
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
         missing probability is drawn, the episode is over, and S' is just S. rng: a Generator or a
         seed. (In a loop, pass a Generator: a seed would give each step the same luck.)"""
-        # sums[states, actions] has a row for each pair. default_rng keeps a Generator as it is.
+        # sums[states, actions] is (N, S + 1): a row for each pair. default_rng keeps a Generator.
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         missing = (columns == len(self.R))          # column S, the last one, was drawn
         next_states = np.where(missing, states, columns)
@@ -142,7 +138,6 @@ class TabularModel:
 
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
-
     Slide "Forward search". leaf_values (S,) are V_0, the values of the states at which the tree is
     cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
     The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
@@ -175,13 +170,11 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
         if d == 0:
             return leaf_values[s]                   # a leaf: here the tree is cut
         return Q(s, d).max()
-
     return Q(state, depth)
 
 
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
-
     model       a TabularModel, or any object that has such a table R and such a method step
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the number of episodes for each action: the slide's K
@@ -219,21 +212,21 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # We remove episodes that are over. (bool first: of 0 and 1, ~ would make -1 and -2.)
-        goes_on = ~np.asarray(terminated, bool)
+        # We remove the episodes that are over.
+        goes_on = np.logical_not(terminated)
         running = running[goes_on]
         states = states[goes_on]
         if len(running) == 0:
             break
-        actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all
+        actions = draw_columns(sums[states], rng)       # A ~ pi(.|S), for all that still run
     # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*: after
     # the first action, the episodes followed pi. More rollouts only make us more sure of Q^pi.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1. With K,
-    # the spread would come out too small, because the mean comes from the same returns.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not K.
+    # Returns are nearer to their own mean than to the true one: with K, we would get too little.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -247,7 +240,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
     forward_search finds or, if a policy is given, those of this policy. (A tree computes V_d(s)
     again wherever s appears. Here each V_d(s) is computed once.)"""
-    V = np.zeros((HORIZON + 1, len(P)))     # stays 0 where nobody acts: R and P are 0 there
+    V = np.zeros((HORIZON + 1, len(P)))     # in walls and ends it stays 0, because R and P are 0
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
         V[d] = Q.max(axis=1) if policy is None else (policy * Q).sum(axis=1)
@@ -255,7 +248,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # best policy (more steps add less than 10^-7)
+OPTIMUM = V_EXACT[HORIZON, START]       # of the best policy (more steps would add nearly nothing)
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -265,13 +258,13 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))       # (in a picture, ddof hardly matters)
+    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
 
 # %% Slide "Forward search": select the best action by lookahead
-TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes about a second
+TREE_DEPTH = 6      # this takes about a second, and each further step several times as long
 
 
 def show_depth(ax):
@@ -319,7 +312,7 @@ def errors_of_learned_models(n_runs, seed):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
-            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # a draw for each row
+            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
             # The error is the distance between the optimal value in this model and the true one.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
@@ -338,28 +331,38 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in each cell, to see roughly how often each action looks best
-# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
+N_SEARCHES = 12                 # in a cell, to see what searches with these K lead to
+# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.) Row a
+# of np.eye(4) is 1 in column a, else 0: this is to choose a always. np.eye(4)[ARROWS] is (S, 4).
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
-# Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
-# np.eye(4)[ARROWS] has such a row for each cell: (S, 4).
 POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[ARROWS]}
 
 
-def search_everywhere(policy, n_runs, seed):
-    """Two arrays (n_runs, len(K_ROLLOUTS)). First, the RMS (root mean square) error of Q at S with
-    K rollouts per action. Second, the value at S of an agent that, in each step, searches with
-    these rollouts and takes the action with the largest Q."""
+def rollout_errors(policy, n_runs, seed):
+    """RMS (root mean square) error of Q at S, by K: (n_runs, len(K_ROLLOUTS))."""
     # Q^pi(S,a) = R + gamma sum_s' p(s'|S,a) V^pi(s'): after the first step, HORIZON - 1 are left.
     Q_pi = MODEL.R[START] + GAMMA * (MODEL.P[START] @ lookahead_values(policy)[HORIZON - 1])
-    squares = np.zeros((n_runs, len(K_ROLLOUTS)))
-    values = np.zeros_like(squares)
+    errors = np.zeros((n_runs, len(K_ROLLOUTS)))
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # By luck, searches from one s may prefer different actions. So this agent, too, is a
-            # policy: pi(a|s) is about the share of searches in which a looks best. We compute its
-            # value by dynamic programming. (100 searches, not 12, gave the same, within 0.02.)
+            Qs = [rollout_search(MODEL, START, policy, K, HORIZON, GAMMA, rng)[0]
+                  for _ in range(N_SEARCHES)]
+            # The mean is over the searches and the 4 actions: Qs is (N_SEARCHES, 4).
+            errors[run, i] = np.sqrt(((np.array(Qs) - Q_pi)**2).mean())
+    return errors
+
+
+def values_of_acting(policy, n_runs, seed):
+    """The value at S, by K, of an agent that at each step makes K rollouts of `policy` per action
+    and takes the action with the largest Q: (n_runs, len(K_ROLLOUTS))."""
+    values = np.zeros((n_runs, len(K_ROLLOUTS)))
+    for run in range(n_runs):
+        rng = np.random.default_rng(1000 * seed + run)
+        for i, K in enumerate(K_ROLLOUTS):
+            # The agent's action in s depends on luck: it follows a policy, where pi(a|s) is the
+            # probability that a search in s prefers a. We estimate it from some searches in each
+            # cell. Then dynamic programming gives its value.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -368,23 +371,21 @@ def search_everywhere(policy, n_runs, seed):
                     # all Q may be 0: argmax would then always take "up".)
                     best = (Q == Q.max())
                     votes[s] += best / best.sum()
-                    if s == START:              # here we also measure the error of Q
-                        squares[run, i] += ((Q - Q_pi)**2).mean()       # over the 4 actions
             values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
-    return np.sqrt(squares / N_SEARCHES), values
+    return values
 
 
 def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
-    """Draws both results of search_everywhere for the policy of that name, as curve number i."""
+    """Draws errors and values for the policy of that name, as curve number i."""
     policy = POLICIES[name]
-    errors, values = search_everywhere(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
-    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
+    errors = rollout_errors(policy, n_runs, seed)
+    values = values_of_acting(policy, n_runs, seed)
+    # In theory, the error falls as 1/sqrt(K). With 10,000 rollouts it is the standard error (again
+    # RMS over the actions), so with K rollouts it is sqrt(10,000 / K) times as large.
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = np.sqrt(10_000 * (standard_error**2).mean())
-    theory = spread / np.sqrt(K_ROLLOUTS)
+    theory = np.sqrt((standard_error**2).mean()) * np.sqrt(10_000 / K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
-          f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
+          f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, as 1/sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko:")
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
@@ -395,9 +396,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     draw_band(values_ax, K_ROLLOUTS, values, i, "acting on rollouts")
     values_ax.axhline(itself, color="grey", linestyle="-.", label=f"policy itself: {itself:.3f}")
     values_ax.axhline(OPTIMUM, color="grey", linestyle=":", label=f"optimum: {OPTIMUM:.3f}")
-    values_ax.set(title=f"enough rollouts improve\nthe {name} policy",
-                  ylim=(0, 1.7 * OPTIMUM), xscale="log", xlabel="K rollouts per action",
-                  ylabel="value at S")
+    values_ax.set(title=f"enough rollouts improve\nthe {name} policy", xscale="log",
+                  ylim=(0, 1.7 * OPTIMUM), xlabel="K rollouts per action", ylabel="value at S")
 
 
 # %% The run: what is printed, and main
@@ -413,14 +413,14 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg", which can only save: so we save the figure.
+    # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # An error shall be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher: not for us.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0, the licence, says: do what you like. The block below tells the program uv what to install.
+# MIT-0: do what you like. The block below is for uv, a program that installs what a script needs.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
