@@ -43,7 +43,8 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here simplified).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its
+correction of the first steps).
 """
 
 import argparse
@@ -85,7 +86,7 @@ for s in range(N_STATES):
             column, row = np.clip(X[s] + (right, down), 0, X[-1])
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
-# episode, and nothing is earned after an end. So some rows sum to less than 1: what is missing is
+# episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
 # the probability that the episode ends.
 PLANNING_P = np.where(ARRIVAL == 0, TRUE_P, 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
@@ -109,7 +110,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
-    # see all of these equally often. (Also pit and goal: we will ask about leaps from all cells.)
+    # see all of these equally often. (Pit and goal, too: later we ask about leaps from all cells.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -130,7 +131,7 @@ def checked(name, values, shape, below=None):
     """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN, or
     (if `below` is given) anything but whole numbers from 0 to below - 1."""
     # Without these checks NumPy would often give wrong results, and no error: a single reward
-    # would count for all transitions, and state -1 would mean the last state.
+    # (1,) would be used for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
@@ -149,10 +150,11 @@ class LookupModel:
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
-    predict  expected rewards (N,), rows of P (N, S): a probability for each s', not only a mean
-    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
-             is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
-             or seed
+    predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
+             follows and the episode goes on
+    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. If an
+             outcome (s', terminated) was seen with several rewards, it pays their mean. rng:
+             Generator or seed
 
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
@@ -165,8 +167,8 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # N(s, a, s', ended): the last index is 1 if the episode ended, else 0.
-        self.counts = np.zeros((n_states, n_actions, n_states, 2))
+        # N(s, a, ended, s'): the third index is 1 if the episode ended, else 0.
+        self.counts = np.zeros((n_states, n_actions, 2, n_states))
         self.reward_sums = np.zeros_like(self.counts)
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -177,7 +179,7 @@ class LookupModel:
             terminated = np.zeros_like(states)
         terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
         # For each transition, its place in counts: four arrays (N,), one for each axis.
-        places = states, actions, next_states, terminated
+        places = states, actions, terminated, next_states
         # counts[places] += 1 would be wrong: a transition that is three times in the data would
         # count only once. np.add.at counts all three.
         np.add.at(self.counts, places, 1)
@@ -186,13 +188,14 @@ class LookupModel:
         seen = self.counts.sum(axis=(2, 3))                             # N(s,a)
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=(2, 3)) / n
-        self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, S, 2) / (S, A, 1, 1)
+        self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, 2, S) / (S, A, 1, 1)
         # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
+        # (argwhere lists these pairs.)
         for s, a in np.argwhere(seen == 0):
-            self.outcome_P[s, a, s, 0] = 1
+            self.outcome_P[s, a, 0, s] = 1
         # P leaves out the outcomes that end the episode. Nothing is earned after an end, so in
         # planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.outcome_P[:, :, :, 0]
+        self.P = self.outcome_P[:, :, 0]
         return self
 
     def check_pairs(self, states, actions):
@@ -206,13 +209,13 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # From (S, 2) to a row of 2S outcomes. Number 2 s': s' follows, the episode goes on. Number
-        # 2 s' + 1: s' follows, the episode ends. So 7 is s' = 3 and an end: 7 // 2 = 3, 7 % 2 = 1.
-        rows = self.outcome_P[states, actions].reshape(len(states), -1)      # (N, 2S)
+        # We put both rows of (2, S) side by side: there are 2S outcomes. In 0 to S - 1 the episode
+        # goes on in s'; in S to 2S - 1 it ends. If S = 4, outcome 6 is an end in s' = 2.
+        rows = self.outcome_P[states, actions].reshape(len(states), -1)     # (N, 2S)
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
-        next_states = outcomes // 2
-        ended = outcomes % 2
-        places = states, actions, next_states, ended
+        ended = outcomes // self.n_states                                   # 0 or 1
+        next_states = outcomes % self.n_states
+        places = states, actions, ended, next_states
         # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
@@ -224,9 +227,9 @@ class FeatureModel:
 
     inputs  (N, d+A): x (N, d), and a column for each action (see prepare)
     y       (N, 1+d): the reward, and the change of each feature
-    Models of features do not learn where episodes end.
-    Each model adds two methods. learn(inputs, y, ...) learns y from inputs, and returns what fit
-    is to store: weights or networks. expected(inputs) returns the expected y.
+    Models of features do not learn where episodes end. Each of the three adds two methods:
+    learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
+    as `learned`; expected(inputs) returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -263,8 +266,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force), and
-    x_next has the same columns: (next angle, next speed, the same force).
+    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
+    x_next needs the same columns, so it is (next angle, next speed, the same force).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -289,8 +292,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (The block of an action never tried has only zeros, so any w fits it: lstsq then takes
-        # the smallest w, 0. Old NumPy warns without rcond=None.)
+        # (An action never tried gets w = 0: of all w that fit equally well, lstsq takes the
+        # smallest. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -307,9 +310,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Below 1e-10
-    # of the mean we divide by 1: dividing by such a scale would give NaN or nonsense.
-    scale[scale <= 1e-10 * abs(mean)] = 1
+    # A column that never changes would give 0/0. We divide by 1 instead. (ptp is maximum minus
+    # minimum. The standard deviation may be a bit above 0, by rounding.)
+    scale[np.ptp(data, axis=0) == 0] = 1
     return mean, scale
 
 
@@ -321,7 +324,7 @@ class Network:
     n_out   outputs: D, or more if the loss needs several for each target. rng: a Generator
     fit     learns from x and y in small batches of B rows. loss(outputs, targets) is a function,
             such as squared_error below. It gets outputs (B, n_out) and standardised targets
-            (B, D). It returns the mean loss, and its derivatives by all outputs (B, n_out)
+            (B, D). It returns the mean loss, and how much it changes with each output (B, n_out)
     Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
@@ -353,8 +356,8 @@ class Network:
         return h1, h2, h2 @ W3 + b3
 
     def gradient(self, inputs, targets, loss):
-        """The derivatives of the mean loss by all weights: a list like self.weights. ("By w" means
-        with respect to w: how much the loss changes if w changes.)"""
+        """The derivatives of the mean loss by all weights: a list like self.weights. (Derivative
+        by w: d loss / dw, how much the loss changes if w changes.)"""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
@@ -375,8 +378,9 @@ class Network:
     def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. Both begin at 0, and yet (see below) the first step has the right size:
-        # 0.1 g / sqrt(0.01 g^2) is 1 or -1.
+        # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
+        # this. We do not: already the first step, 0.1 g / sqrt(0.01 g^2) = 1 or -1, has the right
+        # size.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -418,8 +422,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): for each feature, the standard deviation
-             of their answers, divided by that of S' - S in the data; then the mean of these
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
+             a mean over the features. (The unit of a feature is its standard deviation in y)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -440,7 +444,8 @@ class NeuralModel(FeatureModel):
     def learn(self, inputs, y, **settings):
         # On the slide, reward and transition are separate functions. Here they are outputs of one
         # network. The members learn from the same data, but their initial weights and batches
-        # differ. Where there are data, the data make them agree. Elsewhere nothing does.
+        # differ, as rng goes on. Where there are data, the data make them agree. Elsewhere nothing
+        # does.
         rng = np.random.default_rng(self.seed)
         return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
                 for _ in range(self.n_members)]
@@ -464,7 +469,8 @@ def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
     # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: this cannot go wrong. reduce does it with all K terms of a row, one by one.
+    # larger one: this cannot go wrong. reduce goes through the K terms of a row in this way: first
+    # logaddexp(a, b), then logaddexp of this and c, and so on.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
@@ -490,8 +496,7 @@ class MixtureModel(FeatureModel):
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
               new data, the better the model. (Not used below)
-    Sampled rewards are noisy: their standard deviation is at least half of that in the data, or
-    0.5 if all are equal. (A smaller one can spoil the learning of S'.)
+    No sd can fall below a tenth of that in the data (or below 0.1, if all are equal).
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -509,11 +514,10 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # No sd can fall below these (standardised units, found by trying). Else a component
-        # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: with 0.03 for it, too, more
-        # fits drew samples between the landings.
-        self.floor = np.array([0.5] + [0.03] * n_features)
+        # No sd can fall below this (in standardised units). Else a component could put its mean on
+        # a value that repeats, and shrink its sd to 0: its density, and log p^, would grow without
+        # end.
+        self.floor = 0.1
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
@@ -560,9 +564,9 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So -log p^
         # has the derivative -share_k by term_k, and the rest is the chain rule. In words: each
         # component learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score. Put weight_k = e^score_k / (sum of e^score) into p^: then -log p^ becomes
+        # (1) By a score: term_k is score_k - log(sum of e^score) + log Normal_k. So -log p^ is
         # log(sum of e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log
-        # has the derivative weight_k, the second share_k. So the weights move towards the shares.
+        # has the derivative weight_k, the second share_k. So a score rises if share > weight.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -634,22 +638,21 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
             and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
-    # The first sweep (round of the loop) would start from V = 0: it gives Q = R, so we start here.
-    # A step earns at most max |R|, so what comes later is worth at most max |R| (gamma + gamma^2 +
-    # ...) = gamma max |R| / (1 - gamma): this is the error of V.
-    Q = R
+    # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
+    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this.
+    Q = 0 * R
     V = Q.max(axis=1)
-    error = gamma * abs(R).max() / (1 - gamma)
+    error = abs(R).max() / (1 - gamma)
     while error > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V_before = V
         V = Q.max(axis=1)
-        # Often V is exact before the error is small: no sweep will change it any more.
-        if np.array_equal(V, V_before):
-            break
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
         error *= gamma
+        # If nothing changes, nothing ever will: V is exact (apart from rounding).
+        if np.array_equal(V, V_before):
+            break
     return V, Q
 
 
@@ -659,9 +662,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
-# reward for arriving belongs to the step before. (value_iteration treats these two like all other
-# cells, as if a walk could start there.)
+# V*, the values of the best plan. In the pit and at the goal we set it to 0: the episode is over,
+# and the reward for arriving belongs to the step before. (value_iteration does not know this: our
+# tables let it walk on from there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -702,6 +705,38 @@ def repeat(experiment, n_runs, seed):
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
+def errors_compound(seed, n=N_GOOD, n_leaps=20):
+    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
+    model and a network. Each learns from the same n transitions. From the second leap on, it is
+    fed with its own predictions."""
+    data = collect(n, seed)
+    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
+    # which data ended an episode: data[:4] is without terminated.
+    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
+    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
+    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
+    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
+    # probabilities of where this walker is now (at first in s itself), guess what the table
+    # believes.
+    truth = guess = np.eye(N_STATES)
+    x_linear = x_network = X
+    errors = []
+    for _ in range(n_leaps):
+        # A row of probabilities, times P, is the row of probabilities one leap later.
+        truth = truth @ LEAP_P
+        guess = guess @ table.P[:, LEAP]
+        # The linear model and the network only know an expected position, and answer as if the
+        # walker were there. If a function is linear, its value at a mean is the mean of its
+        # values: so the linear model may do this, and only the errors of its fit add up. The
+        # network is not linear: for it, this is one more error. And soon, positions are between
+        # cells, or out of the grid, where no data were.
+        _, x_linear = linear.predict(x_linear, LEAPS)
+        _, x_network = network.predict(x_network, LEAPS)
+        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
+        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
+    return np.transpose(errors)
+
+
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
     confidence with many runs, less with few."""
@@ -729,7 +764,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # errors_compound (below) makes one leap from each cell. [:, 0] takes the errors after it.
+    # With n_leaps = 1, errors_compound asks for one leap from each cell. [:, 0]: after this leap.
     return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
 
 
@@ -817,38 +852,6 @@ def draw_plan(ax, values):
           f"0.758, the mean of 2000 runs; at most V* = {OPTIMAL[START]:.4f}")
 
 
-def errors_compound(seed, n=N_GOOD, n_leaps=20):
-    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
-    model and a network. Each learns from the same n transitions. From the second leap on, it is
-    fed with its own predictions."""
-    data = collect(n, seed)
-    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
-    # which data ended an episode: data[:4] is without terminated.
-    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
-    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
-    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess what the table
-    # believes.
-    truth = guess = np.eye(N_STATES)
-    x_linear = x_network = X
-    errors = []
-    for _ in range(n_leaps):
-        # A row of probabilities, times P, is the row of probabilities one leap later.
-        truth = truth @ LEAP_P
-        guess = guess @ table.P[:, LEAP]
-        # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, and only the errors of its fit add up. The
-        # network is not linear: for it, this is one more error. And soon, positions are between
-        # cells, or out of the grid, where no data were.
-        _, x_linear = linear.predict(x_linear, LEAPS)
-        _, x_network = network.predict(x_network, LEAPS)
-        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
-        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
-    return np.transpose(errors)
-
-
 def draw_compound(ax, errors):
     # errors_compound has made 20 leaps.
     draw_curves(ax, range(1, 21), errors, MODELS,
@@ -861,7 +864,7 @@ def what_it_knows(seed):
     """The disagreement of five networks and their true error, means over the rows (2, columns). An
     agent could explore the cells where they disagree, or avoid them for safety."""
     # There are data only from columns 0 to 2. (The start is in column 2.)
-    data = collect(N_GOOD, seed, np.flatnonzero(X[:, 0] <= X[START, 0]))
+    data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= X[START, 0]))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
     # (2, 35) becomes (2, rows, columns), and then we take the mean over the rows.

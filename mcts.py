@@ -5,23 +5,23 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
+    Counts   N(s,a): how often action a was chosen in s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
              u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
              in random order. Then take the action with the largest UCB1 (upper confidence bound) =
              Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
-    gS...G    A small treasure g is beside the start S, a big one G at the end of a narrow bridge.
-    ##xxx#    A step down from the bridge is a fall: it ends in a drop x. Flat search prefers g,
-    except by luck: most random walks onto the bridge fall, so on average they earn less than g.
-    More walks do not change that. MCTS repeats what went well, so more and more of its simulations
-    cross it. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is too
-    large, it goes on trying bad steps: most walks onto the bridge earn nothing, and Q, the mean of
-    all, makes the bridge look bad. After a real step, the tree below the new state can be kept:
-    then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
-    fastest if it has both search and learned values V(s).
-Try, after reading: replace the line in the code by the line here, run again, and answer
+    The world, as text: gS...G    A small treasure g is beside the start S. A big one G is at the
+                        ##xxx#    end of a narrow bridge; a step down from it ends in a drop x.
+    Flat search prefers g, except by luck: most random walks onto the bridge fall, so on average
+    they earn less than g. More walks do not change that. MCTS repeats what went well, so more and
+    more of its simulations cross the bridge. After a real step, the tree below the new state can
+    be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned model
+    learns fastest if it has both search and learned values V(s). The constant c must be neither
+    too small (a few bad walks, and MCTS gives up the bridge) nor too large (it goes on trying bad
+    steps, and Q, the mean of all walks, makes the bridge look bad).
+Try, after reading: in the function named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
@@ -74,16 +74,17 @@ class GridWorld:
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
+        # (Walls and ends have entries, too, but nobody asks for them.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
             # Actions 0 to 3: how many rows down (-1 is up), how many columns right (-1 is left).
             for action, (down, right) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
-                y = state // width + down
-                x = state % width + right
-                if 0 <= y < len(rows) and 0 <= x < width and rows[y][x] != "#":
-                    cell = rows[y][x]
-                    offered[action] = (y * width + x, rewards.get(cell, 0.0), cell in "xgG")
+                row = state // width + down
+                column = state % width + right
+                if 0 <= row < len(rows) and 0 <= column < width and rows[row][column] != "#":
+                    cell = rows[row][column]
+                    offered[action] = (row * width + column, rewards.get(cell, 0.0), cell in "xgG")
             self.outcomes.append(offered)
 
     def actions(self, state):
@@ -122,11 +123,12 @@ def as_generator(rng):
 
 
 class Node:
-    """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a). (If two
-    paths lead to a state, it has two nodes.) N[i] is the number of visits of the action
-    actions[i], Q[i] is its mean return. They are lists; mcts turns those of its root into arrays.
-    children[i] is a dict with a node for each state that this action has led to (except terminal
-    states). ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
+    """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
+    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. They are lists;
+    mcts turns those of its root into arrays. children[i] is a dict with a node for each state that
+    this action has led to (except terminal states). In a tree a node has one parent: a state that
+    is reached in two ways gets two nodes, each with its own N and Q.
+    ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                # index 0, "left", was followed by a return of -1
@@ -156,11 +158,11 @@ class Node:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
-        # returns is wrong by about their standard deviation / sqrt(n). Why ln N(s)? It grows while
-        # other actions are taken, so (if c > 0) every action gets another turn. But ln grows ever
-        # more slowly, so the turns of bad actions become rare. (Why just ln? Auer et al. have the
-        # proof.) A small c trusts Q, a large c tries all actions alike. If returns are 100 times
-        # as large, c must be 100 times as large, too.
+        # returns is wrong by about their standard deviation / sqrt(n), and c stands for this
+        # standard deviation. (So if returns are 100 times as large, c must be, too.) Why ln N(s)?
+        # It grows while other actions are taken, so (if c > 0) every action gets another turn. But
+        # it grows ever more slowly, so the turns of bad actions become rare. (Auer et al. prove
+        # that ln is right.) A small c trusts Q, a large c tries all actions alike.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -248,7 +250,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # We stop if the episode ends, or after max_depth steps, or if next_state has no node
-            # yet. In this last case the path leaves the tree, and next_state will be the new leaf.
+            # yet. In this last case the path leaves the tree, and below next_state gets a node.
             is_new = next_state not in node.children[i]
             if terminated or len(path) == max_depth or is_new:
                 break
@@ -352,7 +354,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
     index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
-    >>> float(returns[-1])              # the third step pays 1: gamma^2
+    >>> float(returns[-1])              # it goes straight to G: the third step pays 1, gamma^2
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
@@ -378,8 +380,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves.
+            # V(s) becomes Q of the action taken, a mean of this search. The old V(s) came from a
+            # worse model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -403,7 +405,7 @@ def optimal_values(world):
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":
-                # What each move is worth without a slip.
+                # What each move is worth without a slip. (s is its next state.)
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 # The agent takes the best move. After a slip, each move is equally probable: that
                 # is worth their mean.

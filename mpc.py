@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here simplified).
+Kingma & Ba (2015): Adam (here without its correction of the first steps).
 """
 
 import argparse
@@ -56,12 +56,12 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most at |d| = 1, with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our gain of 3 is
-    # less, so we go around the hill. (Its middle is at y = 0.4, so the way below it is shorter.)
+    # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. We push with at
+    # most gain = 3, so we go around it. (Its middle is at y = 0.4, so the way below is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    observation_space = SimpleNamespace(shape=start.shape)  # attributes as in Gymnasium
-    # run_base_policy reads low and high, the bounds of an action.
+    # As in Gymnasium. run_base_policy reads low and high, the bounds of an action.
+    observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
     def __init__(self, theta=(3.0, 1.5, 8.0), n_steps=30):
@@ -80,7 +80,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # We use the new velocity. With the old one, a force would move the mass one step later.
+        # We use the new velocity v'. With v, a force would not move the mass before the next step.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -110,8 +110,8 @@ class NeuralDynamics:
     copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
-    predict comes before fit or gets a single state (ds,). An example with s' = s + a:
+    ValueError: for data that are empty, infinite, NaN or of other shapes; for predict before fit,
+    or of a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -127,8 +127,8 @@ class NeuralDynamics:
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
             # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
-            # gradients are small, and learning is slow. (float32 is faster than float64.)
-            # += appends both items of the list.
+            # gradients are small, and learning is slow. (float32 is faster than float64.) We
+            # append W and b.
             self.weights += [self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5,
                              np.zeros(n_out, np.float32)]
 
@@ -160,28 +160,29 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # dtype=float, for data of other types: unsigned whole numbers have no change below 0.
+        # The change s' - s, as float: uint8 numbers, for example pixels, have no change below 0.
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
-        # more data, these numbers change. The old weights then are not quite right, but still a
-        # better start than random ones.)
+        # position of 0.1 would hardly count beside a speed of 100. (The weights stay as they were
+        # after the last fit. With more data mean and std change, so the old weights are not quite
+        # right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
-        # Below 1e-10 of the mean we divide by 1.
-        self.std[self.std <= 1e-10 * abs(self.mean)] = 1.0
+        # A column that never changes would give 0/0. We divide by 1 instead. (ptp is maximum minus
+        # minimum. The standard deviation may be a bit above 0, by rounding.)
+        self.std[np.ptp(data, axis=0) == 0] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. Both begin at 0, and yet (see below) the first step has the right size:
-        # 0.1 g / sqrt(0.01 g^2) is 1 or -1.
+        # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
+        # this. We do not: already the first step, 0.1 g / sqrt(0.01 g^2) = 1 or -1, has the right
+        # size.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -191,7 +192,8 @@ class NeuralDynamics:
             order = self.rng.permutation(len(data))
             for first in range(0, len(data), batch_size):
                 batch = order[first:first + batch_size]
-                for i, g in enumerate(self.gradients(x[batch], y[batch])):  # i: W1, b1, ...
+                # gradients is called once for a batch: it gives one g for each of W1, b1, ...
+                for i, g in enumerate(self.gradients(x[batch], y[batch])):
                     # g_mean moves a tenth of the way to each new value, and so is a mean of about
                     # the last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
@@ -234,7 +236,7 @@ class PhysicalModel:
         # vx of example 2, ... (ravel makes this order.) The first result of lstsq ("least
         # squares") is the theta that makes |A theta - b|^2 smallest. (Older NumPy warns without
         # rcond.)
-        A = np.column_stack([force.ravel() for force in self.env.forces(states, actions)])
+        A = np.column_stack([term.ravel() for term in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
         return self
@@ -260,6 +262,7 @@ def imagined_returns(predict, reward, state, sequences):
     # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
     # the largest number, and a 0 in its place would beat all negative returns. So: -infinity.
     returns[~np.isfinite(returns)] = -np.inf
+    # (With a horizon below 1, nothing was imagined.)
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
     return returns
@@ -269,7 +272,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    # high - low is finite only if both are.
+    # If one of the bounds is infinite or NaN, high - low is, too.
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
@@ -369,7 +372,7 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Base policy and planner each have a Generator of their own: else more base episodes would
-    # change the numbers that the planner draws. rng gives the environment a seed.
+    # change the numbers that the planner draws. The environment gets a seed from rng.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -381,14 +384,14 @@ def run_base_policy(env, n_episodes, seed):
         state = first_state(env)
         over = False
         while not over:
-            # A list of one action: pi_0 does not plan ahead.
+            # execute adds to D. A list of one action: pi_0 does not plan ahead.
             _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
     return D, low, high, planner_rng
 
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
-    sum, the slide's p(s'|s, a) is the next state that the model predicts.)"""
+    sum, p(s'|s, a) is the next state that the model predicts. The slide's p(s'|s, s) is, too.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
 
@@ -400,13 +403,13 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       has Gymnasium's interface, with continuous actions (Gymnasium's Box; we pass float64)
+    env       has Gymnasium's interface, with continuous actions (a Box; it gets float64 numbers)
               and episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
-    settings  further arguments for the planner, for example horizon=30
+    settings  further arguments for the planner. It needs a horizon, for example horizon=30
     seed      of default_rng: environment, base policy and planner get their numbers from it
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
@@ -420,10 +423,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong (above all, the slide
-    # adds, if it is a large network). Some places there look, by luck, better than they are. The
-    # planner takes the plan that looks best: so it goes there. (The slide calls this distribution
-    # mismatch.)
+    # only seen the data of pi_0.) Away from these data the model is wrong, and by luck some places
+    # there look better than they are. The planner takes the plan that looks best: so it goes
+    # there. The slide calls this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -517,7 +519,7 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # 150,000 of v1.0.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
-RANDOM = dict(plan=random_shooting, n_candidates=300)
+RANDOM = dict(plan=random_shooting, n_candidates=300)       # run_all tries both with two horizons
 
 
 def play(recipe, seeds, exact=False, **settings):

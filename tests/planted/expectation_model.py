@@ -4,7 +4,7 @@ NEURAL, MIXTURE, VALUES = "class NeuralModel(", "class MixtureModel(", "def valu
 
 BUGS = [
     ("+= counts a repeated transition once", "np.add.at(self.counts, places, 1)", "self.counts[places] += 1", TABLE),
-    ("the table does not know that an episode ended", "next_states, terminated\n", "next_states, 0 * terminated\n", TABLE),
+    ("the table does not know that an episode ended", "actions, terminated, next_states\n", "actions, 0 * terminated, next_states\n", TABLE),
     ("gamma dropped", "R + gamma * (P @ V)", "R + P @ V * (gamma > 0) * 0.999", VALUES),
     ("stops after the first sweep", "error *= gamma", "error *= 0", VALUES),
     ("reward and change of another action", "taken[:, [a]] * x_and_1", "taken[:, [0]] * x_and_1", LINEAR),

@@ -1,7 +1,7 @@
 """Classic mistakes in rollout_search.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MODEL, FORWARD, ROLLOUTS = "class TabularModel:", "def forward_search(", "def rollout_search("
 LEAVE = "        running = running[goes_on]\n        states = states[goes_on]\n"
-CHOOSE = "        actions = draw_columns(sums[states], rng)           # A ~ pi(.|S), new ones for all\n"
+CHOOSE = "        actions = draw_columns(sums[states], rng)       # A ~ pi(.|S), for all that still run\n"
 
 BUGS = [
     ("one random number for all pairs", "u = rng.random((len(sums), 1))", "u = rng.random((1, 1))", "def draw_columns("),
