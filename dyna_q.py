@@ -10,16 +10,17 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (Without root, it soon outweighs the goal)
+                 steps since A was last tried in S. (kappa tau would soon exceed the goal's 1)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way: the old actions lose value, but still look better than actions never tried,
-    whose Q is 0. Replay is worse: it still imagines old steps through the wall. When a shortcut
-    opens, Dyna-Q hardly uses it. Dyna-Q+ retries what it has not tried for long, and finds both.
+    find the new way: it needs many random steps in a row, as the old actions lose value, but look
+    better than actions never tried, whose Q is 0. Replay is worse: it still imagines old steps
+    through the wall. When a shortcut opens, Dyna-Q hardly uses it. Dyna-Q+ retries what it has not
+    tried for long, and finds both.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -225,8 +226,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random and no wall moves, they never
-    differ: then, with kappa = 0, replay and Dyna-Q learn the same Q. Both trade computation for
+    with this S and A, not from the model. If nothing is random and no wall moves, all of these are
+    equal: then, with kappa = 0, replay and Dyna-Q learn the same Q. Both trade computation for
     real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
@@ -413,7 +414,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
+    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

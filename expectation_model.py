@@ -12,8 +12,8 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, make the r, s' in the data as probable as possible: minimize the mean of
-                   -log p^(r, s' | s, a)
+                   learn, make all data together as probable as possible: maximize the product of
+                   their p^(r, s' | s, a), or minimize the mean of -log p^(r, s' | s, a)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -30,7 +30,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     network goes on from the mean of two landings, where nobody ever lands.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
-    In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
+    In MixtureModel.learn: size=D in place of size=(K, D).  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
 Notation ("Needs f, g" in a docstring: whoever copies the function must copy f and g, too)
@@ -84,6 +84,7 @@ for s in range(N_STATES):
             # No move leaves the grid: clip keeps column and row between 0 and those of the last
             # cell, X[-1].
             column, row = np.clip(X[s] + (right, down), 0, X[-1])
+            # (+= in case that two outcomes end in the same cell.)
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
 # episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
@@ -91,6 +92,9 @@ for s in range(N_STATES):
 PLANNING_P = np.where(ARRIVAL == 0, TRUE_P, 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
+# Nobody walks on from pit and goal.
+PLANNING_P[[PIT, GOAL]] = 0
+TRUE_R[[PIT, GOAL]] = 0
 
 
 # %% Algorithm: draw, and collect data
@@ -109,8 +113,9 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
-    # The slide's states come from episodes. Here they are drawn from `cells`, so that the models
-    # see all of these equally often. (Pit and goal, too: later we ask about leaps from all cells.)
+    # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
+    # the models see all `cells` equally often. (Pit and goal, too: later we ask about leaps from
+    # there.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -225,7 +230,7 @@ class LookupModel:
 class FeatureModel:
     """What the next three models share. Needs checked.
 
-    inputs  (N, d+A): x (N, d), and a column for each action (see prepare)
+    inputs  (N, A (d+1)): x, in columns that belong to the action taken (see prepare)
     y       (N, 1+d): the reward, and the change of each feature
     Models of features do not learn where episodes end. Each of the three adds two methods:
     learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
@@ -251,13 +256,17 @@ class FeatureModel:
         return y[:, 0], x + y[:, 1:]            # S' = S + change
 
     def prepare(self, x, actions):
-        """x (N, d) as an array, and inputs (N, d+A)."""
+        """x (N, d) as an array, and inputs (N, A (d+1)): a block of columns for each action."""
         N = np.size(actions)
         actions = checked("actions", actions, (N,), self.n_actions)
         x = checked("x", x, (N, self.n_features))
-        # Row a of np.eye is 1 in the column of action a, and 0 in the others. A single column with
-        # the action's number would be wrong, because action 2 is not twice action 1.
-        return x, np.hstack([x, np.eye(self.n_actions)[actions]])
+        # The block of the action taken has x and a 1, the other blocks have zeros: so each action
+        # has weights of its own. Example: there are two actions, action 1 was taken, and x = 7.
+        # The row is 0 0 7 1. (The weight of the 1 is the intercept.) A column with the action's
+        # number would be wrong, because action 2 is not twice action 1.
+        inputs = np.zeros((N, self.n_actions, self.n_features + 1))
+        inputs[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
+        return x, inputs.reshape(N, -1)
 
 
 class LinearModel(FeatureModel):
@@ -279,18 +288,8 @@ class LinearModel(FeatureModel):
     [5.] [[21.]]
     """
 
-    def blocks(self, inputs):
-        """(N, A (d+1)). A row has a block of d+1 columns for each action: x and a 1 for the action
-        taken, zeros for the others. So each action has weights of its own. Example: there are two
-        actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
-        # The weight of the 1 is the intercept.
-        x_and_1 = np.column_stack([inputs[:, :self.n_features], np.ones(len(inputs))])
-        taken = inputs[:, self.n_features:]                 # a column for each action
-        # taken[:, [a]] (N, 1) is 1 in the rows where action a was taken, and 0 in the others.
-        return np.hstack([taken[:, [a]] * x_and_1 for a in range(self.n_actions)])
-
     def learn(self, inputs, y):
-        # Least squares: w = argmin sum_i (blocks_i . w - y_i)^2. Each column of y has its own w:
+        # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
         # (An action never tried gets w = 0: of all w that fit equally well, lstsq takes the
         # smallest. Old NumPy warns without rcond=None.)
@@ -299,10 +298,10 @@ class LinearModel(FeatureModel):
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
         # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
         # linear model.
-        return np.linalg.lstsq(self.blocks(inputs), y, rcond=None)[0]
+        return np.linalg.lstsq(inputs, y, rcond=None)[0]
 
     def expected(self, inputs):
-        return self.blocks(inputs) @ self.learned
+        return inputs @ self.learned
 
 
 # %% Algorithm: a small neural network
@@ -319,34 +318,29 @@ def mean_and_scale(data):
 class Network:
     """A network with two hidden layers of max(z, 0) (ReLU), trained by Adam on any loss.
 
-    x, y    the data to learn from: inputs (N, n_in), targets (N, D)
-    hidden  units in each hidden layer
-    n_out   outputs: D, or more if the loss needs several for each target. rng: a Generator
-    fit     learns from x and y in small batches of B rows. loss(outputs, targets) is a function,
-            such as squared_error below. It gets outputs (B, n_out) and standardised targets
-            (B, D). It returns the mean loss, and how much it changes with each output (B, n_out)
-    Needs mean_and_scale.
+    n_in, hidden, n_out    numbers of inputs, of units in each hidden layer, and of outputs
+    fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
+                           loss(outputs, targets) is a function, such as squared_error below. It
+                           gets outputs (B, n_out) and standardised targets (B, D). It returns the
+                           mean loss, and its derivative by each output (B, n_out)
+    rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
-    >>> network = Network(x, x**2, 32, 1, np.random.default_rng(0)).fit(squared_error, n_steps=500)
+    >>> network = Network(1, 32, 1, np.random.default_rng(0))
+    >>> network = network.fit(x, x**2, squared_error, n_steps=500)
     >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
     [[0.0], [1.0]]
     """
 
-    def __init__(self, x, y, hidden, n_out, rng):
-        # Standardise. Else a feature of size 100 would drown one of size 0.1.
-        self.x_mean, self.x_scale = mean_and_scale(x)
-        self.y_mean, self.y_scale = mean_and_scale(y)
-        self.inputs = (x - self.x_mean) / self.x_scale
-        self.targets = (y - self.y_mean) / self.y_scale
+    def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
         # them. Weights of size sqrt(1/n) would keep the sum at size 1. But max(z, 0) sets about
         # half of a layer's outputs to 0, so sums have only n/2 terms: hence sqrt(2/n).
-        self.weights = []                                   # W1, b1, W2, b2, W3, b3
-        for n_in, n_units in [(x.shape[1], hidden), (hidden, hidden), (hidden, n_out)]:
-            # += appends both items of the list.
-            self.weights += [rng.normal(0, (2 / n_in)**0.5, (n_in, n_units)), np.zeros(n_units)]
         self.rng = rng
+        self.weights = []                                   # W1, b1, W2, b2, W3, b3
+        for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
+            # += appends both items of the list.
+            self.weights += [rng.normal(0, (2 / n_from)**0.5, (n_from, n_to)), np.zeros(n_to)]
 
     def forward(self, inputs):
         """Both hidden layers (B, hidden), and the outputs (B, n_out)."""
@@ -375,20 +369,24 @@ class Network:
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
-    def fit(self, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
+    def fit(self, x, y, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
+        # Standardise. Else a feature of size 100 would drown one of size 0.1.
+        self.x_mean, self.x_scale = mean_and_scale(x)
+        self.y_mean, self.y_scale = mean_and_scale(y)
+        inputs = (x - self.x_mean) / self.x_scale
+        targets = (y - self.y_mean) / self.y_scale
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. We do not: already the first step, 0.1 g / sqrt(0.01 g^2) = 1 or -1, has the right
-        # size.)
+        # this. Without the correction, some early steps are about twice as large as they should.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - step / n_steps)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
-            batch = self.rng.integers(len(self.inputs), size=batch_size)
-            gradient = self.gradient(self.inputs[batch], self.targets[batch], loss)
+            batch = self.rng.integers(len(inputs), size=batch_size)
+            gradient = self.gradient(inputs[batch], targets[batch], loss)
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new value, and so is a mean of about the
                 # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
@@ -422,8 +420,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             a mean over the features. (The unit of a feature is its standard deviation in y)
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers
+             (standardised, so that units do not matter), and of this the mean over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -443,12 +441,15 @@ class NeuralModel(FeatureModel):
 
     def learn(self, inputs, y, **settings):
         # On the slide, reward and transition are separate functions. Here they are outputs of one
-        # network. The members learn from the same data, but their initial weights and batches
-        # differ, as rng goes on. Where there are data, the data make them agree. Elsewhere nothing
-        # does.
+        # network. The members learn from the same data, but get different random numbers for their
+        # first weights and batches. Where there are data, the data make them agree. Elsewhere
+        # nothing does.
         rng = np.random.default_rng(self.seed)
-        return [Network(inputs, y, self.hidden, y.shape[1], rng).fit(squared_error, **settings)
-                for _ in range(self.n_members)]
+        members = []
+        for _ in range(self.n_members):
+            network = Network(inputs.shape[1], self.hidden, y.shape[1], rng)
+            members.append(network.fit(inputs, y, squared_error, **settings))
+        return members
 
     def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
@@ -457,10 +458,9 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised, so units such as m or mm do not matter. [:, 1:] leaves out
-        # column 0, the reward.
+        # [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
-        # Of (members, N, d): the standard deviation over the members, the mean over the features.
+        # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
 
 
@@ -468,10 +468,9 @@ class NeuralModel(FeatureModel):
 def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
-    # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: this cannot go wrong. reduce goes through the K terms of a row in this way: first
-    # logaddexp(a, b), then logaddexp of this and c, and so on.
-    return np.logaddexp.reduce(terms, axis=1, keepdims=True)
+    # So we take out the largest term: log(e^a + e^b) = a + log(1 + e^(b - a)).
+    largest = terms.max(axis=1, keepdims=True)
+    return largest + np.log(np.exp(terms - largest).sum(axis=1, keepdims=True))
 
 
 def log_terms(log_weights, means, sds, y):
@@ -494,9 +493,9 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
+    log_prob  natural log p^(x_next | x, actions) (N,), whatever the reward. The larger it is for
               new data, the better the model. (Not used below)
-    No sd can fall below a tenth of that in the data (or below 0.1, if all are equal).
+    The sds are at least a tenth of the standard deviation in the data (of y; 0.1, if that is 0).
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -514,9 +513,9 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # No sd can fall below this (in standardised units). Else a component could put its mean on
-        # a value that repeats, and shrink its sd to 0: its density, and log p^, would grow without
-        # end.
+        # The smallest sd, in standardised units. Without it, a component could put its mean on a
+        # value that repeats, and shrink its sd to 0. There its density 1 / (sd sqrt(2 pi)), and
+        # with it log p^, would grow without end: nothing else would be learned.
         self.floor = 0.1
 
     def learn(self, inputs, y, **settings):
@@ -526,19 +525,20 @@ class MixtureModel(FeatureModel):
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
-        network = Network(inputs, y, self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike get the same gradients, and stay alike. So the mean of each
-        # starts at an outcome from the data. The sds start small, at floor + e^-2 = floor + 0.14:
-        # a wide component would be pulled towards two outcomes at once, and stay between them.
+        network = Network(inputs.shape[1], self.hidden, K * (2 * D + 1), rng)
+        # Components that start alike get the same gradients, and stay alike. So their means start
+        # at random numbers of the size of standardised data. The sds start small, at floor + e^-2
+        # = floor + 0.14: a wide component would be pulled towards two outcomes at once, and stay
+        # between them.
         start = np.zeros((K, 2 * D + 1))
-        start[:, :D] = network.targets[rng.integers(len(y), size=K)]        # means: K random rows
+        start[:, :D] = rng.normal(size=(K, D))                              # means
         start[:, D:-1] = -2                                                 # widths
-        # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
-        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
-        network.weights[4] = np.zeros((self.hidden, start.size))
-        network.weights[5] = start.ravel()
-        return network.fit(self.loss, **settings)
+        # At first, all inputs shall give these outputs: h2 @ W3 + b3, with W3 = 0 and b3 = start.
+        # (The derivative by W3, h2.T @ delta3, is not 0: so the network learns from the first step
+        # on.)
+        network.weights[4] = np.zeros((self.hidden, start.size))            # W3
+        network.weights[5] = start.ravel()                                  # b3
+        return network.fit(inputs, y, self.loss, **settings)
 
     def split(self, outputs):
         """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
@@ -561,12 +561,13 @@ class MixtureModel(FeatureModel):
         # probability that y comes from this component (Bayes' rule). If the parts are .3 and .1,
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So -log p^
-        # has the derivative -share_k by term_k, and the rest is the chain rule. In words: each
-        # component learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score: term_k is score_k - log(sum of e^score) + log Normal_k. So -log p^ is
-        # log(sum of e^score) - log(sum of e^(score + log Normal)). By the same rule, the first log
-        # has the derivative weight_k, the second share_k. So a score rises if share > weight.
+        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
+        # -log p^, by anything in term_k, is -share_k times the derivative of term_k (chain rule).
+        # In words: each component learns from y in proportion to its share. (Adam steps against
+        # the derivative.) (1) By a score: term_k is score_k - log(sum of e^score) + log Normal_k.
+        # So -log p^ is log(sum of e^score) - log(sum of e^(score + log Normal)). By the same rule,
+        # the first log has the derivative weight_k, the second share_k. So a score rises if share
+        # > weight.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -639,17 +640,19 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
-    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this.
+    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: our bound of the
+    # error.
     Q = 0 * R
     V = Q.max(axis=1)
-    error = abs(R).max() / (1 - gamma)
-    while error > tolerance:
+    bound = abs(R).max() / (1 - gamma)
+    while bound > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V_before = V
         V = Q.max(axis=1)
-        # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger.
-        error *= gamma
+        # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger
+        # (if all Q are off by at most 1, so is the largest).
+        bound *= gamma
         # If nothing changes, nothing ever will: V is exact (apart from rounding).
         if np.array_equal(V, V_before):
             break
@@ -662,11 +665,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal we set it to 0: the episode is over,
-# and the reward for arriving belongs to the step before. (value_iteration does not know this: our
-# tables let it walk on from there.)
+# V*, the values of the best plan. (In the pit and at the goal it is 0: the episode is over, and
+# the reward for arriving belongs to the step before.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
@@ -726,9 +727,8 @@ def errors_compound(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, and only the errors of its fit add up. The
-        # network is not linear: for it, this is one more error. And soon, positions are between
+        # walker were there. For the network, this is one more error. (Not for the linear model: a
+        # linear function of a mean is the mean of its values.) And soon, positions are between
         # cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
@@ -807,8 +807,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend(loc="center left")
-    # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high beside the pit, and 0 in it (the -1 belongs to the step before).
+    # Is E[S'] enough to plan with? Only if values are linear in S': then E[V*(S')] = V*(E[S']).
+    # Here they are not: V* is high above and below the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -828,7 +828,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (By bad luck, or because a pair never seen leads nowhere, V can be below V*, too.)
+        # (With very few data V can be below V*, too: a pair never seen promises nothing.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -892,7 +892,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
+    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

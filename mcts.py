@@ -158,11 +158,12 @@ class Node:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
-        # returns is wrong by about their standard deviation / sqrt(n), and c stands for this
-        # standard deviation. (So if returns are 100 times as large, c must be, too.) Why ln N(s)?
-        # It grows while other actions are taken, so (if c > 0) every action gets another turn. But
-        # it grows ever more slowly, so the turns of bad actions become rare. (Auer et al. prove
-        # that ln is right.) A small c trusts Q, a large c tries all actions alike.
+        # returns is wrong by about their standard deviation / sqrt(n). We do not know it: c takes
+        # its place. (So if returns are 100 times as large, c must be, too.) Why ln N(s)? It grows
+        # while other actions are taken, so (if c > 0) every action gets another turn. But it grows
+        # ever more slowly, so the share of bad actions goes to 0. (With N(s) in place of ln N(s),
+        # they would keep a share of all turns.) A small c trusts Q, a large c tries all actions
+        # alike.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -218,7 +219,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     root        None, or a node of an earlier tree, to go on with. After a real step with action
                 root.actions[i], give root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
-    leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
+    leaf_value  leaf_value(state) -> number, an estimate of what follows: then there is no rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
     children[i] = {next state: Node}. ValueError: numbers out of range (n_simulations and max_depth
@@ -330,10 +331,10 @@ class CountModel:
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # We know nothing of what was never tried: so the simulation ends and earns 0. At first,
-        # all actions are worth 0. As ties are broken at random, the agent walks about until it
-        # finds a treasure. Later, actions with a value above 0 look better than those never tried.
-        # (In our maze, with one treasure, this is good enough.)
+        # We know nothing of what was never tried: so the simulation ends (the next state does not
+        # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
+        # the agent walks about until it finds a treasure. Later it goes where values are above 0,
+        # and hardly explores any more. (In our maze, with one treasure, this is good enough.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -563,7 +564,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
+    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -56,11 +56,11 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. We push with at
-    # most gain = 3, so we go around it. (Its middle is at y = 0.4, so the way below is shorter.)
+    # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our force (1, 1)
+    # pushes with 3 * sqrt(2) = 4.2: so we go around. (Below, because its middle is at y = 0.4.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. run_base_policy reads low and high, the bounds of an action.
+    # As in Gymnasium. (We only use low and high: the base policy draws actions between them.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -181,8 +181,7 @@ class NeuralDynamics:
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. We do not: already the first step, 0.1 g / sqrt(0.01 g^2) = 1 or -1, has the right
-        # size.)
+        # this. Without the correction, some early steps are about twice as large as they should.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -209,7 +208,7 @@ class NeuralDynamics:
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
         # Standardize as in fit, apply the network, and go back to the units of the data. (In mean
-        # and std, the first n columns belong to s and a, the others to the change.)
+        # and std, the first n numbers belong to s and a, the others to the change.)
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -519,7 +518,8 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # 150,000 of v1.0.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
-RANDOM = dict(plan=random_shooting, n_candidates=300)       # run_all tries both with two horizons
+RANDOM = dict(plan=random_shooting, n_candidates=300)
+# (The horizon of these two is set in run_all.)
 
 
 def play(recipe, seeds, exact=False, **settings):
@@ -652,7 +652,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
+    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

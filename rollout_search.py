@@ -13,12 +13,11 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree several times larger, and a rollout only one step longer. A learned model
     is a bit wrong, and each step ahead uses it once more: so on average the error of the values
-    grows with depth (until nearly all episodes are over). Rollouts of a policy tell what it will
-    earn. Four times as many make the error half as large. Now let an agent act: at each step it
-    makes rollouts, and takes the action with the best mean return. With enough rollouts it does
-    better than the policy itself (policy improvement). With few, luck decides which action looks
-    best: then it may do worse. Rollouts of the random policy do not show the way to the big
-    treasure, because hardly any gets there.
+    grows with depth. Rollouts of a policy tell what it will earn. Four times as many make the
+    error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
+    with the best mean return. With enough rollouts it does better than the policy itself (policy
+    improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
+    the random policy do not show the way to the big treasure, because hardly any gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -94,7 +93,7 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (our map has no such pairs)
+              the episode ends with the missing probability, .1 (learned tables may have this)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
               still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
@@ -255,7 +254,7 @@ RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
 
 
 def draw_band(ax, x, runs, i, label):
-    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about 95 % confidence."""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of two standard errors: 95 %."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
@@ -307,7 +306,7 @@ def errors_of_learned_models(n_runs, seed):
     """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has other runs than 0
+        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has runs 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
@@ -322,6 +321,7 @@ def errors_of_learned_models(n_runs, seed):
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
     for i, n in enumerate(N_SAMPLES):
+        # (At a large depth nearly all episodes are over: V and its error do not change any more.)
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: error of V_1")
@@ -362,7 +362,7 @@ def values_of_acting(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             # The agent's action in s depends on luck: it follows a policy, where pi(a|s) is the
             # probability that a search in s prefers a. We estimate it from some searches in each
-            # cell. Then dynamic programming gives its value.
+            # cell. Then dynamic programming gives its value (faster than letting it act).
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -415,7 +415,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # usage is the list of all options, printed before an error message. SUPPRESS leaves it out.
+    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -619,7 +619,7 @@ def test_gradients(ours, expectation_model, base_seed, K):
     m, rng = expectation_model, np.random.default_rng([base_seed, 27, K])
     x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
     loss = m.MixtureModel(1, 2, n_components=K).loss if K else m.squared_error
-    network = m.Network(x, y, 6, 5 * K or 2, rng)
+    network = m.Network(3, 6, 5 * K or 2, rng)
     start = [0.5 * rng.normal(size=w.shape) for w in network.weights]
     ratios = []
     for _ in range(9):
