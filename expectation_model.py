@@ -230,7 +230,7 @@ class LookupModel:
 class FeatureModel:
     """What the next three models share. Needs checked.
 
-    inputs  (N, A (d+1)): x, in columns that belong to the action taken (see prepare)
+    inputs  what is made of x and actions: an array with N rows
     y       (N, 1+d): the reward, and the change of each feature
     Models of features do not learn where episodes end. Each of the three adds two methods:
     learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
@@ -256,17 +256,17 @@ class FeatureModel:
         return y[:, 0], x + y[:, 1:]            # S' = S + change
 
     def prepare(self, x, actions):
-        """x (N, d) as an array, and inputs (N, A (d+1)): a block of columns for each action."""
+        """x (N, d) as an array, and inputs."""
         N = np.size(actions)
         actions = checked("actions", actions, (N,), self.n_actions)
         x = checked("x", x, (N, self.n_features))
-        # The block of the action taken has x and a 1, the other blocks have zeros: so each action
-        # has weights of its own. Example: there are two actions, action 1 was taken, and x = 7.
-        # The row is 0 0 7 1. (The weight of the 1 is the intercept.) A column with the action's
-        # number would be wrong, because action 2 is not twice action 1.
-        inputs = np.zeros((N, self.n_actions, self.n_features + 1))
-        inputs[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
-        return x, inputs.reshape(N, -1)
+        return x, self.inputs(x, actions)
+
+    def inputs(self, x, actions):
+        """(N, d+A): x, and a column for each action: 1 if it was taken, else 0."""
+        # Row a of np.eye is 1 in column a, else 0. (A single column with the action's number would
+        # be wrong, because action 2 is not twice action 1.)
+        return np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
 class LinearModel(FeatureModel):
@@ -287,6 +287,15 @@ class LinearModel(FeatureModel):
     >>> print(rewards.round(6), x_next.round(6))
     [5.] [[21.]]
     """
+
+    def inputs(self, x, actions):
+        """(N, A (d+1)): a block of columns for each action, so that each has its own weights. The
+        block of the action taken has x and a 1, the others have zeros. Example: there are two
+        actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
+        N = len(x)
+        blocks = np.zeros((N, self.n_actions, self.n_features + 1))
+        blocks[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
+        return blocks.reshape(N, -1)
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
@@ -468,9 +477,10 @@ class NeuralModel(FeatureModel):
 def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
-    # So we take out the largest term: log(e^a + e^b) = a + log(1 + e^(b - a)).
-    largest = terms.max(axis=1, keepdims=True)
-    return largest + np.log(np.exp(terms - largest).sum(axis=1, keepdims=True))
+    # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
+    # larger one: this cannot go wrong. reduce takes it of the first two terms in a row, then of
+    # the result and the third term, and so on.
+    return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
 def log_terms(log_weights, means, sds, y):
@@ -534,10 +544,9 @@ class MixtureModel(FeatureModel):
         start[:, :D] = rng.normal(size=(K, D))                              # means
         start[:, D:-1] = -2                                                 # widths
         # At first, all inputs shall give these outputs: h2 @ W3 + b3, with W3 = 0 and b3 = start.
-        # (The derivative by W3, h2.T @ delta3, is not 0: so the network learns from the first step
-        # on.)
-        network.weights[4] = np.zeros((self.hidden, start.size))            # W3
-        network.weights[5] = start.ravel()                                  # b3
+        # (The derivative by W3, h2.T @ delta3, is not 0: so W3 learns from the first step on.)
+        network.weights[4] *= 0                             # W3
+        network.weights[5] = start.ravel()                  # b3
         return network.fit(inputs, y, self.loss, **settings)
 
     def split(self, outputs):
@@ -793,8 +802,8 @@ def leap_samples(seed):
     # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
     # were found by trying.)
     for n_components in [1, 8]:
-        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(*data, n_steps=1000, learning_rate=1e-2)
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(
+            *data, n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
@@ -806,7 +815,7 @@ def draw_leap(ax, rows):
     # bin. (The Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
-    ax.legend(loc="center left")
+    ax.legend()
     # Is E[S'] enough to plan with? Only if values are linear in S': then E[V*(S')] = V*(E[S']).
     # Here they are not: V* is high above and below the pit, and 0 in it.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
@@ -815,8 +824,8 @@ def draw_leap(ax, rows):
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
-    print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
-    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0: never happens")
+    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | "
+          f"0: never happens; {in_pit[1]:.4g}, the Gaussian")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
