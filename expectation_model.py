@@ -30,7 +30,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     network goes on from the mean of two landings, where nobody ever lands.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
-    In MixtureModel.learn: size=D in place of size=(K, D).  What if all components start alike?
+    In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
     N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
 Notation ("Needs f, g" in a docstring: whoever copies the function must copy f and g, too)
@@ -92,9 +92,6 @@ for s in range(N_STATES):
 PLANNING_P = np.where(ARRIVAL == 0, TRUE_P, 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# Nobody walks on from pit and goal.
-PLANNING_P[[PIT, GOAL]] = 0
-TRUE_R[[PIT, GOAL]] = 0
 
 
 # %% Algorithm: draw, and collect data
@@ -454,11 +451,9 @@ class NeuralModel(FeatureModel):
         # first weights and batches. Where there are data, the data make them agree. Elsewhere
         # nothing does.
         rng = np.random.default_rng(self.seed)
-        members = []
-        for _ in range(self.n_members):
-            network = Network(inputs.shape[1], self.hidden, y.shape[1], rng)
-            members.append(network.fit(inputs, y, squared_error, **settings))
-        return members
+        members = [Network(inputs.shape[1], self.hidden, y.shape[1], rng)
+                   for _ in range(self.n_members)]
+        return [network.fit(inputs, y, squared_error, **settings) for network in members]
 
     def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
@@ -536,12 +531,12 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         network = Network(inputs.shape[1], self.hidden, K * (2 * D + 1), rng)
-        # Components that start alike get the same gradients, and stay alike. So their means start
-        # at random numbers of the size of standardised data. The sds start small, at floor + e^-2
-        # = floor + 0.14: a wide component would be pulled towards two outcomes at once, and stay
-        # between them.
+        # Components that start alike get the same gradients, and stay alike. So the mean of each
+        # starts at a random row of the data. The sds start small, at floor + e^-2 = floor + 0.14:
+        # a wide component would be pulled towards two outcomes at once, and stay between them.
+        mean, scale = mean_and_scale(y)
         start = np.zeros((K, 2 * D + 1))
-        start[:, :D] = rng.normal(size=(K, D))                              # means
+        start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
         start[:, D:-1] = -2                                                 # widths
         # At first, all inputs shall give these outputs: h2 @ W3 + b3, with W3 = 0 and b3 = start.
         # (The derivative by W3, h2.T @ delta3, is not 0: so W3 learns from the first step on.)
@@ -646,8 +641,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
-                         "with rows that sum to 1 or less")
+        raise ValueError("need 0 <= gamma < 1, tolerance > 0, R (S, A), P (S, A, S): probabilities")
     # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: our bound of the
     # error.
@@ -674,9 +668,11 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. (In the pit and at the goal it is 0: the episode is over, and
-# the reward for arriving belongs to the step before.)
+# V*, the values of the best plan. In the pit and at the goal nothing more is earned, so we set it
+# to 0. (The reward for arriving belongs to the step before. In our tables one could walk on from
+# pit and goal: so value_iteration has computed values for them, too.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
+OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
@@ -824,8 +820,8 @@ def draw_leap(ax, rows):
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
-    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | "
-          f"0: never happens; {in_pit[1]:.4g}, the Gaussian")
+    print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
+    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0: never happens")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
@@ -890,12 +886,13 @@ def draw_known(ax, known):
 # %% The run: all experiments, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    draw_world(axes[0, 0])
-    draw_convergence(axes[0, 1], repeat(convergence, n_runs, seed))
-    draw_leap(axes[0, 2], repeat(leap_samples, n_runs, seed))
-    draw_plan(axes[1, 0], repeat(plan_on_the_table, 10 * n_runs, seed))     # cheap, so 10 times
-    draw_compound(axes[1, 1], repeat(errors_compound, n_runs, seed))
-    draw_known(axes[1, 2], repeat(what_it_knows, n_runs, seed))
+    panels = axes.flat                  # row by row: panels[0], ..., panels[5]
+    draw_world(panels[0])
+    draw_convergence(panels[1], repeat(convergence, n_runs, seed))
+    draw_leap(panels[2], repeat(leap_samples, n_runs, seed))
+    draw_plan(panels[3], repeat(plan_on_the_table, 10 * n_runs, seed))      # cheap, so 10 times
+    draw_compound(panels[4], repeat(errors_compound, n_runs, seed))
+    draw_known(panels[5], repeat(what_it_knows, n_runs, seed))
 
 
 def main():

@@ -12,7 +12,7 @@ BUGS = [
     ("Adam climbs", "self.weights[i] -= rate", "self.weights[i] += rate", NETWORK),
     ("targets are not put back into their units", "self.y_mean + self.y_scale * self.raw_outputs(x)", "self.raw_outputs(x)", NETWORK),
     ("the change is predicted, but x is not added", "return y[:, 0], x + y[:, 1:]", "return y[:, 0], y[:, 1:]", FEATURES),
-    ("components that start alike", "size=(K, D)", "size=D", MIXTURE),
+    ("components that start alike", "size=K)]", "size=1)]", MIXTURE),
     ("the gradient of the weights has the wrong sign", "by_width, by_score]", "by_width, -by_score]", MIXTURE),
     ("samples are the means", "rng.normal(means[rows, k], sds[rows, k])", "means[rows, k]", MIXTURE),
 ]
