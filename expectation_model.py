@@ -227,7 +227,7 @@ class LookupModel:
 class FeatureModel:
     """What the next three models share. Needs checked.
 
-    inputs  what is made of x and actions: an array with N rows
+    inputs  x and actions as one array of N rows, see the method inputs
     y       (N, 1+d): the reward, and the change of each feature
     Models of features do not learn where episodes end. Each of the three adds two methods:
     learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
@@ -291,6 +291,7 @@ class LinearModel(FeatureModel):
         actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
         N = len(x)
         blocks = np.zeros((N, self.n_actions, self.n_features + 1))
+        # In row i, block actions[i] gets x[i] and a 1. (The weight of the 1 is the intercept.)
         blocks[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
         return blocks.reshape(N, -1)
 
@@ -641,7 +642,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need 0 <= gamma < 1, tolerance > 0, R (S, A), P (S, A, S): probabilities")
+        raise ValueError("need 0 <= gamma < 1, tolerance > 0, R (S, A), probabilities P (S, A, S)")
     # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: our bound of the
     # error.
