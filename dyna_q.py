@@ -17,10 +17,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way: it needs many random steps in a row, as the old actions lose value, but look
-    better than actions never tried, whose Q is 0. Replay is worse: it still imagines old steps
-    through the wall. When a shortcut opens, Dyna-Q hardly uses it. Dyna-Q+ retries what it has not
-    tried for long, and finds both.
+    find the new way. The values of old actions shrink, but stay above 0, the Q of actions never
+    tried: only many random steps in a row lead on. Replay is worse: it still imagines old steps
+    through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
+    Dyna-Q+ tries again what it has not tried for long, and uses both the new way and the shortcut.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -63,7 +63,8 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.reset(seed=0)
+        self.t = 0                      # real steps so far
+        self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -81,8 +82,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # t counts the real steps of a run, over all its episodes. A reset with a seed begins a new
-        # run. (Which seed has no effect: nothing is random here.)
+        # With a seed a new run begins (any seed: nothing is random here). Without, t goes on.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -138,9 +138,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal (with epsilon = 0, or a kappa that makes bonuses worth more than the goal).
-    ValueError for arguments out of range, rewards of NaN or infinity, spaces not numbered from 0.
-    Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
+    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
+    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -158,7 +158,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
-    # same episode 1. (For single numbers, Python's generators are faster than NumPy's.)
+    # same episode 1. So we draw a seed for each of them. (seeds[0] is for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
 
@@ -171,13 +171,13 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # the real step at which a was last tried in s
-    known = {}          # for each state met, the actions that planning may draw, as {3: [0, 2]}
+    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
+    known = {}          # for each state met, the actions planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
     s, _ = env.reset(seed=seeds[0])
     while len(rewards) < n_steps and len(ends) < n_episodes:
-        # (a) S <- current (nonterminal) state (int: as index of a list, a NumPy number is slow)
+        # (a) S <- current (nonterminal) state (int: some environments give NumPy numbers, slower)
         s = int(s)
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
@@ -244,14 +244,15 @@ def check_maze(maze, all_rows):
     first, later = maze.layouts
     n = len(first)
     same_width = all(len(row) == maze.width for row in all_rows)
-    one_start = first.count("S") == later.count("S") == 1
-    if not (same_width and one_start) or len(later) != n or maze.change_at is None:
-        raise ValueError("need equal rows with one S; later_rows needs as many, and a change_at")
+    if not same_width or len(later) != n or maze.change_at is None:
+        raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
+    if first.count("S") != 1 or later.count("S") != 1:
+        raise ValueError("a maze needs exactly one start S")
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
     # When the walls move, the agent may be in s if a way led from s to a goal. Now s may even be a
-    # wall. The agent can leave it to any side: it is a trap if there is a side without a way.
+    # wall. The agent can leave it to any side: if one side has no way, s is a trap.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -310,12 +311,12 @@ N_PLANNING = [0, 5, 50]         # the slide's three agents; 0 is Q-learning
 
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
-    steps = np.zeros((n_runs, 3, n_episodes))
+    steps = []
     for run in range(n_runs):
-        for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same luck. (With --seed 1, seeds are 1000, 1001, ...)
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
-    return steps
+        # All agents have the same seed. (With --seed 1 it is 1000, 1001, ...) [1] takes the steps.
+        steps.append([dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)[1]
+                      for n in N_PLANNING])
+    return np.array(steps)
 
 
 def draw_comparison(ax, steps):
@@ -340,7 +341,7 @@ def draw_comparison(ax, steps):
 
 def draw_policy(ax, steps, i, seed):
     """What agent i had learned halfway through episode 2 of run 0: we repeat it up to there."""
-    halfway = steps[0, i, 0] + steps[0, i, 1] // 2      # episode 1 and half of episode 2
+    halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
     for s in range(len(Q)):
@@ -412,14 +413,14 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
+    # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher: not for us.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -442,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The block below is for uv, a program that installs what a script needs.
+# MIT-0, the licence: do what you like. The block below tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

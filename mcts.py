@@ -562,14 +562,14 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib draws with a "backend". Without a screen it is "agg", which can only save files.
+    # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher: not for us.
+    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -592,7 +592,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The block below is for uv, a program that installs what a script needs.
+# MIT-0, the licence: do what you like. The block below tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
