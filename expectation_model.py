@@ -27,7 +27,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
     A model that is fed with its own predictions goes astray: its errors compound. (One reason: the
-    network goes on from the mean of two landings, where nobody ever lands.)
+    network goes on from the mean of two landings, but the walker is at one of them.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -298,8 +298,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (An action never tried gets w = 0: of all w that fit equally well, lstsq takes the
-        # smallest. Old NumPy warns without rcond=None.)
+        # (The data do not determine w of an action never tried. There lstsq gives 0. Old NumPy
+        # warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -340,9 +340,9 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
-        # them. Weights of size sqrt(1/n) would keep the sum at size 1. But max(z, 0) sets about
-        # half of a layer's outputs to 0, so sums have only n/2 terms: hence sqrt(2/n).
+        # alike. Their size, sqrt(2/n) for n inputs, keeps the sums of all layers near size 1: a
+        # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them. (The
+        # 2 is there because max(z, 0) sets about half of the numbers to 0.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -385,7 +385,8 @@ class Network:
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without the correction, some early steps are about twice as large as they should.)
+        # this. Without it, early steps are up to twice as large: if g is constant, after 10 steps
+        # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -463,6 +464,7 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
+        # All members have the same data, so their standardised outputs have the same units.
         # [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
@@ -569,10 +571,11 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
         # -log p^, by anything in term_k, is -share_k times the derivative of term_k (chain rule).
         # In words: each component learns from y in proportion to its share. (Adam steps against
-        # the derivative.) (1) By a score: term_k is score_k - log(sum of e^score) + log Normal_k.
-        # So -log p^ is log(sum of e^score) - log(sum of e^(score + log Normal)). By the same rule,
-        # the first log has the derivative weight_k, the second share_k. So a score rises if share
-        # > weight.
+        # the derivative.)
+        # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
+        #         -log p^ = log(sum of e^score) - log(sum of e^score Normal).
+        # By the same rule, the first log has the derivative weight_k, the second one share_k. So a
+        # score rises while the share of its component is larger than its weight.
         by_score = np.exp(log_weights)[:, :, None] - share
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -851,11 +854,11 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
-    # [:, 0, 1]: all runs, promised, the second of SIZES. (0.806 and 0.758 were measured once.)
+    # [:, 0, 1]: all runs, promised, the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
-          "0.806, the mean of 2000 runs")
+          f"V* = {OPTIMAL[START]:.4f}, exact")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
-          f"0.758, the mean of 2000 runs; at most V* = {OPTIMAL[START]:.4f}")
+          f"at most V* = {OPTIMAL[START]:.4f}")
 
 
 def draw_compound(ax, errors):

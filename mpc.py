@@ -9,7 +9,7 @@ The equations
     model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
-    v0.5 fails: its plan leads to places where the base policy never was. There its model guesses.
+    v0.5 fails: its plan leads to places where the base policy never was. There the model is wrong.
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: each gives data from the places where the plan has led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
@@ -181,7 +181,8 @@ class NeuralDynamics:
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without the correction, some early steps are about twice as large as they should.)
+        # this. Without it, early steps are up to twice as large: if g is constant, after 10 steps
+        # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
@@ -281,11 +282,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
-    reward(states, actions, next_states) take N states at once, and must not change these arrays.
-    The plan starts at `state` (ds,). low, high: (da,), or a number for all components (da is 1 if
-    both are numbers). rng: Generator or seed. mean is not used: it is only here so that
-    planning_v15 can call this as it calls cem. ValueError if the horizon is below 1, the bounds
-    are wrong or no return is finite. Needs imagined_returns, float_bounds.
+    reward(states, actions, next_states) take N states at once. They must not change these arrays,
+    which are used again. The plan starts at `state` (ds,). low, high: (da,), or a number for all
+    components (da is 1 if both are numbers). rng: Generator or seed. mean is not used: it is only
+    here so that planning_v15 can call this as it calls cem. ValueError if the horizon is below 1,
+    the bounds are wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -335,8 +336,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But one way is shorter, and
-    # nearly always all elites take it. (clip, because rounding can put a mean outside a bound.)
+    # ways around the hill, their mean would lie in between, and fail. But one way is shorter, so
+    # the sequences that take it have larger returns, and nearly all elites are such sequences.
+    # (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
 
@@ -390,7 +392,7 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
-    sum, p(s'|s, a) is the next state that the model predicts. The slide's p(s'|s, s) is, too.)"""
+    sum, p(s'|s, a) is the next state that the model predicts. p(s'|s, s) is a misprint there.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
 
