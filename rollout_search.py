@@ -11,20 +11,21 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
-    makes the search tree several times larger, and a rollout only one step longer. A learned model
-    is a bit wrong, and each step ahead uses it once more: so on average the error of the values
-    grows with depth. Rollouts of a policy tell what it will earn. Four times as many make the
-    error half as large. Now let an agent act: at each step it makes rollouts, and takes the action
-    with the best mean return. With enough rollouts it does better than the policy itself (policy
-    improvement). With few, luck decides which action looks best: then it may do worse. Rollouts of
-    the random policy do not show the way to the big treasure, because hardly any gets there.
+    makes the search tree about ten times larger, and a rollout only one step longer. A learned
+    model is a bit wrong, and each step ahead uses it once more: so on average the error of the
+    values grows with depth (until nearly all episodes are over). Rollouts of a policy tell what
+    this policy will earn; four times as many make the error half as large. Now let an agent act:
+    at each step it makes rollouts, and takes the action with the best mean return. With enough
+    rollouts it does better than the policy itself (policy improvement). With few, luck decides
+    which action looks best: the sensible policy then gets worse. Rollouts of the random policy do
+    not show the way to the big treasure: from S, only 1 in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
 Notation: s, a, s2 are the slides' S, A, S', numbered from 0. P[s, a, s2] = p(s2|s,a), R[s, a] =
-the expected reward, policy[s, a] = pi(a|s). In shapes, S and A are the numbers of states and
-actions. G is a return. "Needs f, g" in a docstring: if you copy the function, copy f and g, too.
+the expected reward, policy[s, a] = pi(a|s), G a return, K the rollouts per action. In shapes, S
+and A are the numbers of states and actions. "Needs f, g" in a docstring: copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -51,7 +52,7 @@ SENSIBLE = ["#xxx###",
 TREASURES = {"g": 0.4, "G": 1.0}
 SLIP = 0.2      # one step in five goes sideways, so walking beside a drop is dangerous
 GAMMA = 0.98    # close to 1, so that a treasure 6 steps away still counts
-HORIZON = 30    # a rollout has at most 30 steps: by then nearly all episodes are over
+HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks are over by then
 
 
 # %% Environment: a slippery world with a bridge
@@ -98,7 +99,8 @@ class TabularModel:
               still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
-    One state. Action 0 pays 1 and ends the episode (its row [0.0] misses all), action 1 waits:
+    One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
+    is missing), action 1 waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -128,7 +130,7 @@ class TabularModel:
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
         missing probability is drawn, the episode is over, and S' is just S. rng: a Generator or a
         seed. (In a loop, pass a Generator: a seed would give each step the same luck.)"""
-        # sums[states, actions] is (N, S + 1): a row for each pair. default_rng keeps a Generator.
+        # sums[states, actions] is (N, S + 1). (default_rng returns a Generator unchanged.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         missing = (columns == len(self.R))          # column S, the last one, was drawn
         next_states = np.where(missing, states, columns)
@@ -151,7 +153,6 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
         raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
-
     # Q needs V of the next states, and V needs Q: they call each other until d is 0.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,).
     def Q(s, d):
@@ -224,8 +225,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (ddof=1: divide by K - 1, not K.
-    # Returns are nearer to their own mean than to the true one: with K, we would get too little.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (But 0 may only mean that K is too
+    # small to see rare rewards. ddof=1 divides by K - 1: with K, the spread would be too small.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -254,7 +255,7 @@ RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
 
 
 def draw_band(ax, x, runs, i, label):
-    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of two standard errors: 95 %."""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of two standard errors."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
@@ -263,7 +264,7 @@ def draw_band(ax, x, runs, i, label):
 
 
 # %% Slide "Forward search": select the best action by lookahead
-TREE_DEPTH = 6      # this takes about a second, and each further step several times as long
+TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes about a second
 
 
 def show_depth(ax):
@@ -321,7 +322,6 @@ def errors_of_learned_models(n_runs, seed):
 def show_learned(ax, n_runs, seed):
     errors = errors_of_learned_models(n_runs, seed)
     for i, n in enumerate(N_SAMPLES):
-        # (At a large depth nearly all episodes are over: V and its error do not change any more.)
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: error of V_1")
@@ -331,10 +331,11 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in a cell, to see what searches with these K lead to
-# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.) Row a
-# of np.eye(4) is 1 in column a, else 0: this is to choose a always. np.eye(4)[ARROWS] is (S, 4).
+N_SEARCHES = 12                 # in a cell, to see roughly how often each action looks best
+# An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
+# Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
+# np.eye(4)[ARROWS] has such a row for each cell: (S, 4).
 POLICIES = {"random": np.full(MODEL.R.shape, 0.25), "sensible": np.eye(4)[ARROWS]}
 
 
@@ -360,15 +361,13 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # The agent's action in s depends on luck: it follows a policy, where pi(a|s) is the
-            # probability that a search in s prefers a. We estimate it from some searches in each
-            # cell. Then dynamic programming gives its value (faster than letting it act).
+            # The agent's action in s depends on luck: its pi(a|s) is the probability that a search
+            # in s prefers a. We estimate it from 12 searches, and compute the value of this pi.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False becomes .5 .5 0 0. (With few rollouts,
-                    # all Q may be 0: argmax would then always take "up".)
+                    # Ties are shared: .5 .5 0 0. (argmax would always take the first, "up".)
                     best = (Q == Q.max())
                     votes[s] += best / best.sum()
             values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
@@ -380,12 +379,13 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
-    # In theory, the error falls as 1/sqrt(K). With 10,000 rollouts it is the standard error (again
-    # RMS over the actions), so with K rollouts it is sqrt(10,000 / K) times as large.
+    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
+    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    theory = np.sqrt((standard_error**2).mean()) * np.sqrt(10_000 / K_ROLLOUTS)
+    spread = np.sqrt(10_000 * (standard_error**2).mean())
+    theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
-          f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, as 1/sqrt(K)")
+          f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
     errors_ax.loglog(K_ROLLOUTS, theory, "ko:")
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
