@@ -26,7 +26,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: its errors compound. (One reason: the
+    A model that is fed with its own predictions goes astray: its errors compound. (For example, the
     network goes on from the mean of two landings, but the walker is at one of them.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
@@ -154,9 +154,9 @@ class LookupModel:
              of P sums to 0.9
     predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
              follows and the episode goes on
-    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. If an
-             outcome (s', terminated) was seen with several rewards, it pays their mean. rng:
-             Generator or seed
+    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
+             is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
+             or seed
 
     All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
     ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
@@ -227,7 +227,7 @@ class LookupModel:
 class FeatureModel:
     """What the next three models share. Needs checked.
 
-    inputs  x and actions as one array of N rows, see the method inputs
+    inputs  x and actions as one array of N rows, made by the method encode
     y       (N, 1+d): the reward, and the change of each feature
     Models of features do not learn where episodes end. Each of the three adds two methods:
     learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
@@ -257,9 +257,9 @@ class FeatureModel:
         N = np.size(actions)
         actions = checked("actions", actions, (N,), self.n_actions)
         x = checked("x", x, (N, self.n_features))
-        return x, self.inputs(x, actions)
+        return x, self.encode(x, actions)
 
-    def inputs(self, x, actions):
+    def encode(self, x, actions):
         """(N, d+A): x, and a column for each action: 1 if it was taken, else 0."""
         # Row a of np.eye is 1 in column a, else 0. (A single column with the action's number would
         # be wrong, because action 2 is not twice action 1.)
@@ -285,7 +285,7 @@ class LinearModel(FeatureModel):
     [5.] [[21.]]
     """
 
-    def inputs(self, x, actions):
+    def encode(self, x, actions):
         """(N, A (d+1)): a block of columns for each action, so that each has its own weights. The
         block of the action taken has x and a 1, the others have zeros. Example: there are two
         actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
@@ -316,9 +316,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes would give 0/0. We divide by 1 instead. (ptp is maximum minus
-    # minimum. The standard deviation may be a bit above 0, by rounding.)
-    scale[np.ptp(data, axis=0) == 0] = 1
+    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Below 1e-10
+    # of the mean we divide by 1: dividing by such a scale would give NaN or nonsense.
+    scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
 
@@ -342,7 +342,7 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. Their size, sqrt(2/n) for n inputs, keeps the sums of all layers near size 1: a
         # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them. (The
-        # 2 is there because max(z, 0) sets about half of the numbers to 0.)
+        # 2 is there because max(z, 0) sets about half of h1 and h2 to 0.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -428,8 +428,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers
-             (standardised, so that units do not matter), and of this the mean over the features
+    spread   how much the members disagree about S' (N,): for each feature, the standard deviation
+             of their answers, divided by that of S' - S in the data; then the mean of these
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -453,9 +453,8 @@ class NeuralModel(FeatureModel):
         # first weights and batches. Where there are data, the data make them agree. Elsewhere
         # nothing does.
         rng = np.random.default_rng(self.seed)
-        members = [Network(inputs.shape[1], self.hidden, y.shape[1], rng)
-                   for _ in range(self.n_members)]
-        return [network.fit(inputs, y, squared_error, **settings) for network in members]
+        return [Network(inputs.shape[1], self.hidden, y.shape[1], rng).fit(
+            inputs, y, squared_error, **settings) for _ in range(self.n_members)]
 
     def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
@@ -476,7 +475,7 @@ def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
     # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: this cannot go wrong. reduce takes it of the first two terms in a row, then of
+    # larger one: e^(b - a) is at most 1. reduce takes it of the first two terms in a row, then of
     # the result and the third term, and so on.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
@@ -497,13 +496,14 @@ class MixtureModel(FeatureModel):
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
 
     A network computes all weight_k, means and sds (standard deviations) from s and a. (These
-    weights are not the network's weights.) n_components=1 is a Gaussian.
+    weights are not the network's weights.) n_components=1 is one Gaussian.
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), whatever the reward. The larger it is for
               new data, the better the model. (Not used below)
-    The sds are at least a tenth of the standard deviation in the data (of y; 0.1, if that is 0).
+    No sd is below a tenth of that in the data (0.1, if all values are equal); for rewards, not
+    below half of it (0.5). So sampled rewards are noisy.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -521,10 +521,12 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sd, in standardised units. Without it, a component could put its mean on a
-        # value that repeats, and shrink its sd to 0. There its density 1 / (sd sqrt(2 pi)), and
-        # with it log p^, would grow without end: nothing else would be learned.
-        self.floor = 0.1
+        # The smallest sds of reward and features, in standardised units. Without them, a component
+        # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
+        # log p^, would grow without end. The reward's is larger: many rewards are exactly 0, and
+        # with a small sd their density would be so high that the components sort the data by
+        # reward, not by S'. (More fits would then draw samples between the landings.)
+        self.floor = [0.5] + [0.1] * n_features
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
@@ -541,10 +543,11 @@ class MixtureModel(FeatureModel):
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
         start[:, D:-1] = -2                                                 # widths
-        # At first, all inputs shall give these outputs: h2 @ W3 + b3, with W3 = 0 and b3 = start.
-        # (The derivative by W3, h2.T @ delta3, is not 0: so W3 learns from the first step on.)
-        network.weights[4] *= 0                             # W3
-        network.weights[5] = start.ravel()                  # b3
+        # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
+        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        network.weights[4] *= 0
+        network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
 
     def split(self, outputs):
@@ -645,7 +648,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
-        raise ValueError("need 0 <= gamma < 1, tolerance > 0, R (S, A), probabilities P (S, A, S)")
+        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
+                         "with rows that sum to 1 or less")
     # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: our bound of the
     # error.
@@ -672,9 +676,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal nothing more is earned, so we set it
-# to 0. (The reward for arriving belongs to the step before. In our tables one could walk on from
-# pit and goal: so value_iteration has computed values for them, too.)
+# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
+# reward for arriving belongs to the step before. (value_iteration treats these two like all other
+# cells, as if a walk could start there.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
 OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
@@ -715,37 +719,6 @@ def repeat(experiment, n_runs, seed):
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
-def errors_compound(seed, n=N_GOOD, n_leaps=20):
-    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
-    model and a network. Each learns from the same n transitions. From the second leap on, it is
-    fed with its own predictions."""
-    data = collect(n, seed)
-    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
-    # which data ended an episode: data[:4] is without terminated.
-    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
-    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
-    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess what the table
-    # believes.
-    truth = guess = np.eye(N_STATES)
-    x_linear = x_network = X
-    errors = []
-    for _ in range(n_leaps):
-        # A row of probabilities, times P, is the row of probabilities one leap later.
-        truth = truth @ LEAP_P
-        guess = guess @ table.P[:, LEAP]
-        # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. For the network, this is one more error. (Not for the linear model: a
-        # linear function of a mean is the mean of its values.) And soon, positions are between
-        # cells, or out of the grid, where no data were.
-        _, x_linear = linear.predict(x_linear, LEAPS)
-        _, x_network = network.predict(x_network, LEAPS)
-        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
-        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
-    return np.transpose(errors)
-
-
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
     confidence with many runs, less with few."""
@@ -773,7 +746,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # With n_leaps = 1, errors_compound asks for one leap from each cell. [:, 0]: after this leap.
+    # errors_compound (below) makes one leap from each cell here. [:, 0]: the errors after it.
     return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
 
 
@@ -802,8 +775,8 @@ def leap_samples(seed):
     # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
     # were found by trying.)
     for n_components in [1, 8]:
-        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(
-            *data, n_steps=1000, learning_rate=1e-2)
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
+        model.fit(*data, n_steps=1000, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
@@ -816,8 +789,8 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend()
-    # Is E[S'] enough to plan with? Only if values are linear in S': then E[V*(S')] = V*(E[S']).
-    # Here they are not: V* is high above and below the pit, and 0 in it.
+    # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
+    # V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -837,7 +810,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (With very few data V can be below V*, too: a pair never seen promises nothing.)
+        # (By bad luck, or because a pair never seen leads nowhere, V can be below V*, too.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -859,6 +832,38 @@ def draw_plan(ax, values):
           f"V* = {OPTIMAL[START]:.4f}, exact")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
           f"at most V* = {OPTIMAL[START]:.4f}")
+
+
+def errors_compound(seed, n=N_GOOD, n_leaps=20):
+    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
+    model and a network. Each learns from the same n transitions. From the second leap on, it is
+    fed with its own predictions."""
+    data = collect(n, seed)
+    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
+    # which data ended an episode: data[:4] is without terminated.
+    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
+    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
+    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
+    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
+    # probabilities of where this walker is now (at first in s itself), guess what the table
+    # believes.
+    truth = guess = np.eye(N_STATES)
+    x_linear = x_network = X
+    errors = []
+    for _ in range(n_leaps):
+        # A row of probabilities, times P, is the row of probabilities one leap later.
+        truth = truth @ LEAP_P
+        guess = guess @ table.P[:, LEAP]
+        # The linear model and the network only know an expected position, and answer as if the
+        # walker were there. If a function is linear, its value at a mean is the mean of its
+        # values: so the linear model may do this, and only the errors of its fit grow. The network
+        # is not linear: for it, this is one more error. And soon, positions are between cells, or
+        # out of the grid, where no data were.
+        _, x_linear = linear.predict(x_linear, LEAPS)
+        _, x_network = network.predict(x_network, LEAPS)
+        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
+        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
+    return np.transpose(errors)
 
 
 def draw_compound(ax, errors):
@@ -902,7 +907,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
+    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -172,9 +172,9 @@ class NeuralDynamics:
         # right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes would give 0/0. We divide by 1 instead. (ptp is maximum minus
-        # minimum. The standard deviation may be a bit above 0, by rounding.)
-        self.std[np.ptp(data, axis=0) == 0] = 1
+        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
+        # Below 1e-10 of the mean we divide by 1: dividing by it would give NaN or nonsense.
+        self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
@@ -654,7 +654,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
+    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

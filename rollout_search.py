@@ -415,7 +415,7 @@ def run_all(axes, n_runs, seed):
 def main():
     # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # argparse would print a list of all options, the usage, before each error: SUPPRESS omits it.
+    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
