@@ -26,7 +26,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: its errors compound. (For example, the
+    A model that is fed with its own predictions goes astray: errors compound. (For example, the
     network goes on from the mean of two landings, but the walker is at one of them.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
