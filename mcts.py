@@ -5,7 +5,7 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often action a was chosen in s. N(s): the sum over all a
+    Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
              u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
@@ -16,11 +16,11 @@ Run it: python mcts.py (10 seconds). What you will see, and why
                         ##xxx#    end of a narrow bridge; a step down from it ends in a drop x.
     Flat search prefers g, except by luck: most random walks onto the bridge fall, so on average
     they earn less than g. More walks do not change that. MCTS repeats what went well, so more and
-    more of its simulations cross the bridge. After a real step, the tree below the new state can
-    be kept: then fewer simulations are enough. In a slippery maze, an agent with a learned model
-    learns fastest if it has both search and learned values V(s). The constant c must be neither
-    too small (a few bad walks, and MCTS gives up the bridge) nor too large (it goes on trying bad
-    steps, and Q, the mean of all walks, makes the bridge look bad).
+    more of its simulations cross the bridge. If c is too small, MCTS gives up the bridge after one
+    or a few bad walks. If c is too large, it goes on trying bad steps, and Q, the mean of all
+    walks, makes the bridge look bad. After a real step, the tree below the new state can be kept:
+    then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
+    fastest if it has both search and learned values V(s).
 Try, after reading: in the function named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -219,7 +219,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     root        None, or a node of an earlier tree, to go on with. After a real step with action
                 root.actions[i], give root.children[i].get(next_state)
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
-    leaf_value  leaf_value(state) -> number, an estimate of what follows: then there is no rollout
+    leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
     The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
     children[i] = {next state: Node}. ValueError: numbers out of range (n_simulations and max_depth
@@ -251,7 +251,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
             path.append((node, i, float(reward)))
             # We stop if the episode ends, or after max_depth steps, or if next_state has no node
-            # yet. In this last case the path leaves the tree, and below next_state gets a node.
+            # yet. In this last case the path leaves the tree, and next_state will be the new leaf.
             is_new = next_state not in node.children[i]
             if terminated or len(path) == max_depth or is_new:
                 break
@@ -349,13 +349,13 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before (False: a new tree for each step). Use
-               it only if model and values do not change: the tree's returns come from the old ones
+               it only if model and values do not change: a tree's returns come from older ones
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
     index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
-    >>> float(returns[-1])              # by now it goes straight to G: step 3 pays 1 gamma^2
+    >>> float(returns[-1])              # by now it goes straight to G: 0 + 0 + gamma^2 1
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
@@ -381,8 +381,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken, a mean of this search. The old V(s) came from a
-            # worse model and worse values at the leaves.
+            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
+            # model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -399,7 +399,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
 # %% Exact answers
 def optimal_values(world):
-    """V* of all states of a GridWorld with our GAMMA, by value iteration."""
+    """V* of all states of a GridWorld (no cell walled in) with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
     # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
     # only 0.95^300 = 0.0000002.
@@ -550,7 +550,7 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    # All methods get the same seeds, so the same luck. (With --seed 1 they are 1000, 1001, ...)
+    # All methods get the same seeds: a fair comparison. (With --seed 1 they are 1000, 1001, ...)
     # Where a run is only one episode, we do four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(axes[0, 0], seeds[:n_runs])

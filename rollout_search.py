@@ -13,19 +13,19 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger, and a rollout only one step longer. A learned
     model is a bit wrong, and each step ahead uses it once more: so on average the error of the
-    values grows with depth (until nearly all episodes are over). Rollouts of a policy tell what
-    this policy will earn; four times as many make the error half as large. Now let an agent act:
-    at each step it makes rollouts, and takes the action with the best mean return. With enough
-    rollouts it does better than the policy itself (policy improvement). With few, luck decides
-    which action looks best: the sensible policy then gets worse. Rollouts of the random policy do
-    not show the way to the big treasure: from S, only 1 in 200 gets there.
+    values grows with depth (until nearly all episodes are over).
+    Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
+    large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
+    mean return. With enough rollouts it does better than the policy itself (policy improvement).
+    With few, luck decides which action looks best: it may do worse. Rollouts of the random policy
+    do not show the way to the big treasure: from S, only 1 in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
     TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
-Notation: s, a, s2 are the slides' S, A, S', numbered from 0. P[s, a, s2] = p(s2|s,a), R[s, a] =
-the expected reward, policy[s, a] = pi(a|s), G a return, K the rollouts per action. In shapes, S
-and A are the numbers of states and actions. "Needs f, g" in a docstring: copy f and g, too.
+Notation: s, a, s2 are the slides' S, A, S', G is a return. P[s, a, s2] = p(s2|s,a), R[s, a] =
+expected reward, policy[s, a] = pi(a|s). In shapes, S and A are the numbers of states and actions.
+"Needs f, g" in a docstring: if you copy the function, copy f and g, too.
 Left out on purpose: trees that grow only where it is useful (see mcts.py).
 References: Sutton & Barto, 2nd ed. (2018), 8.8 to 8.10; Tesauro & Galperin (1996): rollouts.
 """
@@ -225,8 +225,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (But 0 may only mean that K is too
-    # small to see rare rewards. ddof=1 divides by K - 1: with K, the spread would be too small.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
+    # too small to see rare rewards. ddof=1 divides by K - 1: with K, the spread is too small.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -307,7 +307,7 @@ def errors_of_learned_models(n_runs, seed):
     """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # --seed 1 has runs 1000, 1001, ...
+        rng = np.random.default_rng(1000 * seed + run)      # for --seed 1: 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
@@ -362,12 +362,12 @@ def values_of_acting(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # The agent's action in s depends on luck: its pi(a|s) is the probability that a search
-            # in s prefers a. We estimate it from 12 searches, and compute the value of this pi.
+            # in s prefers a. We estimate it by N_SEARCHES searches, and compute its value.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: .5 .5 0 0. (argmax would always take the first, "up".)
+                    # Ties are shared: True True False False become .5 .5 0 0, not 1 0 0 0.
                     best = (Q == Q.max())
                     votes[s] += best / best.sum()
             values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
