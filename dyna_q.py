@@ -10,16 +10,16 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (kappa tau would soon exceed the goal's 1)
+                 steps since A was last tried in S. (Without the root, it would soon be too large)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. The values of old actions shrink, but stay above 0, the Q of actions never
-    tried: only many random steps in a row lead on. Replay is worse: it still imagines old steps
-    through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
+    find the new way. The values of old actions shrink, but stay above 0. Actions never tried have
+    the value 0, so only many random steps in a row lead on. Replay is worse: it still imagines old
+    steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
     Dyna-Q+ tries again what it has not tried for long, and uses both the new way and the shortcut.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
@@ -82,7 +82,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # With a seed a new run begins (any seed: nothing is random here). Without, t goes on.
+        # With a seed a new run begins (any seed: nothing is random). Without one, t goes on.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -196,8 +196,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw the actions that have an outcome: those tried in s, in Dyna-Q+ all.
-        known[s] = [action for action in range(A) if len(memory[s][action]) > 0]
+        # Planning may draw actions whose memory is not empty: those tried in s, in Dyna-Q+ all.
+        known[s] = [action for action in range(A) if memory[s][action]]
 
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
         # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)
@@ -243,8 +243,8 @@ def check_maze(maze, all_rows):
     """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
     first, later = maze.layouts
     n = len(first)
-    same_width = all(len(row) == maze.width for row in all_rows)
-    if not same_width or len(later) != n or maze.change_at is None:
+    if (any(len(row) != maze.width for row in all_rows) or len(later) != n
+            or maze.change_at is None):
         raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
     if first.count("S") != 1 or later.count("S") != 1:
         raise ValueError("a maze needs exactly one start S")
@@ -311,12 +311,12 @@ N_PLANNING = [0, 5, 50]         # the slide's three agents; 0 is Q-learning
 
 def compare_planning(n_runs, seed, n_episodes=50):
     """Steps per episode (runs, 3, n_episodes) of the three agents in the Dyna maze."""
-    steps = []
+    steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
-        # All agents have the same seed. (With --seed 1 it is 1000, 1001, ...) [1] takes the steps.
-        steps.append([dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)[1]
-                      for n in N_PLANNING])
-    return np.array(steps)
+        for i, n in enumerate(N_PLANNING):
+            # In a run, all agents have the same seed. (With --seed 1: 1000, 1001, ...)
+            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
+    return steps
 
 
 def draw_comparison(ax, steps):
@@ -403,7 +403,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare with another program (for replay: with this one).
+    # No formula gives these rewards. We compare with another program (replay: with more runs).
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

@@ -84,7 +84,7 @@ for s in range(N_STATES):
             # No move leaves the grid: clip keeps column and row between 0 and those of the last
             # cell, X[-1].
             column, row = np.clip(X[s] + (right, down), 0, X[-1])
-            # (+= in case that two outcomes end in the same cell.)
+            # (+=, because in other worlds two outcomes may end in the same cell.)
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
 # episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
@@ -298,8 +298,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (The data do not determine w of an action never tried. There lstsq gives 0. Old NumPy
-        # warns without rcond=None.)
+        # (The block of an action never tried has only zeros, so any w fits it: lstsq then takes
+        # the smallest w, 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -340,9 +340,9 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. Their size, sqrt(2/n) for n inputs, keeps the sums of all layers near size 1: a
-        # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them. (The
-        # 2 is there because max(z, 0) sets about half of h1 and h2 to 0.)
+        # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
+        # them: weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
+        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n).
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -385,7 +385,7 @@ class Network:
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without it, early steps are up to twice as large: if g is constant, after 10 steps
+        # this. Without it, early steps are about twice as large: if g is constant, after 10 steps
         # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
@@ -463,8 +463,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # All members have the same data, so their standardised outputs have the same units.
-        # [:, 1:] leaves out column 0, the reward.
+        # raw_outputs are standardised (in the same way for all members), so units such as m or mm
+        # do not matter. [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -475,8 +475,8 @@ def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
     # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: e^(b - a) is at most 1. reduce takes it of the first two terms in a row, then of
-    # the result and the third term, and so on.
+    # larger one: e^(b - a) is at most 1. reduce applies it to the first two terms of a row, then
+    # to the result and the third term, and so on.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
@@ -502,8 +502,9 @@ class MixtureModel(FeatureModel):
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), whatever the reward. The larger it is for
               new data, the better the model. (Not used below)
-    No sd is below a tenth of that in the data (0.1, if all values are equal); for rewards, not
-    below half of it (0.5). So sampled rewards are noisy.
+    No sd is below a tenth of the standard deviation in the data (of S' - S; 0.1, if it is 0). For
+    rewards the limit is half of it, or 0.5. So sampled rewards are noisy, and so is a feature that
+    never changes, such as a force: overwrite it.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -523,10 +524,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: many rewards are exactly 0, and
-        # with a small sd their density would be so high that the components sort the data by
-        # reward, not by S'. (More fits would then draw samples between the landings.)
-        self.floor = [0.5] + [0.1] * n_features
+        # log p^, would grow without end. The reward's is larger: if many rewards are equal, a
+        # small sd would make their density so high that the components sort the data by reward,
+        # not by S'. (Then more fits would draw samples between the landings.)
+        self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
@@ -535,7 +536,6 @@ class MixtureModel(FeatureModel):
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
-        network = Network(inputs.shape[1], self.hidden, K * (2 * D + 1), rng)
         # Components that start alike get the same gradients, and stay alike. So the mean of each
         # starts at a random row of the data. The sds start small, at floor + e^-2 = floor + 0.14:
         # a wide component would be pulled towards two outcomes at once, and stay between them.
@@ -543,6 +543,7 @@ class MixtureModel(FeatureModel):
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
         start[:, D:-1] = -2                                                 # widths
+        network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
         # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
         # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
@@ -572,11 +573,11 @@ class MixtureModel(FeatureModel):
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
-        # -log p^, by anything in term_k, is -share_k times the derivative of term_k (chain rule).
+        # -log p^, by a mean or sd, is -share_k times the derivative of term_k (chain rule).
         # In words: each component learns from y in proportion to its share. (Adam steps against
         # the derivative.)
         # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
-        #         -log p^ = log(sum of e^score) - log(sum of e^score Normal).
+        #         -log p^ = log(sum of e^score) - log(sum of e^score * Normal).
         # By the same rule, the first log has the derivative weight_k, the second one share_k. So a
         # score rises while the share of its component is larger than its weight.
         by_score = np.exp(log_weights)[:, :, None] - share
@@ -651,7 +652,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
-    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: our bound of the
+    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: a bound on the
     # error.
     Q = 0 * R
     V = Q.max(axis=1)
@@ -731,7 +732,7 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
-# %% Slides "How to build a model?" (I), (II): the world that the models shall learn
+# %% Slides "How to build a model?" (I), (II): the world that the models should learn
 def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:

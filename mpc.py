@@ -57,10 +57,10 @@ class PointMass:
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our force (1, 1)
-    # pushes with 3 * sqrt(2) = 4.2: so we go around. (Below, because its middle is at y = 0.4.)
+    # pushes with 3 * sqrt(2) = 4.2. (Its middle is at y = 0.4, so the way below it is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. (We only use low and high: the base policy draws actions between them.)
+    # Attributes as in Gymnasium. run_base_policy reads low and high, the bounds of an action.
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -110,8 +110,8 @@ class NeuralDynamics:
     copy s. (x and y are standardized, see fit.)
     fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
     again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError: for data that are empty, infinite, NaN or of other shapes; for predict before fit,
-    or of a single state (ds,). An example with s' = s + a:
+    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
+    predict comes before fit or gets a single state (ds,). An example with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -127,8 +127,8 @@ class NeuralDynamics:
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
             # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
-            # gradients are small, and learning is slow. (float32 is faster than float64.) We
-            # append W and b.
+            # gradients are small, and learning is slow. (float32 is faster than float64.)
+            # += appends both items of the list.
             self.weights += [self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5,
                              np.zeros(n_out, np.float32)]
 
@@ -167,8 +167,8 @@ class NeuralDynamics:
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (The weights stay as they were
-        # after the last fit. With more data mean and std change, so the old weights are not quite
+        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
+        # more data, it goes on from the old weights. As mean and std change, they are not quite
         # right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
@@ -181,7 +181,7 @@ class NeuralDynamics:
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
         # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without it, early steps are up to twice as large: if g is constant, after 10 steps
+        # this. Without it, early steps are about twice as large: if g is constant, after 10 steps
         # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
@@ -282,7 +282,7 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
-    reward(states, actions, next_states) take N states at once. They must not change these arrays,
+    reward(states, actions, next_states) take N states at once. Neither may change these arrays,
     which are used again. The plan starts at `state` (ds,). low, high: (da,), or a number for all
     components (da is 1 if both are numbers). rng: Generator or seed. mean is not used: it is only
     here so that planning_v15 can call this as it calls cem. ValueError if the horizon is below 1,
@@ -336,8 +336,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But one way is shorter, so
-    # the sequences that take it have larger returns, and nearly all elites are such sequences.
+    # ways around the hill, their mean would lie in between, and fail. But one way is shorter: its
+    # sequences have larger returns, and soon all elites are among them.
     # (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
@@ -392,7 +392,7 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
-    sum, p(s'|s, a) is the next state that the model predicts. p(s'|s, s) is a misprint there.)"""
+    sum, p(s'|s, a) is the predicted next state. On the slide, p(s'|s, s) is a misprint.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
 
@@ -404,13 +404,13 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       has Gymnasium's interface, with continuous actions (a Box; it gets float64 numbers)
+    env       has Gymnasium's interface, with continuous actions (a Box; we pass float64 numbers)
               and episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
-    settings  further arguments for the planner. It needs a horizon, for example horizon=30
+    settings  further arguments for the planner: a horizon, for example horizon=30, is needed
     seed      of default_rng: environment, base policy and planner get their numbers from it
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
