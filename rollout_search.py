@@ -87,7 +87,7 @@ def draw_columns(sums, rng):
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random((len(sums), 1))              # (N, 1): one for all sums of its row
+    u = rng.random((len(sums), 1), dtype="float32")    # (N, 1). (float32 is fast)
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
@@ -124,7 +124,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2)
+        self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
@@ -197,7 +197,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
-    sums = policy.cumsum(axis=1)                    # for draw_columns
+    sums = policy.cumsum(axis=1, dtype="float32")   # for draw_columns
     sums[:, -1] = 1                                 # rounding may have changed it a bit
     # All A * K episodes run side by side: one call of model.step moves all of them by one step.
     states = np.full(A * n_rollouts, state)
@@ -349,8 +349,8 @@ def rollout_errors(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             Qs = [rollout_search(MODEL, START, policy, K, HORIZON, GAMMA, rng)[0]
                   for _ in range(N_SEARCHES)]
-            # The mean is over the searches and the 4 actions: Qs is (N_SEARCHES, 4).
-            errors[run, i] = np.sqrt(((np.array(Qs) - Q_pi)**2).mean())
+            # Qs - Q_pi is (N_SEARCHES, 4): the mean is over the searches and the 4 actions.
+            errors[run, i] = np.sqrt(((Qs - Q_pi)**2).mean())
     return errors
 
 

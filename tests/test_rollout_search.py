@@ -480,8 +480,8 @@ def test_rollout_errors_and_values_of_acting(ours, rollout_search, base_seed, na
     5 standard errors, from 240 other runs: at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better;
     the random one (0.139) gets better. Control: K in reverse order, and the value of the policy itself."""
     policy = rollout_search.POLICIES[name]
-    errors = rollout_search.rollout_errors(policy, 6, base_seed)
-    values = rollout_search.values_of_acting(policy, 6, base_seed)
+    errors, values = [function(policy, 6, base_seed) for function in
+                      (rollout_search.rollout_errors, rollout_search.values_of_acting)]
     itself, variance = [x[START] for x in returns_of(*bridge(), policy, GAMMA, 30)]
 
     def check(errors, values):

@@ -4,7 +4,7 @@ LEAVE = "        running = running[goes_on]\n        states = states[goes_on]\n"
 CHOOSE = "        actions = draw_columns(sums[states], rng)       # A ~ pi(.|S), for all that still run\n"
 
 BUGS = [
-    ("one random number for all pairs", "u = rng.random((len(sums), 1))", "u = rng.random((1, 1))", "def draw_columns("),
+    ("one random number for all pairs", "u = rng.random((len(sums), 1), ", "u = rng.random((1, 1), ", "def draw_columns("),
     ("missing mass goes on", "self.terminal[next_states] | missing", "self.terminal[next_states]", MODEL),
     ("the caller's tables are overwritten", "P = np.array(P, float)", "P = np.asarray(P, float)", MODEL),
     ("lookahead averages over the actions", "Q(s, d).max()", "Q(s, d).mean()", FORWARD),
