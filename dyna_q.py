@@ -181,7 +181,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s = int(s)
         # (b) A <- epsilon-greedy(S, Q)
         a = epsilon_greedy(Q[s], epsilon, acting_rng)
-
         # (c) Take action A; observe resultant reward R, and state S'
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
@@ -253,8 +252,9 @@ def check_maze(maze, all_rows):
     later_steps = steps_to_goal(maze, later, 0, n)
     # When the walls move, the agent may be in s if a way led from s to a goal. Now s may even be a
     # wall. The agent can leave it to any side: if one side has no way, s is a trap.
-    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
-             and max(later_steps[maze.moves(later, s)]) == n]
+    traps = [s for s in range(n)
+             if first[s] != "#" and 0 < steps[s] < n            # a way led from s to a goal
+             and max(later_steps[maze.moves(later, s)]) == n]   # now some side has no way
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
         raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
@@ -403,7 +403,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(axes[0, 0], steps)
     draw_policy(axes[0, 1], steps, 0, seed)
     draw_policy(axes[0, 2], steps, 2, seed)
-    # No formula gives these rewards. We compare with another program (replay: with more runs).
+    # No formula gives these rewards. 2000 runs: of an independent program, for replay of this one.
     draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
     draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,

@@ -342,7 +342,8 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
         # them: weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
-        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n).
+        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n). (For W1, which
+        # gets the same, it does no harm.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -526,7 +527,7 @@ class MixtureModel(FeatureModel):
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
         # log p^, would grow without end. The reward's is larger: if many rewards are equal, a
         # small sd would make their density so high that the components sort the data by reward,
-        # not by S'. (Then more fits would draw samples between the landings.)
+        # not by S'. (We tried it: more fits drew samples between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):

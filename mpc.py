@@ -60,7 +60,7 @@ class PointMass:
     # pushes with 3 * sqrt(2) = 4.2. (Its middle is at y = 0.4, so the way below it is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Attributes as in Gymnasium. run_base_policy reads low and high, the bounds of an action.
+    # Attributes as in Gymnasium. We only read low and high, the bounds of an action.
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -84,7 +84,7 @@ class PointMass:
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
-        """Rewards (N,). Here only next_states matter; elsewhere a force may cost something."""
+        """Rewards (N,). Here only next_states matter. In other worlds a force may cost something."""
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):

@@ -87,14 +87,14 @@ def draw_columns(sums, rng):
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random((len(sums), 1), dtype="float32")    # (N, 1). (float32 is fast)
+    u = rng.random((len(sums), 1), dtype="float32")     # (N, 1); float32 is faster than float64
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (learned tables may have this)
+              the episode ends with the missing probability, .1 (learned from episodes that end)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
               still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
@@ -124,6 +124,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
+        # (If rounding has made a sum .9999999999999999, float32 makes it 1 again.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -375,7 +376,6 @@ def values_of_acting(policy, n_runs, seed):
 
 
 def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
-    """Draws errors and values for the policy of that name, as curve number i."""
     policy = POLICIES[name]
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
