@@ -349,7 +349,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before (False: a new tree for each step). Use
-               it only if model and values do not change: a tree's returns come from older ones
+               it only if model and values do not change, as its returns come from the old ones
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
@@ -381,8 +381,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken. It replaces the old V(s), which came from a worse
-            # model and worse values at the leaves.
+            # V(s) becomes Q of the action taken, which is already a mean of many simulations. It
+            # replaces the old V(s), which came from a worse model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -401,7 +401,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld (no cell walled in) with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
+    # Each sweep looks one step further (or more). 300 are plenty: a reward after 300 steps counts
     # only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):

@@ -44,7 +44,7 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
-    push is minus the slope of a bell-shaped hill, so it points downhill, away from the middle.
+    push is minus the slope of a bell-shaped hill, exp(-|d|^2 / 2): it points away from its middle.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
     interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
     rest, far from the hill, we push to the right. Then v' is dt * gain = 0.75 to the right, and
@@ -84,7 +84,7 @@ class PointMass:
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
-        """Rewards (N,). Here only next_states matter. In other worlds a force may cost something."""
+        """Rewards (N,). Here only next_states matter. Elsewhere, a force might cost something."""
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
@@ -336,8 +336,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But one way is shorter: its
-    # sequences have larger returns, and soon all elites are among them.
+    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter:
+    # its sequences have larger returns, and soon all elites are among them.
     # (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
