@@ -624,7 +624,7 @@ def test_gradients(ours, expectation_model, base_seed, K):
     start = [0.5 * rng.normal(size=w.shape) for w in network.weights]
     ratios = []
     for _ in range(9):
-        steps, network.weights, ends = [1e-6 * rng.normal(size=w.shape) for w in start], start, []
+        steps, network.weights, ends = [1e-8 * rng.normal(size=w.shape) for w in start], start, []
         slope = sum((g * step).sum() for g, step in zip(network.gradient(x, y, loss), steps))
         for sign in [1, -1]:
             network.weights = [w + sign * step for w, step in zip(start, steps)]
