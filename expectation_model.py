@@ -778,7 +778,7 @@ def leap_samples(seed):
     # were found by trying.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(*data, n_steps=1000, learning_rate=1e-2)
+        model.fit(*data, n_steps=800, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)

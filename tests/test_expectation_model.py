@@ -641,7 +641,7 @@ def test_constants_of_any_length_and_no_tolerance(ours, expectation_model):
 
 def claims(m, experiment, runs):
     """(what, number, least, most) of each panel. Measured: table 0.96 to 1.11, plane 0.006, network 0.38 and 0.23; a
-    Gaussian's share 0.37, a mixture's 0.0001 (at most 0.005 in 120); plan: 0.046 with a standard error of 0.0067 at
+    Gaussian's share 0.37, a mixture's 0.004 (1 fit in 120 fails); plan: 0.046 with a standard error of 0.0067 at
     N = 400, 0.0005 in the end; growth of the errors: linear 5.3, table 2.1 +- 0.6, network 5; disagreement 7 to 19."""
     mean = runs.mean(axis=0)
     if experiment == "convergence":
