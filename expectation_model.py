@@ -316,8 +316,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Below 1e-10
-    # of the mean we divide by 1: dividing by such a scale would give NaN or nonsense.
+    # A column that never changes has scale 0 or, by rounding, a bit more (about 1e-16 of its mean).
+    # Dividing by it would give NaN or nonsense, so the scale becomes 1. (All that is below 1e-10 of
+    # the mean we take for such rounding.)
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -525,9 +526,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: if many rewards are equal, a
-        # small sd would make their density so high that the components sort the data by reward,
-        # not by S'. (We tried it: more fits drew samples between the landings.)
+        # log p^, would grow without end. The reward's is larger. With a small one, a reward that
+        # is off by a little would cost more than an S' that is off by a lot, and the components
+        # would divide the data by reward, not by S'. (We tried it: more fits drew samples between
+        # the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -907,7 +909,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
+    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -937,7 +939,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0, the licence: do what you like. The block below tells the program uv what to install.
+# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

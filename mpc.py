@@ -60,7 +60,7 @@ class PointMass:
     # pushes with 3 * sqrt(2) = 4.2. (Its middle is at y = 0.4, so the way below it is shorter.)
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Attributes as in Gymnasium. We only read low and high, the bounds of an action.
+    # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -172,8 +172,9 @@ class NeuralDynamics:
         # right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
-        # Below 1e-10 of the mean we divide by 1: dividing by it would give NaN or nonsense.
+        # A column that never changes has deviation 0 or, by rounding, a bit more (about 1e-16 of
+        # its mean). Dividing by it would give NaN or nonsense, so we divide by 1 instead. (All
+        # that is below 1e-10 of the mean we take for such rounding.)
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
@@ -652,7 +653,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
+    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -682,7 +683,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0, the licence: do what you like. The block below tells the program uv what to install.
+# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

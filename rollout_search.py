@@ -413,7 +413,7 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # Without a screen, matplotlib draws with "agg". It can only save: then we save the figure.
+    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0, the licence: do what you like. The block below tells the program uv what to install.
+# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
