@@ -316,9 +316,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a bit more (about 1e-16 of its mean).
-    # Dividing by it would give NaN or nonsense, so the scale becomes 1. (All that is below 1e-10 of
-    # the mean we take for such rounding.)
+    # A column that never changes has scale 0 or, by rounding, a bit more (about 1e-16 of its
+    # mean). Dividing by it would give NaN or nonsense, so the scale becomes 1. (All that is below
+    # 1e-10 of the mean we take for such rounding.)
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 

@@ -117,7 +117,7 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (None is any seed. int,
+    # For single numbers, Python's generator is faster than NumPy's. (None is any seed. int()
     # because newer Pythons refuse NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
