@@ -117,8 +117,8 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (None is any seed. int()
-    # because newer Pythons refuse NumPy's integers as seeds.)
+    # For single numbers, Python's generator is faster than NumPy's. (None: another seed each
+    # time. int(), because newer Pythons refuse NumPy's integers as seeds.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -159,7 +159,7 @@ class Node:
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
         # returns is wrong by about their standard deviation / sqrt(n). We do not know this
-        # deviation: c takes its place. (So if returns are 100 times as large, c must be, too.) Why
+        # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) Why
         # ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets another
         # turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after a
         # million), so bad actions get ever fewer turns. A small c trusts Q, a large c tries all
@@ -349,13 +349,13 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before (False: a new tree for each step). Use
-               it only if model and values do not change, as its returns come from the old ones
+               it only if model and values do not change, as its returns come from the old model
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
     index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
-    >>> float(returns[-1])              # by now it goes straight to G: 0 + 0 + gamma^2 1
+    >>> float(returns[-1])              # by now it goes straight to G: gamma^2 * 1
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
@@ -401,8 +401,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld (no cell walled in) with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further (or more). 300 are plenty: a reward after 300 steps counts
-    # only 0.95^300 = 0.0000002.
+    # Each sweep looks one step further. 300 are plenty: a reward after 300 steps counts only
+    # 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S":

@@ -57,7 +57,8 @@ class PointMass:
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our force (1, 1)
-    # pushes with 3 * sqrt(2) = 4.2. (Its middle is at y = 0.4, so the way below it is shorter.)
+    # pushes with 3 * sqrt(2) = 4.2: not enough to get over it. (Its middle is at y = 0.4, so the
+    # way around it is shorter below.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
@@ -160,7 +161,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # The change s' - s, as float: uint8 numbers, for example pixels, have no change below 0.
+        # The change s' - s, as float: in uint8 (pixels, for example), 3 - 5 would give 254.
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
@@ -283,11 +284,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
-    reward(states, actions, next_states) take N states at once. Neither may change these arrays,
-    which are used again. The plan starts at `state` (ds,). low, high: (da,), or a number for all
-    components (da is 1 if both are numbers). rng: Generator or seed. mean is not used: it is only
-    here so that planning_v15 can call this as it calls cem. ValueError if the horizon is below 1,
-    the bounds are wrong or no return is finite. Needs imagined_returns, float_bounds.
+    reward(states, actions, next_states) take N states at once, and must not change the arrays that
+    they get. The plan starts at `state` (ds,). low, high: (da,), or a number for all components
+    (da is 1 if both are numbers). rng: Generator or seed. mean is not used: it is only here so
+    that planning_v15 can call this as it calls cem. ValueError if the horizon is below 1, the
+    bounds are wrong or no return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -522,7 +523,7 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
 RANDOM = dict(plan=random_shooting, n_candidates=300)
-# (The horizon of these two is set in run_all.)
+# (Of these two, for v1.5, the horizon is set in run_all.)
 
 
 def play(recipe, seeds, exact=False, **settings):
