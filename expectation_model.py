@@ -316,9 +316,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a bit more (about 1e-16 of its
-    # mean). Dividing by it would give NaN or nonsense, so the scale becomes 1. (All that is below
-    # 1e-10 of the mean we take for such rounding.)
+    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Dividing by
+    # that would give NaN or nonsense: so a scale below 1e-10 of the mean becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -343,8 +342,7 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
         # them: weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
-        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n). (For W1, which
-        # gets the same, it does no harm.)
+        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n) (for W1, too).
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -386,9 +384,9 @@ class Network:
         targets = (y - self.y_mean) / self.y_scale
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without it, early steps are about twice as large: if g is constant, after 10 steps
-        # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
+        # usual size of g. (Both begin at 0, and are too small at first: for a constant g, 0.65 g
+        # and 0.10 g^2 after 10 steps. As 0.65 / sqrt(0.10) is 2, early steps are too large by
+        # about this factor. The paper corrects it, we do not.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for step in range(n_steps):
@@ -526,10 +524,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger. With a small one, a reward that
-        # is off by a little would cost more than an S' that is off by a lot, and the components
-        # would divide the data by reward, not by S'. (We tried it: more fits drew samples between
-        # the landings.)
+        # log p^, would grow without end. The reward's is larger: with a small one, a reward off by
+        # a little costs more than an S' off by a lot, and the components divide the data by
+        # reward, not by S'. (We tried it: more fits drew samples between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):

@@ -173,18 +173,17 @@ class NeuralDynamics:
         # right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, a bit more (about 1e-16 of
-        # its mean). Dividing by it would give NaN or nonsense, so we divide by 1 instead. (All
-        # that is below 1e-10 of the mean we take for such rounding.)
+        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
+        # Dividing by that would give NaN or nonsense: so below 1e-10 of the mean we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         x = data[:, :self.n_inputs]
         y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. (Both begin at 0, so at first they are too small. The paper corrects
-        # this. Without it, early steps are about twice as large: if g is constant, after 10 steps
-        # we have 0.65 g and 0.10 g^2, and 0.65 / sqrt(0.10) is 2.)
+        # usual size of g. (Both begin at 0, and are too small at first: for a constant g, 0.65 g
+        # and 0.10 g^2 after 10 steps. As 0.65 / sqrt(0.10) is 2, early steps are too large by
+        # about this factor. The paper corrects it, we do not.)
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
         for epoch in range(n_epochs):
