@@ -124,7 +124,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (If rounding has made a sum .9999999999999999, float32 makes it 1 again.)
+        # (If rounding has made a sum .9999999999999999, float32 rounds it back to 1.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -198,7 +198,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
             and np.allclose(policy.sum(axis=1), 1)):
         raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
     rng = np.random.default_rng(rng)
-    sums = policy.cumsum(axis=1, dtype="float32")   # for draw_columns
+    sums = policy.cumsum(axis=1).astype("float32")  # for draw_columns
     sums[:, -1] = 1                                 # rounding may have changed it a bit
     # All A * K episodes run side by side: one call of model.step moves all of them by one step.
     states = np.full(A * n_rollouts, state)
@@ -259,7 +259,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of two standard errors."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / np.sqrt(len(runs))
+    error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
