@@ -479,9 +479,8 @@ def test_rollout_errors_and_values_of_acting(ours, rollout_search, base_seed, na
     """6 runs. RMS errors in exact standard errors: 1 +- 0.25 in a run, 0.1 in 6: 0.5 to 1.5. Values of acting at S, and
     5 standard errors, from 240 other runs: at K = 1 the sensible policy gets worse (0.310 of 0.415), at K = 256 better;
     the random one (0.139) gets better. Control: K in reverse order, and the value of the policy itself."""
-    policy = rollout_search.POLICIES[name]
-    errors, values = [function(policy, 6, base_seed) for function in
-                      (rollout_search.rollout_errors, rollout_search.values_of_acting)]
+    rs, policy = rollout_search, rollout_search.POLICIES[name]
+    errors, values = rs.rollout_errors(policy, 6, base_seed), rs.values_of_acting(policy, 6, base_seed)
     itself, variance = [x[START] for x in returns_of(*bridge(), policy, GAMMA, 30)]
 
     def check(errors, values):
