@@ -162,8 +162,8 @@ class Node:
         # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) Why
         # ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets another
         # turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after a
-        # million), so bad actions get ever fewer turns. A small c trusts Q, a large c tries all
-        # actions alike.
+        # million), so the turns of bad actions become ever rarer. A small c trusts Q, a large c
+        # tries all actions alike.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -381,7 +381,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken, which is already a mean of many simulations. It
+            # V(s) becomes Q of the action taken, which is already a mean of several simulations. It
             # replaces the old V(s), which came from a worse model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
