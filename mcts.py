@@ -381,7 +381,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken, which is already a mean of several simulations. It
+            # V(s) becomes Q of the action taken, already a mean of several simulations. It
             # replaces the old V(s), which came from a worse model and worse values at the leaves.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
