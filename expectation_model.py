@@ -88,10 +88,13 @@ for s in range(N_STATES):
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
 # episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
-# the probability that the episode ends.
-PLANNING_P = np.where(ARRIVAL == 0, TRUE_P, 0)
+# the probability that the episode ends. (True counts as 1, False as 0.)
+PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
+# Nobody walks on from pit and goal.
+PLANNING_P[ARRIVAL != 0] = 0
+TRUE_R[ARRIVAL != 0] = 0
 
 
 # %% Algorithm: draw, and collect data
@@ -195,8 +198,8 @@ class LookupModel:
         # (argwhere lists these pairs.)
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, 0, s] = 1
-        # P leaves out the outcomes that end the episode. Nothing is earned after an end, so in
-        # planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        # P leaves out the outcomes that end the episode (third index 1). Nothing is earned after
+        # an end, so in planning they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = self.outcome_P[:, :, 0]
         return self
 
@@ -328,8 +331,9 @@ class Network:
     n_in, hidden, n_out    numbers of inputs, of units in each hidden layer, and of outputs
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs, targets) is a function, such as squared_error below. It
-                           gets outputs (B, n_out) and standardised targets (B, D). It returns the
-                           mean loss, and its derivative by each output (B, n_out)
+                           gets outputs (B, n_out) and standardised targets (B, D); n_out may be
+                           larger than D. It returns the mean loss, and its derivative by each
+                           output (B, n_out)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -677,11 +681,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. In the pit and at the goal it is 0: the episode is over, and the
-# reward for arriving belongs to the step before. (value_iteration treats these two like all other
-# cells, as if a walk could start there.)
+# V*, the values of the best plan. (In the pit and at the goal it is 0: the episode is over, and
+# the reward for arriving belongs to the step before.)
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-OPTIMAL[[PIT, GOAL]] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
