@@ -346,7 +346,8 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
         # them: weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
-        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n) (for W1, too).
+        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n). (For simplicity,
+        # W1 gets the same.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
