@@ -457,8 +457,7 @@ def test_one_gaussian_exactly(expectation_model, base_seed):
                      middle + math.log(sds[0] * sds[1]) + math.log(2 * math.pi), 0, 1e-6,
                      "It is the density of x_next, in the units of the data, without the reward.",
                      [(1.837877, "-log(2 pi) / 2 is missing."), (0.918939, "-log(2 pi) / 2 for each feature!")])
-    sd, correlation = samples[:, 0].std(), np.abs(np.corrcoef(samples.T) - np.eye(3)).max()
-    require(sd > 0.45, f"sampled rewards have the sd {sd:.2f}, not at least half of 1, that of all rewards")
+    correlation = np.abs(np.corrcoef(samples.T) - np.eye(3)).max()
     require(correlation < 0.1, f"one component: reward and features of samples have the correlation {correlation:.2f}: "
             "each number has its own noise")
 
@@ -633,9 +632,10 @@ def test_gradients(ours, expectation_model, base_seed, K):
     require_near(f"K = {K}: change of the loss over what the gradient says", np.median(ratios), 1, 1e-4)
 
 
-def test_constants_of_any_length_and_no_tolerance(ours, expectation_model):
-    _, scale = expectation_model.mean_and_scale(np.full((1_000_000, 1), 2.7))       # std gives 1.3e-11
-    require(scale[0] == 1, f"a million times 2.7 has scale {scale[0]}")
+def test_constants_of_any_length_and_least_sds(ours, expectation_model):
+    require(expectation_model.mean_and_scale(np.full((1_000_000, 1), 2.7))[1] == 1, "not 1")    # std gives 1.3e-11
+    model = expectation_model.MixtureModel(1, 1, hidden=8).fit(np.zeros((50, 1)), [0] * 50, [2] * 50, np.ones((50, 1)))
+    require((model.components(np.array([[0, 1]]))[2] >= [0.5, 0.1]).all(), "sds below the docstring's limits")
     require_refused("tolerance = 0", expectation_model.value_iteration, np.ones((1, 1, 1)), np.ones((1, 1)), 0.9, 0)
 
 
