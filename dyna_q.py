@@ -48,7 +48,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if the agent could get where no way leads to a goal. Needs check_maze, steps_to_goal.
+    or if the agent could come to a cell with no way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -161,7 +161,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # same episode 1. So we draw a seed for each of them. (seeds[0] is for the environment.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
-
     Q = [[0.0] * A for _ in range(S)]       # lists: for single numbers, NumPy is far slower
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
@@ -189,7 +188,6 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             raise ValueError("the environment paid a reward that is NaN or infinite")
         rewards.append(r)
         t = len(rewards)
-
         # (d) Q-learning from the real step
         update(Q, s, a, r, s2, terminated, alpha, gamma)
         # (e) Model(S,A) <- R, S'
@@ -250,11 +248,12 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in s if a way led from s to a goal. Now s may even be a
-    # wall. The agent can leave it to any side: if one side has no way, s is a trap.
+    # When the walls move, the agent may be in any cell s that had a way to a goal. Now each move
+    # from s must lead to a cell that has one. (If s has become a wall, the agent can leave it to
+    # any side, but not come back.)
     traps = [s for s in range(n)
-             if first[s] != "#" and 0 < steps[s] < n            # a way led from s to a goal
-             and max(later_steps[maze.moves(later, s)]) == n]   # now some side has no way
+             if first[s] != "#" and 0 < steps[s] < n            # s had a way to a goal
+             and max(later_steps[maze.moves(later, s)]) == n]   # now some move leads where none is
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
         raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
@@ -399,16 +398,17 @@ def draw_change(ax, title, other, layouts, n_steps, n_runs, seed, compare_with):
 # %% The run
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
+    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
     steps = compare_planning(n_runs, seed)
-    draw_comparison(axes[0, 0], steps)
-    draw_policy(axes[0, 1], steps, 0, seed)
-    draw_policy(axes[0, 2], steps, 2, seed)
+    draw_comparison(ax1, steps)
+    draw_policy(ax2, steps, 0, seed)
+    draw_policy(ax3, steps, 2, seed)
     # No formula gives these numbers: we compare with 2000 runs of another program (replay: ours).
-    draw_change(axes[1, 0], "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
+    draw_change(ax4, "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
-    draw_change(axes[1, 1], "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
+    draw_change(ax5, "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
-    draw_change(axes[1, 2], "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
+    draw_change(ax6, "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
                 seed, "in 2000 runs: Dyna-Q 74, replay 49")
 
 
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -5,15 +5,14 @@ The slides, and where they are in this file
     How to build a model? (III)        LookupModel, LinearModel, NeuralModel; convergence
     Models can be stochastic too       MixtureModel; leap_samples
     Examples of planning? 1.           value_iteration; plan_on_the_table
-    Challenges of learned models       plan_on_the_table, errors_compound
+    Challenges of learned models       plan_on_the_table, errors_of_leaps
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
 The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, make all data together as probable as possible: maximize the product of
-                   their p^(r, s' | s, a), or minimize the mean of -log p^(r, s' | s, a)
+                   learn, minimize the mean of -log p^(r, s' | s, a): what happened gets probable
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -24,10 +23,8 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
-    A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck.
-    A model that is fed with its own predictions goes astray: errors compound. (For example, the
-    network goes on from the mean of two landings, but the walker is at one of them.)
+    A plan made with few data promises more than it achieves: it picks what looks good by luck.
+    A model that is fed with its own predictions goes astray: errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -43,8 +40,7 @@ Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.p
 them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
-Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015; here without its
-correction of the first steps).
+Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
 """
 
 import argparse
@@ -81,10 +77,9 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps column and row between 0 and those of the last
-            # cell, X[-1].
-            column, row = np.clip(X[s] + (right, down), 0, X[-1])
-            # (+=, because in other worlds two outcomes may end in the same cell.)
+            # No move leaves the grid: clip keeps column and row between 0 and the last one.
+            column = np.clip(s % N_COLUMNS + right, 0, N_COLUMNS - 1)
+            row = np.clip(s // N_COLUMNS + down, 0, N_ROWS - 1)
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
 # episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
@@ -114,8 +109,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
-    # the models see all `cells` equally often. (Pit and goal, too: later we ask about leaps from
-    # there.)
+    # the models see all `cells` equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -174,7 +168,7 @@ class LookupModel:
         self.n_actions = n_actions
         # N(s, a, ended, s'): the third index is 1 if the episode ended, else 0.
         self.counts = np.zeros((n_states, n_actions, 2, n_states))
-        self.reward_sums = np.zeros_like(self.counts)
+        self.reward_sums = 0 * self.counts         # zeros, of the same shape
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
         states, actions = self.check_pairs(states, actions)
@@ -204,9 +198,10 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # Both must have one axis: then their shape is (size,). A number or a table is refused.
-        states = checked("states", states, (np.size(states),), self.n_states)
-        return states, checked("actions", actions, states.shape, self.n_actions)
+        # Both must have the shape (N,): a single number or a table is refused.
+        N = np.size(states)
+        states = checked("states", states, (N,), self.n_states)
+        return states, checked("actions", actions, (N,), self.n_actions)
 
     def predict(self, states, actions):
         states, actions = self.check_pairs(states, actions)
@@ -275,8 +270,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1. Example: x is (angle, speed, force).
-    x_next needs the same columns, so it is (next angle, next speed, the same force).
+    Continuous actions become features, with n_actions=1: x is, for example, (angle, speed, force).
+    x_next must have the same columns, so the force stands in it, too, unchanged.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -301,8 +296,7 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (The block of an action never tried has only zeros, so any w fits it: lstsq then takes
-        # the smallest w, 0. Old NumPy warns without rcond=None.)
+        # (For an action never tried, it gives w = 0. Old NumPy warns without rcond=None.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -319,8 +313,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Dividing by
-    # that would give NaN or nonsense: so a scale below 1e-10 of the mean becomes 1.
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean. Dividing by
+    # that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -331,9 +325,9 @@ class Network:
     n_in, hidden, n_out    numbers of inputs, of units in each hidden layer, and of outputs
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs, targets) is a function, such as squared_error below. It
-                           gets outputs (B, n_out) and standardised targets (B, D); n_out may be
-                           larger than D. It returns the mean loss, and its derivative by each
-                           output (B, n_out)
+                           gets outputs (B, n_out) and standardised targets (B, D). (For a mixture,
+                           n_out is larger than D.) It returns the mean loss, and its derivative
+                           by each output (B, n_out)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -344,10 +338,9 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of
-        # them: weights of size sqrt(1/n) would keep it at size 1. But max(z, 0) sets about half of
-        # h1 and h2 to 0, so sums over them have only n/2 terms: hence sqrt(2/n). (For simplicity,
-        # W1 gets the same.)
+        # alike. With weights of size sqrt(2/n), the sums in all layers are about equally large. (A
+        # sum of n random numbers of mean 0 is about sqrt(n) times as large as one of them; but
+        # max(z, 0) makes half of its terms 0.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -389,25 +382,27 @@ class Network:
         targets = (y - self.y_mean) / self.y_scale
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. (Both begin at 0, and are too small at first: for a constant g, 0.65 g
-        # and 0.10 g^2 after 10 steps. As 0.65 / sqrt(0.10) is 2, early steps are too large by
-        # about this factor. The paper corrects it, we do not.)
+        # usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
-        g2_mean = [0 * w for w in self.weights]
-        for step in range(n_steps):
+        g2_mean = [0 * w for w in g_mean]
+        for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
-            rate = learning_rate * (1 - step / n_steps)
+            rate = learning_rate * (1 - t / n_steps)
+            # Both means begin at 0, so at first they are too small. (If g stays the same, each
+            # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
+            # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change the
+            # rate as if the means were divided by these factors.
+            rate *= (1 - 0.99**t)**0.5 / (1 - 0.9**t)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
-            gradient = self.gradient(inputs[batch], targets[batch], loss)
-            for i, g in enumerate(gradient):
-                # g_mean moves a tenth of the way to each new value, and so is a mean of about the
-                # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+            for i, g in enumerate(self.gradient(inputs[batch], targets[batch], loss)):
+                # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
+                # 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # The root of g2_mean is the usual size of g. We divide by it, so the size of the
                 # gradients does not matter, only how much they agree: after many 5s the weight
-                # moves by `rate`; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
+                # moves by the rate; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
@@ -416,7 +411,7 @@ class Network:
         return self.forward((x - self.x_mean) / self.x_scale)[2]
 
     def predict(self, x):
-        """The outputs in the units of the targets, if there is one output for each target."""
+        """The outputs in the units of the targets (for networks with one output per target)."""
         return self.y_mean + self.y_scale * self.raw_outputs(x)
 
 
@@ -433,8 +428,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): for each feature, the standard deviation
-             of their answers, divided by that of S' - S in the data; then the mean of these
+    spread   how much the members disagree about S' (N,): the standard deviation of their
+             standardised outputs (so units do not matter), and its mean over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -458,8 +453,9 @@ class NeuralModel(FeatureModel):
         # first weights and batches. Where there are data, the data make them agree. Elsewhere
         # nothing does.
         rng = np.random.default_rng(self.seed)
-        return [Network(inputs.shape[1], self.hidden, y.shape[1], rng).fit(
-            inputs, y, squared_error, **settings) for _ in range(self.n_members)]
+        members = [Network(inputs.shape[1], self.hidden, y.shape[1], rng)
+                   for _ in range(self.n_members)]
+        return [member.fit(inputs, y, squared_error, **settings) for member in members]
 
     def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
@@ -468,8 +464,7 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised (in the same way for all members), so units such as m or mm
-        # do not matter. [:, 1:] leaves out column 0, the reward.
+        # [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -491,7 +486,7 @@ def log_terms(log_weights, means, sds, y):
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds.
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
-    log_normals = -z**2 / 2 - np.log(sds) - np.log(2 * np.pi) / 2
+    log_normals = -z**2 / 2 - np.log(sds * np.sqrt(2 * np.pi))
     return log_weights + log_normals.sum(axis=2), z
 
 
@@ -507,9 +502,9 @@ class MixtureModel(FeatureModel):
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), whatever the reward. The larger it is for
               new data, the better the model. (Not used below)
-    No sd is below a tenth of the standard deviation in the data (of S' - S; 0.1, if it is 0). For
-    rewards the limit is half of it, or 0.5. So sampled rewards are noisy, and so is a feature that
-    never changes, such as a force: overwrite it.
+    No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
+    is half of the standard deviation in the data. (Where this is 0, the limits are 0.1 and 0.5.)
+    So sampled rewards are noisy, and so is a feature that never changes.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -529,15 +524,14 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: with a small one, a reward off by
-        # a little costs more than an S' off by a lot, and the components divide the data by
-        # reward, not by S'. (We tried it: more fits drew samples between the landings.)
+        # log p^, would grow without end. (We found 0.5 and 0.1 by trying: with a small one for the
+        # reward, more fits drew samples between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
         # Reward and S' are drawn together, so one network learns all D = 1 + d numbers. For each
-        # of K components it has 2D + 1 outputs, in this order: D means, D widths and a score.
-        # split (below) makes the sds and weights from widths and scores: sd = floor + e^width.
+        # of K components it has 2D + 1 outputs, in this order: D means, D widths (from which come
+        # the sds: sd = floor + e^width) and a score (from which comes the weight, see split).
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
@@ -559,7 +553,7 @@ class MixtureModel(FeatureModel):
     def split(self, outputs):
         """The network's outputs as log weights (N, K), means and sds (N, K, D)."""
         D = 1 + self.n_features
-        outputs = outputs.reshape(len(outputs), self.n_components, 2 * D + 1)
+        outputs = outputs.reshape(-1, self.n_components, 2 * D + 1)
         means = outputs[:, :, :D]
         widths = outputs[:, :, D:-1]
         scores = outputs[:, :, -1]
@@ -589,8 +583,9 @@ class MixtureModel(FeatureModel):
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
         by_mean = -share * z / sds
-        # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd.
-        # So the sd grows if y is more than one sd away from the mean, else it shrinks.
+        # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd:
+        # together (z^2 - 1) / sd. So the sd grows if y is more than one sd away from the mean,
+        # else it shrinks.
         by_sd = -share * (z**2 - 1) / sds
         # (4) By a width: sd = floor + e^width has the derivative e^width, which is sd - floor.
         by_width = by_sd * (sds - self.floor)
@@ -656,23 +651,20 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
             and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
-    # We start with Q = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
-    # gamma^2 + ...) = max |R| / (1 - gamma), so 0 is wrong by at most this: a bound on the
-    # error.
-    Q = 0 * R
-    V = Q.max(axis=1)
+    # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
+    # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
+    V = np.zeros(len(R))
+    Q = R
     bound = abs(R).max() / (1 - gamma)
+    # We stop when this bound is small enough. (A small change of V is no proof that its error is
+    # small: with gamma = 0.99 the error can be 100 times the change.)
     while bound > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
-        V_before = V
         V = Q.max(axis=1)
         # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger
         # (if all Q are off by at most 1, so is the largest).
         bound *= gamma
-        # If nothing changes, nothing ever will: V is exact (apart from rounding).
-        if np.array_equal(V, V_before):
-            break
     return V, Q
 
 
@@ -724,15 +716,48 @@ def repeat(experiment, n_runs, seed):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side: 95 %
-    confidence with many runs, less with few."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side (for
+    many runs: 95 % confidence)."""
     for i, name in enumerate(names):
-        mean = runs[:, i].mean(axis=0)
-        error = 2 * runs[:, i].std(axis=0) / len(runs)**0.5
+        curve = runs[:, i]
+        mean = curve.mean(axis=0)
+        error = 2 * curve.std(axis=0) / len(runs)**0.5
         ax.fill_between(x, mean - error, mean + error, color=COLORS[i], alpha=0.2)
         ax.plot(x, mean, STYLES[i], color=COLORS[i], label=name)
     ax.legend()
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
+    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
+    model and a network. Each learns from the same n transitions. From the second leap on, it is
+    fed with its own predictions."""
+    data = collect(n, seed)
+    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
+    # which data ended an episode: data[:4] is without terminated.
+    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
+    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
+    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
+    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
+    # probabilities of where this walker is now (at first in s itself), guess what the table
+    # believes.
+    truth = guess = np.eye(N_STATES)
+    x_linear = x_network = X
+    errors = []
+    for _ in range(n_leaps):
+        # A row of probabilities, times P, is the row of probabilities one leap later.
+        truth = truth @ LEAP_P
+        guess = guess @ table.P[:, LEAP]
+        # The linear model and the network only know an expected position, and answer as if the
+        # walker were there. If a function is linear, its value at a mean is the mean of its
+        # values: so the linear model may do this, and only the errors of its fit grow. The network
+        # is not linear: for it, this is one more error. And soon, positions are between cells, or
+        # out of the grid, where no data were.
+        _, x_linear = linear.predict(x_linear, LEAPS)
+        _, x_network = network.predict(x_network, LEAPS)
+        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
+        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
+    return np.transpose(errors)
 
 
 # %% Slides "How to build a model?" (I), (II): the world that the models should learn
@@ -750,8 +775,8 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # errors_compound (below) makes one leap from each cell here. [:, 0]: the errors after it.
-    return np.transpose([errors_compound(seed, n, 1)[:, 0] for n in SIZES])
+    # Here one leap from each cell is enough. [:, 0]: the errors after it.
+    return np.transpose([errors_of_leaps(seed, n, 1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -776,11 +801,10 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: then probably one starts near each landing.
-    # (With fewer, more of the fits also draw samples between the landings. Data, steps and rate
-    # were found by trying.)
+    # (With fewer, more of the fits also draw samples between the landings.)
     for n_components in [1, 8]:
-        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed)
-        model.fit(*data, n_steps=800, learning_rate=1e-2)
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(
+            *data, n_steps=800, learning_rate=1e-2)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
@@ -800,7 +824,7 @@ def draw_leap(ax, rows):
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
-    in_pit = (abs(rows - X[PIT, 1]) < 0.5).mean(axis=1)
+    in_pit = (rows.round() == X[PIT, 1]).mean(axis=1)
     print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
     print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0: never happens")
 
@@ -838,40 +862,8 @@ def draw_plan(ax, values):
           f"at most V* = {OPTIMAL[START]:.4f}")
 
 
-def errors_compound(seed, n=N_GOOD, n_leaps=20):
-    """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
-    model and a network. Each learns from the same n transitions. From the second leap on, it is
-    fed with its own predictions."""
-    data = collect(n, seed)
-    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
-    # which data ended an episode: data[:4] is without terminated.
-    table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
-    linear = LinearModel(2, N_ACTIONS).fit(*features(data))
-    network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess what the table
-    # believes.
-    truth = guess = np.eye(N_STATES)
-    x_linear = x_network = X
-    errors = []
-    for _ in range(n_leaps):
-        # A row of probabilities, times P, is the row of probabilities one leap later.
-        truth = truth @ LEAP_P
-        guess = guess @ table.P[:, LEAP]
-        # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, and only the errors of its fit grow. The network
-        # is not linear: for it, this is one more error. And soon, positions are between cells, or
-        # out of the grid, where no data were.
-        _, x_linear = linear.predict(x_linear, LEAPS)
-        _, x_network = network.predict(x_network, LEAPS)
-        # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
-        errors.append([distance(x, truth @ X) for x in [guess @ X, x_linear, x_network]])
-    return np.transpose(errors)
-
-
 def draw_compound(ax, errors):
-    # errors_compound has made 20 leaps.
+    # errors_of_leaps has made 20 leaps.
     draw_curves(ax, range(1, 21), errors, MODELS,
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
@@ -881,8 +873,8 @@ def draw_compound(ax, errors):
 def what_it_knows(seed):
     """The disagreement of five networks and their true error, means over the rows (2, columns). An
     agent could explore the cells where they disagree, or avoid them for safety."""
-    # There are data only from columns 0 to 2. (The start is in column 2.)
-    data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= X[START, 0]))
+    # There are data only from columns 0 to 2.
+    data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
     # (2, 35) becomes (2, rows, columns), and then we take the mean over the rows.
@@ -893,19 +885,19 @@ def draw_known(ax, known):
     # The units differ (see spread): compare where the curves rise, not how high they are.
     draw_curves(ax, range(N_COLUMNS), known, ["disagreement (spread)", "true error (cells)"],
                 "where five networks saw no data,\nthey disagree, and err",
-                f"column (data: 0 to {X[START, 0]})", "mean over the rows")
+                "column (data: 0 to 2)", "mean over the rows")
 
 
 # %% The run: all experiments, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    panels = axes.flat                  # row by row: panels[0], ..., panels[5]
-    draw_world(panels[0])
-    draw_convergence(panels[1], repeat(convergence, n_runs, seed))
-    draw_leap(panels[2], repeat(leap_samples, n_runs, seed))
-    draw_plan(panels[3], repeat(plan_on_the_table, 10 * n_runs, seed))      # cheap, so 10 times
-    draw_compound(panels[4], repeat(errors_compound, n_runs, seed))
-    draw_known(panels[5], repeat(what_it_knows, n_runs, seed))
+    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
+    draw_world(ax1)
+    draw_convergence(ax2, repeat(convergence, n_runs, seed))
+    draw_leap(ax3, repeat(leap_samples, n_runs, seed))
+    draw_plan(ax4, repeat(plan_on_the_table, 10 * n_runs, seed))      # cheap, so 10 times
+    draw_compound(ax5, repeat(errors_of_leaps, n_runs, seed))
+    draw_known(ax6, repeat(what_it_knows, n_runs, seed))
 
 
 def main():
@@ -939,7 +931,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -67,10 +67,10 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # cells[s] is the cell of state s
         self.slip = slip
-        if (self.cells.count("S") != 1 or any(len(row) != len(rows[0]) for row in rows)
-                or any(cell not in ".#SxgG" for cell in self.cells) or not 0 <= slip <= 1):
-            raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
         width = len(rows[0])
+        if not (all(len(row) == width for row in rows) and self.cells.count("S") == 1
+                and all(cell in ".#SxgG" for cell in self.cells) and 0 <= slip <= 1):
+            raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
@@ -84,7 +84,8 @@ class GridWorld:
                 column = state % width + right
                 if 0 <= row < len(rows) and 0 <= column < width and rows[row][column] != "#":
                     cell = rows[row][column]
-                    offered[action] = (row * width + column, rewards.get(cell, 0.0), cell in "xgG")
+                    reward = rewards.get(cell, 0.0)             # 0.0 for other cells
+                    offered[action] = (row * width + column, reward, cell in "xgG")
             self.outcomes.append(offered)
 
     def actions(self, state):
@@ -101,7 +102,7 @@ def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
     if n == 0:
-        raise ValueError("a state has no actions: model.step into it must return terminated=True")
+        raise ValueError("a state has no actions, but the step into it returned terminated=False")
     # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
     # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
@@ -117,17 +118,17 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (None: another seed each
-    # time. int(), because newer Pythons refuse NumPy's integers as seeds.)
+    # For single numbers, Python's generator is faster than NumPy's. (int() is for seeds that are
+    # NumPy numbers. From None, Python makes another seed each time.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
-    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. They are lists;
-    mcts turns those of its root into arrays. children[i] is a dict with a node for each state that
-    this action has led to (except terminal states). In a tree a node has one parent: a state that
-    is reached in two ways gets two nodes, each with its own N and Q.
+    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. children[i] is
+    a dict with a node for each state that this action has led to (except terminal states). In a
+    tree a node has one parent: a state that is reached in two ways gets two nodes, each with its
+    own N and Q.
     ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
@@ -140,7 +141,7 @@ class Node:
 
     def __init__(self, state, actions):
         if len(actions) == 0:
-            raise ValueError(f"{state} has no actions: a step into it must return terminated")
+            raise ValueError(f"{state} has no actions, but is not the end of an episode")
         self.state = state
         self.actions = list(actions)
         # Lists, because reading one number is several times slower in a NumPy array.
@@ -157,13 +158,14 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Its second term says by how much Q may be too low. Why sqrt(1 / N(s,a))? A mean of n
-        # returns is wrong by about their standard deviation / sqrt(n). We do not know this
-        # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) Why
-        # ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets another
-        # turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after a
-        # million), so the turns of bad actions become ever rarer. A small c trusts Q, a large c
-        # tries all actions alike.
+        # Its second term says by how much Q may be too low. A mean of n returns is wrong by about
+        # their standard deviation / sqrt(n): hence sqrt(1 / N(s,a)). We do not know this standard
+        # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) A
+        # small c trusts Q, a large c tries all actions alike.
+        # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
+        # another turn. But it grows ever more slowly, so the turns of bad actions become ever
+        # rarer. (Other functions grow slowly, too. With ln, Auer et al. prove that few turns are
+        # wasted.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -213,11 +215,11 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
-                come later counts as 0, or as leaf_value(last state), if leaf_value is given
+                come later counts as 0 (or as the leaf_value of the state reached)
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
                 this same generator. A seed becomes a random.Random, which is fastest
     root        None, or a node of an earlier tree, to go on with. After a real step with action
-                root.actions[i], give root.children[i].get(next_state)
+                root.actions[i], give root.children[i].get(next_state): its node, or None
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
@@ -237,7 +239,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state}, or offers other actions")
-    # The root of an earlier search has arrays: back to lists, which are faster.
+    # During the search N and Q are lists, which are faster. (An old root has arrays.)
     root.N = list(root.N)
     root.Q = list(root.Q)
 
@@ -245,26 +247,22 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Select until you reach a leaf node of the tree ----
         node = root
         path = []
-        while True:
-            i = node.select(c, rng)
+        terminated = False
+        # We go down until next_state has no node (then `node` is None: the path leaves the tree),
+        # or the episode ends, or the simulation is cut.
+        while node is not None and not terminated and len(path) < max_depth:
+            parent = node
+            i = parent.select(c, rng)
             # In the tree, too, we ask the model: the same action may now lead to another state.
-            next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
-            path.append((node, i, float(reward)))
-            # We stop if the episode ends, or after max_depth steps, or if next_state has no node
-            # yet. In this last case the path leaves the tree, and next_state will be the new leaf.
-            is_new = next_state not in node.children[i]
-            if terminated or len(path) == max_depth or is_new:
-                break
-            node = node.children[i][next_state]
+            next_state, reward, terminated = model.step(parent.state, parent.actions[i], rng)
+            path.append((parent, i, float(reward)))
+            node = parent.children[i].get(next_state)
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there. (If max_depth stopped us,
-        # next_state may already have a node.)
-        if is_new and not terminated:
-            # Its N are all 0, and the rollout below will not change them: only actions on the path
-            # are counted.
-            node.children[i][next_state] = Node(next_state, model.actions(next_state))
+        # terminal one needs none, because nothing is chosen there.
+        if node is None and not terminated:
+            parent.children[i][next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
         # G is what will be earned from next_state on: 0 if the episode is over, else an estimate.
@@ -283,7 +281,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             G = reward + gamma * G
             node.update(i, G)
 
-    # The caller gets arrays, to compute with, for example root.N / root.N.sum().
+    # For the caller, arrays: one can compute with them, for example root.N / root.N.sum().
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -333,8 +331,8 @@ class CountModel:
     def step(self, state, action, rng):
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
-        # the agent walks about until it finds a treasure. Later it goes where values are above 0,
-        # and hardly explores any more. (In our maze, with one treasure, this is good enough.)
+        # the agent walks about until it finds a treasure. (Later it hardly explores any more. In
+        # our maze there is only one treasure, so this does no harm.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -349,11 +347,11 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before (False: a new tree for each step). Use
-               it only if model and values do not change, as its returns come from the old model
+               it only if model and values do not change: the tree remembers returns from old ones
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
-    steps. The defaults were found by trying. Needs CountModel, mcts, Node, rollout_return, pick,
-    index_of_best, as_generator.
+    steps. The defaults were found by trying, in our maze. Needs CountModel, mcts, Node,
+    rollout_return, pick, index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
     >>> float(returns[-1])              # by now it goes straight to G: gamma^2 * 1
     0.25
@@ -381,8 +379,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken, already a mean of several simulations. It
-            # replaces the old V(s), which came from a worse model and worse values at the leaves.
+            # V(s) becomes Q of the action taken. (Q-learning moves only a step alpha towards each
+            # new value, because it is a single sample. This Q is a mean of several simulations,
+            # and the old V(s) came from a worse model and worse values: so it is replaced.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -399,13 +398,13 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 
 # %% Exact answers
 def optimal_values(world):
-    """V* of all states of a GridWorld (no cell walled in) with our GAMMA, by value iteration."""
+    """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
     # Each sweep looks one step further. 300 are plenty: a reward after 300 steps counts only
     # 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
-            if cell in ".S":
+            if cell in ".S" and world.actions(state):
                 # What each move is worth without a slip. (s is its next state.)
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 # The agent takes the best move. After a slip, each move is equally probable: that
@@ -415,8 +414,7 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze. Fewer than 1 in 100 random walks of 20 steps (max_depth) get to G, which is 11
-# steps away.
+# A slippery maze. G is 11 steps away: random walks of 20 steps hardly ever get there.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -470,25 +468,24 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, but G, reached with the fifth step
-    # on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no discount.) Flat search
-    # fails even on a bridge of 2.
+    # All runs should cross (the optimum is 1): g is worth 0.4, but G, even behind a bridge of 4,
+    # is worth 0.81. Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c does, and what a kept tree is worth
-def draw_bars(ax, node, left, step):
-    """A bar for each action of the node, as wide as its visits. The first begins at x = left."""
+def draw_bars(ax, node, x, step):
+    """A bar for each action of the node, as wide as its visits. The first begins at x."""
     for action, n, children in zip(node.actions, node.N, node.children):
-        ax.barh(step, n, left=left, color="lightblue", edgecolor="black")
+        ax.barh(step, n, left=x, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
-            ax.text(left + n / 2, step, MOVES[action], ha="center", va="center")
+            ax.text(x + n / 2, step, MOVES[action], ha="center", va="center")
         # The bars of the next step lie above this bar and begin at the same left end: their visits
         # are a part of these n. (Nobody slips, so there is at most one child.)
         for child in children.values():
-            draw_bars(ax, child, left, step + 1)
-        left += n
+            draw_bars(ax, child, x, step + 1)
+        x += n
 
 
 def draw_tree(ax, seed):
@@ -509,9 +506,7 @@ def draw_tree(ax, seed):
 def draw_constants(ax, seeds):
     world = bridge(2, 0.1)          # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
-    # mean, so this step looks worse than the small treasure, which is worth 0.4.
-    # The world itself is the model, and no values are used: what is learned has no effect, so one
+    # The world itself is the model, and no values are used: so there is nothing to learn, and one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
@@ -519,6 +514,8 @@ def draw_constants(ax, seeds):
     # draw_curves prints only the last c, 10. We also want c = 1: constants[3].
     print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
               f"{optimum:.4g}: exact optimum")
+    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
+    # mean, so this step looks worse than the small treasure, which is worth 0.4.
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
                 optimum)
@@ -538,8 +535,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
-    # values back by one cell only. With values=False, rollouts take the place of the values.
+    # With max_depth=1 there is no search: the agent sees one step ahead, so with each visit values
+    # spread by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -550,15 +547,16 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
+    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
     # All methods get the same seeds: a fair comparison. (With --seed 1 they are 1000, 1001, ...)
-    # Where a run is only one episode, we do four times as many runs.
+    # The panels with one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
-    draw_crossing(axes[0, 0], seeds[:n_runs])
-    draw_tree(axes[0, 1], seed)
-    draw_constants(axes[0, 2], seeds)
-    draw_reuse(axes[1, 0], seeds)
-    draw_learning(axes[1, 1], seeds[:n_runs])
-    axes[1, 2].axis("off")          # there are five panels
+    draw_crossing(ax1, seeds[:n_runs])
+    draw_tree(ax2, seed)
+    draw_constants(ax3, seeds)
+    draw_reuse(ax4, seeds)
+    draw_learning(ax5, seeds[:n_runs])
+    ax6.axis("off")          # there are five panels
 
 
 def main():
@@ -592,7 +590,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -28,7 +28,7 @@ Notation
 Left out on purpose: learning the reward (it is known here), next states that depend on chance,
 ends of episodes (models and planners do not know that an episode may end).
 References: Rubinstein & Kroese (2004): cem. Nagabandi et al. (2018), Chua et al. (2018): v1.5.
-Kingma & Ba (2015): Adam (here without its correction of the first steps).
+Kingma & Ba (2015): Adam.
 """
 
 import argparse
@@ -44,11 +44,11 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
-    push is minus the slope of a bell-shaped hill, exp(-|d|^2 / 2): it points away from its middle.
+    push points away from the middle of the hill. It is largest, 0.61, at the distance |d| = 1.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
     interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
-    rest, far from the hill, we push to the right. Then v' is dt * gain = 0.75 to the right, and
-    the position moves by dt v' = 0.19:
+    rest, far from the hill, we push to the right. Then v' is dt * gain = 0.25 * 3 to the right,
+    and the position moves by dt v' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -56,8 +56,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes most at |d| = 1: with strength * exp(-1/2) = 8 * 0.61 = 4.9. Our force (1, 1)
-    # pushes with 3 * sqrt(2) = 4.2: not enough to get over it. (Its middle is at y = 0.4, so the
+    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. Our force (1, 1) pushes with
+    # gain * sqrt(2) = 3 * 1.41 = 4.2: not enough to get over it. (Its middle is at y = 0.4, so the
     # way around it is shorter below.)
     hill = np.array([0.0, 0.4])
     width = 0.7
@@ -81,7 +81,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # We use the new velocity v'. With v, a force would not move the mass before the next step.
+        # We use the new velocity. With the old one, a force would move the mass one step later.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -161,7 +161,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # The change s' - s, as float: in uint8 (pixels, for example), 3 - 5 would give 254.
+        # The change s' - s. (dtype=float, because unsigned integers cannot be negative.)
         data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
                               axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
@@ -169,41 +169,45 @@ class NeuralDynamics:
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
         # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
-        # more data, it goes on from the old weights. As mean and std change, they are not quite
-        # right, but a better start than random ones.)
+        # more data, mean and std change. Then the old weights, from which it goes on, are not
+        # quite right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
-        # Dividing by that would give NaN or nonsense: so below 1e-10 of the mean we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean.
+        # Dividing by that would give NaN or nonsense: there we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
-        x = data[:, :self.n_inputs]
-        y = data[:, self.n_inputs:]
         # Adam is gradient descent with two running means for each weight: the mean of the last
         # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g. (Both begin at 0, and are too small at first: for a constant g, 0.65 g
-        # and 0.10 g^2 after 10 steps. As 0.65 / sqrt(0.10) is 2, early steps are too large by
-        # about this factor. The paper corrects it, we do not.)
+        # usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
+        n = self.n_inputs
+        t = 0
         for epoch in range(n_epochs):
             # The steps shrink to 0: else, in a long fit, the weights would jump about the minimum.
             step_size = 0.005 * (1 - epoch / n_epochs)      # 0.005 was found by trying
             # One epoch: all the data once, in a new order, in batches.
-            order = self.rng.permutation(len(data))
+            data = self.rng.permutation(data)
             for first in range(0, len(data), batch_size):
-                batch = order[first:first + batch_size]
+                batch = data[first:first + batch_size]
+                # Both means begin at 0, so at first they are too small. (If g stays the same, each
+                # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the
+                # gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change
+                # the rate as if the means were divided by these factors.
+                t += 1
+                rate = step_size * (1 - 0.99**t)**0.5 / (1 - 0.9**t)
                 # gradients is called once for a batch: it gives one g for each of W1, b1, ...
-                for i, g in enumerate(self.gradients(x[batch], y[batch])):
-                    # g_mean moves a tenth of the way to each new value, and so is a mean of about
-                    # the last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+                for i, g in enumerate(self.gradients(batch[:, :n], batch[:, n:])):
+                    # g_mean moves a tenth of the way to each new g, and so is a mean of about the
+                    # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # The root of g2_mean is the usual size of g. We divide by it, so the size of
                     # the gradients does not matter, only how much they agree: after many 5s the
-                    # weight moves by step_size; after 5, -5, 5, -5, ..., it hardly moves.
+                    # weight moves by the rate; after 5, -5, 5, -5, ..., it hardly moves.
                     # (1e-8: do not divide by 0.)
-                    self.weights[i] -= step_size * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
+                    self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def predict(self, states, actions):
@@ -214,7 +218,7 @@ class NeuralDynamics:
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
-        _, _, y = self.forward(x)
+        y = self.forward(x)[2]
         return states + self.mean[n:] + self.std[n:] * y            # s' = s + change
 
 
@@ -234,9 +238,8 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. The matrix A (2N, 3) has a column for each: force, -v and push. A
         # and b (2N,) have a row for each example and direction: vx of example 1, vy of example 1,
-        # vx of example 2, ... (ravel makes this order.) The first result of lstsq ("least
-        # squares") is the theta that makes |A theta - b|^2 smallest. (Older NumPy warns without
-        # rcond.)
+        # vx of example 2, ... lstsq ("least squares") gives first the theta that makes
+        # |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
         A = np.column_stack([term.ravel() for term in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -393,7 +396,8 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
-    sum, p(s'|s, a) is the predicted next state. On the slide, p(s'|s, s) is a misprint.)"""
+    sum, p(s'|s, a) is the predicted next state; NeuralDynamics uses standardized units. On the
+    slide, p(s'|s, s) is a misprint.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
 
@@ -424,15 +428,14 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions. (The slide says "plan through pi_0": through a model that has
-    # only seen the data of pi_0.) Away from these data the model is wrong, and by luck some places
-    # there look better than they are. The planner takes the plan that looks best: so it goes
-    # there. The slide calls this distribution mismatch.
+    # (3) plan to choose actions. The model has only seen data of pi_0. Away from these data it is
+    # wrong, and by luck some places there look better than they are. The planner takes the plan
+    # that looks best: so it goes there. The slide calls this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
     # nobody keeps.
-    total, _, _ = execute(env, state, actions, [])
+    total = execute(env, state, actions, [])[0]
     return total, actions
 
 
@@ -459,7 +462,7 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
         # come from where the plan led, and there the model was wrong. With these data in D, the
         # states of plans and of data become more alike: this is the slide's goal.
-        returns[i], _, _ = execute(env, state, actions, D)
+        returns[i] = execute(env, state, actions, D)[0]
         # (5) new: go to (2)
     return returns, D
 
@@ -517,12 +520,10 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
-# (In 30 plans of 8 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps, fewer than the 5000 * 30 =
-# 150,000 of v1.0.)
+# (With these 30 short plans, v1.5 imagines fewer steps in an episode than v1.0 with its long one.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
-REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)
+REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
-# (Of these two, for v1.5, the horizon is set in run_all.)
 
 
 def play(recipe, seeds, exact=False, **settings):
@@ -553,7 +554,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. Farther away it pushes less than we do.
+    # The hill, out to |d| = 2. There it pushes with 8 * 2 exp(-2) = 2.2, and we with at least 3.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -591,8 +592,8 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs v1.5's episode 2 is bad. After episode 1 the model knows one edge of the hill.
-    # From the hill's middle there are no data: it expects no hill there, and plans to cross it.)
+    # (In most runs v1.5's episode 2 is bad. There are no data from the hill's middle yet, so the
+    # model expects no hill there, and the plans lead across it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
@@ -633,23 +634,22 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
+    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
     # In a run, all recipes get the same seed, so the same luck. (With --seed 1 the seeds
     # are 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
-    show_v05(axes[0, 0], "v0.5 leaves the data, and fails", seeds[-1])
-    show_v05(axes[0, 1], "v0.5 works in system identification", seeds[-1], exact=True)
-    show_learning(axes[1, 0], "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
-    model, result = show_learning(axes[1, 0], "v1.5", BLUE, "-", planning_v15, seeds, horizon=8,
-                                  **REPLAN)
-    _, D, plans = result
-    draw_paths(axes[0, 2], "v1.5 plans again at every step", model, D, plans)
+    show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
+    show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)
+    show_learning(ax4, "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
+    model, (_, D, plans) = show_learning(ax4, "v1.5", BLUE, "-", planning_v15, seeds, horizon=8,
+                                         **REPLAN)
+    draw_paths(ax3, "v1.5 plans again at every step", model, D, plans)
     for H, style in [(8, "-"), (30, ":")]:
-        show_replanning(axes[1, 1], f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
-        show_replanning(axes[1, 1], f"random, H = {H}", RED, "x" + style, seeds, horizon=H,
-                        **RANDOM)
+        show_replanning(ax5, f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
+        show_replanning(ax5, f"random, H = {H}", RED, "x" + style, seeds, horizon=H, **RANDOM)
     # The legend of the fifth panel is where a sixth panel would be.
-    axes[1, 2].legend(handles=axes[1, 1].lines, loc="upper left")
-    axes[1, 2].axis("off")
+    ax6.legend(handles=ax5.lines, loc="upper left")
+    ax6.axis("off")
 
 
 def main():
@@ -683,7 +683,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

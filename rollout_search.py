@@ -12,8 +12,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger, and a rollout only one step longer. A learned
-    model is a bit wrong, and each step ahead uses it once more: so on average the error of the
-    values grows with depth (until nearly all episodes are over).
+    model is a bit wrong, and each step ahead uses it once more: so errors accumulate.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -94,9 +93,9 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (learned from episodes that end)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
-              still right: the mean of a sum is the sum of the means. Its spread may be different)
+              the episode ends with the missing probability, .1 (as in expectation_model.py)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
+              are right, but their spread may be wrong)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -124,7 +123,7 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (If rounding has made a sum .9999999999999999, float32 rounds it back to 1.)
+        # (float32 has only 7 digits: a sum that rounding has made .9999999999999999 is 1 again.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -403,11 +402,12 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    show_depth(axes[0, 0])
-    show_nodes(axes[0, 1])
-    show_learned(axes[0, 2], n_runs, seed)
-    show_rollouts(axes[1, 0], axes[1, 1], 0, "random", n_runs, seed)
-    show_rollouts(axes[1, 0], axes[1, 2], 1, "sensible", n_runs, seed)
+    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
+    show_depth(ax1)
+    show_nodes(ax2)
+    show_learned(ax3, n_runs, seed)
+    show_rollouts(ax4, ax5, 0, "random", n_runs, seed)
+    show_rollouts(ax4, ax6, 1, "sensible", n_runs, seed)
     for ax in axes.flat:
         ax.legend()
 
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. Python ignores the rest; the program uv reads in it what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -661,7 +661,7 @@ def claims(m, experiment, runs):
                 ("N = 400: promised minus achieved", promised[1] - achieved[1], 0.01, 1),
                 ("in the end: promised minus V*", promised[4], -0.01, 0.01), ("achieved", achieved[4], -0.01, 0.01)]
     growth = mean[:, -1] / mean[:, 0]
-    if experiment == "errors_compound":
+    if experiment == "errors_of_leaps":
         return [("linear error, 20 leaps over 1", growth[1], max(3, growth[0]), math.inf),
                 ("network's error, 20 leaps over 1", growth[2], 1.2, math.inf)]
     return [("disagreement without data over with", growth[0], 1.5, math.inf), ("error", growth[1], 1.5, math.inf)]
@@ -669,7 +669,7 @@ def claims(m, experiment, runs):
 
 @pytest.mark.parametrize("experiment, n_runs, spoil", [
     ("convergence", 2, lambda runs: runs[:, [1, 0, 2]]), ("leap_samples", 3, lambda runs: runs[:, [0, 2, 1]]),
-    ("plan_on_the_table", 100, lambda runs: runs[:, :, [4] * 5]), ("errors_compound", 8, lambda runs: runs[:, :, ::-1]),
+    ("plan_on_the_table", 100, lambda runs: runs[:, :, [4] * 5]), ("errors_of_leaps", 8, lambda runs: runs[:, :, ::-1]),
     ("what_it_knows", 1, lambda runs: runs[:, :, ::-1])])
 def test_claims_of_the_figure(ours, expectation_model, base_seed, experiment, n_runs, spoil):
     """Control: table and plane, or Gaussian and mixture exchanged; many data only; first and last exchanged."""

@@ -1,16 +1,15 @@
 """Classic mistakes in mcts.py: (name, source text, what replaces it, where). See ../planted_bugs.py."""
 MCTS, NODE, GRID, COUNTS = "def mcts(", "class Node:", "class GridWorld:", "class CountModel:"
-STOP = "if terminated or len(path) == max_depth or next_state not in node.children[i]:"
 
 BUGS = [
     ("backup without discount", "G = reward + gamma * G", "G = reward + G", MCTS),
     ("rollout discounted from the root on", "G = rollout_return(model, next_state,", "G = gamma**len(path) * rollout_return(model, next_state,", MCTS),
-    ("terminal reward in the tree lost", "path.append((node, i, float(reward)))",
-     "path.append((node, i, 0.0 if terminated else float(reward)))", MCTS),
+    ("terminal reward in the tree lost", "path.append((parent, i, float(reward)))",
+     "path.append((parent, i, 0.0 if terminated else float(reward)))", MCTS),
     ("an empty table of values counts as none", "elif leaf_value is not None:", "elif leaf_value:", MCTS),
-    ("max_depth ignored in the tree", "len(path) == max_depth or ", "", MCTS),
+    ("max_depth ignored in the tree", " and len(path) < max_depth", "", MCTS),
     ("max_depth counts the rollout only", "next_state, max_depth - len(path), gamma", "next_state, max_depth, gamma", MCTS),
-    ("rollout starts from the node above", "rollout_return(model, next_state,", "rollout_return(model, node.state,", MCTS),
+    ("rollout starts from the node above", "rollout_return(model, next_state,", "rollout_return(model, parent.state,", MCTS),
     ("a root with other actions is accepted", " or root.actions != list(model.actions(state))", "", MCTS),
     ("root= is thrown away", "    if root is None:\n", "    if True:\n", MCTS),
     ("logarithm of the child's visits", "log_visits / n)", "math.log(n) / n)", NODE),
