@@ -248,12 +248,11 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell s that had a way to a goal. Now each move
-    # from s must lead to a cell that has one. (If s has become a wall, the agent can leave it to
-    # any side, but not come back.)
-    traps = [s for s in range(n)
-             if first[s] != "#" and 0 < steps[s] < n            # s had a way to a goal
-             and max(later_steps[maze.moves(later, s)]) == n]   # now some move leads where none is
+    # When the walls move, the agent may be in any cell that had a way to a goal. If this cell is a
+    # wall now, the agent can leave it to any side, but not come back: each side must have a way.
+    # (Between free cells every step can be undone, so there the agent keeps its way.)
+    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
+             and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
         raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
@@ -403,17 +402,18 @@ def run_all(axes, n_runs, seed):
     draw_comparison(ax1, steps)
     draw_policy(ax2, steps, 0, seed)
     draw_policy(ax3, steps, 2, seed)
-    # No formula gives these numbers: we compare with 2000 runs of another program (replay: ours).
+    # No formula gives these numbers. To compare: means of 2000 other runs.
     draw_change(ax4, "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
-                "in 2000 runs: Dyna-Q 74, Dyna-Q+ 142")
+                "in 2000 runs: Dyna-Q 75, Dyna-Q+ 141")
     draw_change(ax5, "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
-                "in 2000 runs: Dyna-Q 284, Dyna-Q+ 346")
+                "in 2000 runs: Dyna-Q 283, Dyna-Q+ 347")
     draw_change(ax6, "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
-                seed, "in 2000 runs: Dyna-Q 74, replay 49")
+                seed, "in 2000 runs: Dyna-Q 75, replay 50")
 
 
 def main():
-    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
+    """Not about the lecture: reads the options, then shows the figure, or saves it."""
+    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
     picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
+# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

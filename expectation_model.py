@@ -12,7 +12,7 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, minimize the mean of -log p^(r, s' | s, a): what happened gets probable
+                   learn, minimize the mean of -log p^(r, s' | s, a) over what has happened
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -87,7 +87,7 @@ for s in range(N_STATES):
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# Nobody walks on from pit and goal.
+# In planning, nobody walks on from pit and goal. (In the data one may: collect starts everywhere.)
 PLANNING_P[ARRIVAL != 0] = 0
 TRUE_R[ARRIVAL != 0] = 0
 
@@ -127,8 +127,8 @@ def features(data):
 
 # %% Algorithm: checks, and a lookup table
 def checked(name, values, shape, below=None):
-    """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN, or
-    (if `below` is given) anything but whole numbers from 0 to below - 1."""
+    """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN. If
+    `below` is given, they must be whole numbers from 0 to below - 1."""
     # Without these checks NumPy would often give wrong results, and no error: a single reward
     # (1,) would be used for all N transitions, and state -1 would mean the last state.
     array = np.asarray(values, float)
@@ -198,7 +198,8 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # Both must have the shape (N,): a single number or a table is refused.
+        # N is how many numbers there are. A table or a single number is refused: its shape is not
+        # (N,).
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -271,7 +272,7 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1: x is, for example, (angle, speed, force).
-    x_next must have the same columns, so the force stands in it, too, unchanged.
+    x_next needs a third column, too: repeat the force there, and ignore what is predicted for it.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -296,7 +297,7 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (For an action never tried, it gives w = 0. Old NumPy warns without rcond=None.)
+        # (For an action never tried, any w fits: then it gives 0. Old NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -332,15 +333,15 @@ class Network:
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
     >>> network = network.fit(x, x**2, squared_error, n_steps=500)
-    >>> print(np.round(network.predict(np.array([[0.0], [1.0]])), 1).tolist())
-    [[0.0], [1.0]]
+    >>> print(np.round(network.predict(np.array([[0.7], [1.0]])), 1).tolist())
+    [[0.5], [1.0]]
     """
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. With weights of size sqrt(2/n), the sums in all layers are about equally large. (A
-        # sum of n random numbers of mean 0 is about sqrt(n) times as large as one of them; but
-        # max(z, 0) makes half of its terms 0.)
+        # alike. With weights of size sqrt(2/n), the sums in all layers are about equally large: a
+        # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
+        # max(z, 0) makes half of them 0, so only n/2 count.
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -391,7 +392,8 @@ class Network:
             # Both means begin at 0, so at first they are too small. (If g stays the same, each
             # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
             # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change the
-            # rate as if the means were divided by these factors.
+            # rate as if g_mean were divided by the first factor, and g2_mean, which stands under a
+            # root in the last line, by the second.
             rate *= (1 - 0.99**t)**0.5 / (1 - 0.9**t)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
@@ -428,8 +430,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam on small batches, from scratch each time; settings as in Network.fit
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their
-             standardised outputs (so units do not matter), and its mean over the features
+    spread   how much the members disagree about S' (N,): for each feature the standard deviation
+             of their answers (standardised: units do not matter), then the mean of these
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -500,8 +502,8 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), whatever the reward. The larger it is for
-              new data, the better the model. (Not used below)
+    log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
+              larger it is for new data, the better the model. (Not used below)
     No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
     is half of the standard deviation in the data. (Where this is 0, the limits are 0.1 and 0.5.)
     So sampled rewards are noisy, and so is a feature that never changes.
@@ -524,8 +526,7 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. (We found 0.5 and 0.1 by trying: with a small one for the
-        # reward, more fits drew samples between the landings.)
+        # log p^, would grow without end. (0.5 and 0.1 were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -654,7 +655,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
     V = np.zeros(len(R))
-    Q = R
+    Q = R                               # R + gamma P V, as V is 0
     bound = abs(R).max() / (1 - gamma)
     # We stop when this bound is small enough. (A small change of V is no proof that its error is
     # small: with gamma = 0.99 the error can be 100 times the change.)
@@ -716,8 +717,7 @@ def repeat(experiment, n_runs, seed):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side (for
-    many runs: 95 % confidence)."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)
@@ -796,15 +796,14 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    data = features(collect(5000, rng, actions=[LEAP]))
+    data = features(collect(N_GOOD, rng, actions=[LEAP]))
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: then probably one starts near each landing.
     # (With fewer, more of the fits also draw samples between the landings.)
     for n_components in [1, 8]:
-        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(
-            *data, n_steps=800, learning_rate=1e-2)
+        model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
@@ -876,9 +875,10 @@ def what_it_knows(seed):
     # There are data only from columns 0 to 2.
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
+    spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # (2, 35) becomes (2, rows, columns), and then we take the mean over the rows.
-    return np.array([network.spread(X, LEAPS), error]).reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)
+    # (35,) becomes (rows, columns), and then we take the mean over the rows.
+    return [values.reshape(N_ROWS, N_COLUMNS).mean(axis=0) for values in [spread, error]]
 
 
 def draw_known(ax, known):
@@ -901,7 +901,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
+    """Not about the lecture: reads the options, then shows the figure, or saves it."""
+    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
     picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -931,7 +932,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
+# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -118,8 +118,8 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (int() is for seeds that are
-    # NumPy numbers. From None, Python makes another seed each time.)
+    # For single numbers, Python's generator is faster than NumPy's. (It refuses NumPy's numbers as
+    # seeds: hence int(). From None it makes another seed each time.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -277,6 +277,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
         # gamma = 0.5, rewards 1 and 4, then the end. The last pair gets 4, the first 1 + 0.5 * 4.
+        # (The new node is not on the path: it is not counted until a simulation goes through it.)
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
@@ -379,9 +380,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken. (Q-learning moves only a step alpha towards each
-            # new value, because it is a single sample. This Q is a mean of several simulations,
-            # and the old V(s) came from a worse model and worse values: so it is replaced.)
+            # V(s) becomes Q of the action taken: the search has looked further ahead than the old
+            # V(s), and with a newer model.
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -404,7 +404,7 @@ def optimal_values(world):
     # 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
-            if cell in ".S" and world.actions(state):
+            if cell in ".S" and world.actions(state):       # (not if it is walled in)
                 # What each move is worth without a slip. (s is its next state.)
                 Q = [reward + GAMMA * V[s] for s, reward, _ in world.outcomes[state].values()]
                 # The agent takes the best move. After a slip, each move is equally probable: that
@@ -468,8 +468,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, but G, even behind a bridge of 4,
-    # is worth 0.81. Flat search fails even on a bridge of 2.
+    # All runs should cross (the optimum is 1), because g is only worth 0.4. Flat search fails even
+    # on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -560,7 +560,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
+    """Not about the lecture: reads the options, then shows the figure, or saves it."""
+    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
     picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -590,7 +591,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
+# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -11,7 +11,7 @@ The equations
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There the model is wrong.
     System identification works: it only has to find the strengths of three forces.
-    v1.0 learns from its failures: each gives data from the places where the plan has led. v1.5
+    v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, a short
     horizon is better, and with it even random plans are not bad.
@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. Our force (1, 1) pushes with
-    # gain * sqrt(2) = 3 * 1.41 = 4.2: not enough to get over it. (Its middle is at y = 0.4, so the
-    # way around it is shorter below.)
+    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. We push with at most gain *
+    # sqrt(2) = 3 * 1.41 = 4.2, by (1, 1): not enough to get over it, even at full speed. (Its
+    # middle is at y = 0.4, so the way around it is shorter below.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
@@ -161,12 +161,13 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # The change s' - s. (dtype=float, because unsigned integers cannot be negative.)
-        data = np.concatenate([states, actions, np.subtract(next_states, states, dtype=float)],
-                              axis=1)
+        data = np.concatenate([states, actions, next_states], axis=1).astype(float)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
+        # In each row of data, the first n numbers are the input x. The others become the change.
+        n = self.n_inputs
+        data[:, n:] -= states
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
         # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
         # more data, mean and std change. Then the old weights, from which it goes on, are not
@@ -182,7 +183,6 @@ class NeuralDynamics:
         # usual size of g.
         g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
         g2_mean = [0 * w for w in self.weights]
-        n = self.n_inputs
         t = 0
         for epoch in range(n_epochs):
             # The steps shrink to 0: else, in a long fit, the weights would jump about the minimum.
@@ -194,7 +194,8 @@ class NeuralDynamics:
                 # Both means begin at 0, so at first they are too small. (If g stays the same, each
                 # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the
                 # gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change
-                # the rate as if the means were divided by these factors.
+                # the rate as if g_mean were divided by the first factor, and g2_mean, which stands
+                # under a root in the last line, by the second.
                 t += 1
                 rate = step_size * (1 - 0.99**t)**0.5 / (1 - 0.9**t)
                 # gradients is called once for a batch: it gives one g for each of W1, b1, ...
@@ -307,12 +308,12 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    For the slide "Planning v1.5". The elites are the n_elites sequences with the largest returns.
-    Each iteration draws sequences ~ Normal(mean, spread), cut to the bounds. Then mean and spread
-    become those of its elites. Arguments are those of random_shooting. mean (H, da) is where the
-    search starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a
-    ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
-    imagined_returns, float_bounds.
+    For the slide "Planning v1.5". (Its name comes from its theory.) The elites are the n_elites
+    sequences with the largest returns. Each iteration draws sequences ~ Normal(mean, spread), cut
+    to the bounds. Then mean and spread become those of its elites. Arguments are those of
+    random_shooting. mean (H, da) is where the search starts (None is mid-range). Returns the mean
+    (H, da) of the last elites. Also a ValueError if n_elites is below 2 (a single one has no
+    spread) or above n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -340,8 +341,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter:
-    # its sequences have larger returns, and soon all elites are among them.
+    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter
+    # and gives larger returns, so after a few iterations all elites go this way.
     # (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
@@ -428,9 +429,10 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     D, low, high, rng = run_base_policy(env, n_base, seed)
     # (2) learn the dynamics model
     fit_to(D, model)
-    # (3) plan to choose actions. The model has only seen data of pi_0. Away from these data it is
-    # wrong, and by luck some places there look better than they are. The planner takes the plan
-    # that looks best: so it goes there. The slide calls this distribution mismatch.
+    # (3) plan to choose actions. The slide says "plan through pi_0": we plan through the model,
+    # which has only seen data of pi_0. Away from these data it is wrong, and by luck some places
+    # there look better than they are. The planner takes the plan that looks best: so it goes
+    # there. The slide calls this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
@@ -520,7 +522,6 @@ N_BASE = 10     # episodes of the base policy: enough to know the surroundings o
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
 # after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
-# (With these 30 short plans, v1.5 imagines fewer steps in an episode than v1.0 with its long one.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -554,7 +555,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. There it pushes with 8 * 2 exp(-2) = 2.2, and we with at least 3.
+    # The hill, out to |d| = 2.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -564,8 +565,7 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side: 95 %
-    confidence with many runs, less with few."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -575,8 +575,8 @@ def draw_band(ax, x, runs, color, style, label):
 # %% Slides "Planning v0.5", "Planning v0.5 - Fail", "works well in system identification"
 def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
-    # The last of play's three results is what planning_v05 gave: its return and its plan.
-    _, model, (total, actions) = play(planning_v05, [seed], exact, **OPEN_LOOP)
+    _, model, result = play(planning_v05, [seed], exact, **OPEN_LOOP)
+    total, actions = result             # what planning_v05 gives: its return and its plan
     # The return that the model promised: the difference shows the size of the mismatch.
     # (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
@@ -592,8 +592,9 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs v1.5's episode 2 is bad. There are no data from the hill's middle yet, so the
-    # model expects no hill there, and the plans lead across it.)
+    # (In many runs v1.5's episode 2 is bad. In episode 1 the hill has pushed it around the edge.
+    # So now the model knows the edge, but not the middle: it expects no hill there, and tries to
+    # go straight through.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
@@ -641,8 +642,8 @@ def run_all(axes, n_runs, seed):
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)
     show_learning(ax4, "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
-    model, (_, D, plans) = show_learning(ax4, "v1.5", BLUE, "-", planning_v15, seeds, horizon=8,
-                                         **REPLAN)
+    model, result = show_learning(ax4, "v1.5", BLUE, "-", planning_v15, seeds, horizon=8, **REPLAN)
+    returns, D, plans = result          # what planning_v15 gives
     draw_paths(ax3, "v1.5 plans again at every step", model, D, plans)
     for H, style in [(8, "-"), (30, ":")]:
         show_replanning(ax5, f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
@@ -653,7 +654,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
+    """Not about the lecture: reads the options, then shows the figure, or saves it."""
+    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
     picture = "mpc.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -683,7 +685,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
+# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -11,8 +11,9 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
-    makes the search tree about ten times larger, and a rollout only one step longer. A learned
-    model is a bit wrong, and each step ahead uses it once more: so errors accumulate.
+    makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
+    only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
+    errors accumulate.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -93,13 +94,12 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (as in expectation_model.py)
+              the episode ends with the missing probability, .1 (for models learned from data)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
               are right, but their spread may be wrong)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
-    One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
-    is missing), action 1 waits (its row is [1.0]):
+    One state. Action 0 pays 1 and ends the episode (its row is [0.0]), action 1 waits ([1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -123,7 +123,6 @@ class TabularModel:
         self.terminal = terminal
         # For draw_columns: P's running sums, and a last column for the missing probability. If
         # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
-        # (float32 has only 7 digits: a sum that rounding has made .9999999999999999 is 1 again.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -226,7 +225,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1 divides by K - 1: with K, the spread is too small.)
+    # too small to see rare rewards. ddof=1: K - 1 in place of K, usual for samples.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -413,7 +412,8 @@ def run_all(axes, n_runs, seed):
 
 
 def main():
-    # matplotlib's name for drawing without a screen is "agg". Then we can only save the figure.
+    """Not about the lecture: reads the options, then shows the figure, or saves it."""
+    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
     picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install; Python ignores it.
+# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
