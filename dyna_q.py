@@ -248,9 +248,9 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell that had a way to a goal. If this cell is a
-    # wall now, the agent can leave it to any side, but not come back: each side must have a way.
-    # (Between free cells every step can be undone, so there the agent keeps its way.)
+    # When the walls move, the agent may be in any cell that had a way to a goal. Wherever its next
+    # move takes it, there must be a way again. (If its own cell is a wall now, it can leave it to
+    # any side, but not come back. So one good side is not enough.)
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -402,7 +402,7 @@ def run_all(axes, n_runs, seed):
     draw_comparison(ax1, steps)
     draw_policy(ax2, steps, 0, seed)
     draw_policy(ax3, steps, 2, seed)
-    # No formula gives these numbers. To compare: means of 2000 other runs.
+    # No formula gives these numbers. To compare: means of 2000 runs with other seeds.
     draw_change(ax4, "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
                 "in 2000 runs: Dyna-Q 75, Dyna-Q+ 141")
     draw_change(ax5, "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
+# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -12,7 +12,7 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, minimize the mean of -log p^(r, s' | s, a) over what has happened
+                   learn, minimize the mean of -log p^(r, s' | s, a) (maximum likelihood)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -272,7 +272,7 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions become features, with n_actions=1: x is, for example, (angle, speed, force).
-    x_next needs a third column, too: repeat the force there, and ignore what is predicted for it.
+    x_next needs as many columns as x: repeat the force there, and ignore what is predicted for it.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -297,7 +297,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (For an action never tried, any w fits: then it gives 0. Old NumPy warns without rcond.)
+        # (For an action never tried, all w fit; lstsq then gives the smallest, 0. Old NumPy warns
+        # without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -389,12 +390,6 @@ class Network:
         for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (1 - t / n_steps)
-            # Both means begin at 0, so at first they are too small. (If g stays the same, each
-            # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
-            # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change the
-            # rate as if g_mean were divided by the first factor, and g2_mean, which stands under a
-            # root in the last line, by the second.
-            rate *= (1 - 0.99**t)**0.5 / (1 - 0.9**t)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
             for i, g in enumerate(self.gradient(inputs[batch], targets[batch], loss)):
@@ -402,10 +397,15 @@ class Network:
                 # 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # The root of g2_mean is the usual size of g. We divide by it, so the size of the
-                # gradients does not matter, only how much they agree: after many 5s the weight
-                # moves by the rate; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
-                self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
+                # Both begin at 0, so at first they are too small. (If g stays the same, each step
+                # closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
+                # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) So we divide
+                # by these factors.
+                size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
+                # We divide by size, so the size of the gradients does not matter, only how much
+                # they agree: after many 5s the weight moves by `rate`; after 5, -5, 5, -5, ..., it
+                # hardly moves. (1e-8 prevents 0/0.)
+                self.weights[i] -= rate / (1 - 0.9**t) * g_mean[i] / (size + 1e-8)
         return self
 
     def raw_outputs(self, x):
@@ -526,7 +526,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. (0.5 and 0.1 were found by trying.)
+        # log p^, would grow without end. (The reward's is larger. Rewards repeat exactly: with a
+        # small sd their density would be so large that the fit cares for rewards only, and draws
+        # S' badly. We found both numbers by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -565,6 +567,8 @@ class MixtureModel(FeatureModel):
 
     def loss(self, outputs, y):
         """The mean of -log p^(y), and its derivative by each output."""
+        # Why -log p^? If a coin showed heads in 1 of 3 cases, the mean of -log p^ is -1/3 log p -
+        # 2/3 log(1 - p), for a model that says p. It is smallest if p is right: for p = 1/3.
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, y)
         log_p = log_sum_exp(terms)                                              # (N, 1)
@@ -654,11 +658,10 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
                          "with rows that sum to 1 or less")
     # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
+    # We stop when this bound is small enough.
     V = np.zeros(len(R))
     Q = R                               # R + gamma P V, as V is 0
     bound = abs(R).max() / (1 - gamma)
-    # We stop when this bound is small enough. (A small change of V is no proof that its error is
-    # small: with gamma = 0.99 the error can be 100 times the change.)
     while bound > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
@@ -932,7 +935,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
+# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

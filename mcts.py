@@ -380,8 +380,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the action taken: the search has looked further ahead than the old
-            # V(s), and with a newer model.
+            # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
+            # than the old V(s), and with a newer model. (Q is a mean that includes bad tries, so V
+            # is a bit too low. But for a search, it only matters which states are better.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -591,7 +592,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
+# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

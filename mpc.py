@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. We push with at most gain *
-    # sqrt(2) = 3 * 1.41 = 4.2, by (1, 1): not enough to get over it, even at full speed. (Its
-    # middle is at y = 0.4, so the way around it is shorter below.)
+    # The hill is too strong to be crossed: it pushes with up to strength * 0.61 = 8 * 0.61 = 4.9,
+    # we with at most gain * sqrt(2) = 3 * 1.41 = 4.2, by the force (1, 1). (Its middle is at y =
+    # 0.4, so the way around it is shorter below.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
@@ -191,24 +191,22 @@ class NeuralDynamics:
             data = self.rng.permutation(data)
             for first in range(0, len(data), batch_size):
                 batch = data[first:first + batch_size]
-                # Both means begin at 0, so at first they are too small. (If g stays the same, each
-                # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the
-                # gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) We change
-                # the rate as if g_mean were divided by the first factor, and g2_mean, which stands
-                # under a root in the last line, by the second.
                 t += 1
-                rate = step_size * (1 - 0.99**t)**0.5 / (1 - 0.9**t)
                 # gradients is called once for a batch: it gives one g for each of W1, b1, ...
                 for i, g in enumerate(self.gradients(batch[:, :n], batch[:, n:])):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # The root of g2_mean is the usual size of g. We divide by it, so the size of
-                    # the gradients does not matter, only how much they agree: after many 5s the
-                    # weight moves by the rate; after 5, -5, 5, -5, ..., it hardly moves.
-                    # (1e-8: do not divide by 0.)
-                    self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
+                    # Both begin at 0, so at first they are too small. (If g stays the same, each
+                    # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of
+                    # the gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.)
+                    # So we divide by these factors.
+                    size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
+                    # We divide by size, so the size of the gradients does not matter, only how
+                    # much they agree: after many 5s the weight moves by step_size; after 5, -5, 5,
+                    # -5, ..., it hardly moves. (1e-8: do not divide by 0.)
+                    self.weights[i] -= step_size / (1 - 0.9**t) * g_mean[i] / (size + 1e-8)
         return self
 
     def predict(self, states, actions):
@@ -308,12 +306,12 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    For the slide "Planning v1.5". (Its name comes from its theory.) The elites are the n_elites
-    sequences with the largest returns. Each iteration draws sequences ~ Normal(mean, spread), cut
-    to the bounds. Then mean and spread become those of its elites. Arguments are those of
-    random_shooting. mean (H, da) is where the search starts (None is mid-range). Returns the mean
-    (H, da) of the last elites. Also a ValueError if n_elites is below 2 (a single one has no
-    spread) or above n_candidates. Needs imagined_returns, float_bounds.
+    For the slide "Planning v1.5". The elites are the n_elites sequences with the largest returns.
+    Each iteration draws sequences ~ Normal(mean, spread), cut to the bounds. Then mean and spread
+    become those of its elites. Arguments are those of random_shooting. mean (H, da) is where the
+    search starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a
+    ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -410,8 +408,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     """Slide "Planning v0.5": learn once, plan once, execute blindly. Gives the return of the
     episode, and the plan (H, da). After the H steps we stop, even if the episode is not over.
 
-    env       has Gymnasium's interface, with continuous actions (a Box; we pass float64 numbers)
-              and episodes that end
+    env       has Gymnasium's interface, with continuous actions (we pass float64 numbers) and
+              episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
     n_base    episodes of the base policy
@@ -685,7 +683,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
+# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

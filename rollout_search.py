@@ -94,9 +94,8 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (for models learned from data)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
-              are right, but their spread may be wrong)
+              the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row is [0.0]), action 1 waits ([1.0]):
@@ -313,6 +312,7 @@ def errors_of_learned_models(n_runs, seed):
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
             # The error is the distance between the optimal value in this model and the true one.
+            # (V grows with depth, too. For n = 3, the error is 1/4 of V_1, but 1/3 of V_30.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is only for the program uv: it lists what to install.
+# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
