@@ -23,7 +23,8 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
-    A plan made with few data promises more than it achieves: it picks what looks good by luck.
+    A plan made with few data promises more, on average, than it achieves: it picks what looks good
+    by luck.
     A model that is fed with its own predictions goes astray: errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
@@ -315,7 +316,7 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean. Dividing by
+    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Dividing by
     # that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
@@ -342,7 +343,7 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. With weights of size sqrt(2/n), the sums in all layers are about equally large: a
         # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
-        # max(z, 0) makes half of them 0, so only n/2 count.
+        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -389,7 +390,7 @@ class Network:
         g2_mean = [0 * w for w in g_mean]
         for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
-            rate = learning_rate * (1 - t / n_steps)
+            rate = learning_rate * (n_steps + 1 - t) / n_steps
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
             for i, g in enumerate(self.gradient(inputs[batch], targets[batch], loss)):
@@ -401,11 +402,12 @@ class Network:
                 # closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
                 # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) So we divide
                 # by these factors.
+                mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # We divide by size, so the size of the gradients does not matter, only how much
                 # they agree: after many 5s the weight moves by `rate`; after 5, -5, 5, -5, ..., it
                 # hardly moves. (1e-8 prevents 0/0.)
-                self.weights[i] -= rate / (1 - 0.9**t) * g_mean[i] / (size + 1e-8)
+                self.weights[i] -= rate * mean / (size + 1e-8)
         return self
 
     def raw_outputs(self, x):
@@ -527,8 +529,8 @@ class MixtureModel(FeatureModel):
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
         # log p^, would grow without end. (The reward's is larger. Rewards repeat exactly: with a
-        # small sd their density would be so large that the fit cares for rewards only, and draws
-        # S' badly. We found both numbers by trying.)
+        # small sd their density is so large that some fits care for rewards only, and draw S'
+        # badly. We found both numbers by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -720,7 +722,8 @@ def repeat(experiment, n_runs, seed):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side."""
+    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side (if
+    there are many runs: 95 % confidence)."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)
@@ -878,10 +881,10 @@ def what_it_knows(seed):
     # There are data only from columns 0 to 2.
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
-    spread = network.spread(X, LEAPS)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
     # (35,) becomes (rows, columns), and then we take the mean over the rows.
-    return [values.reshape(N_ROWS, N_COLUMNS).mean(axis=0) for values in [spread, error]]
+    return [values.reshape(N_ROWS, N_COLUMNS).mean(axis=0)
+            for values in [network.spread(X, LEAPS), error]]
 
 
 def draw_known(ax, known):

@@ -67,10 +67,10 @@ class GridWorld:
     def __init__(self, rows, slip=0.0):
         self.cells = "".join(rows)          # cells[s] is the cell of state s
         self.slip = slip
-        width = len(rows[0])
-        if not (all(len(row) == width for row in rows) and self.cells.count("S") == 1
+        if not (all(len(row) == len(rows[0]) for row in rows) and self.cells.count("S") == 1
                 and all(cell in ".#SxgG" for cell in self.cells) and 0 <= slip <= 1):
             raise ValueError("need equally long rows of . # S x g G, one S, and slip in [0, 1]")
+        width = len(rows[0])
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
@@ -118,17 +118,17 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (It refuses NumPy's numbers as
-    # seeds: hence int(). From None it makes another seed each time.)
+    # For single numbers, Python's generator is faster than NumPy's. (It refuses NumPy's integers
+    # as seeds: hence int(). From None it makes another seed each time.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
-    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. children[i] is
-    a dict with a node for each state that this action has led to (except terminal states). In a
-    tree a node has one parent: a state that is reached in two ways gets two nodes, each with its
-    own N and Q.
+    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
+    lists; mcts gives its root arrays.) children[i] is a dict with a node for each state that this
+    action has led to (except terminal states). In a tree a node has one parent: a state that is
+    reached in two ways gets two nodes, each with its own N and Q.
     ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
@@ -141,7 +141,8 @@ class Node:
 
     def __init__(self, state, actions):
         if len(actions) == 0:
-            raise ValueError(f"{state} has no actions, but is not the end of an episode")
+            raise ValueError(f"{state} has no actions: no search starts there, and a step into it "
+                             "must return terminated=True")
         self.state = state
         self.actions = list(actions)
         # Lists, because reading one number is several times slower in a NumPy array.
@@ -215,7 +216,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
-                come later counts as 0 (or as the leaf_value of the state reached)
+                come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
                 this same generator. A seed becomes a random.Random, which is fastest
     root        None, or a node of an earlier tree, to go on with. After a real step with action
@@ -332,8 +333,8 @@ class CountModel:
     def step(self, state, action, rng):
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
-        # the agent walks about until it finds a treasure. (Later it hardly explores any more. In
-        # our maze there is only one treasure, so this does no harm.)
+        # the agent walks about until it finds a treasure. Later it hardly explores any more. (The
+        # third change to try above makes it curious.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -381,8 +382,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s), and with a newer model. (Q is a mean that includes bad tries, so V
-            # is a bit too low. But for a search, it only matters which states are better.)
+            # than the old V(s). (Q is a mean that includes bad tries, so all V are too low. In our
+            # maze, this does no harm: with V*/4 at the leaves an agent is as good as with V*. But
+            # with 2 V* it fails.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -415,7 +417,7 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze. G is 11 steps away: random walks of 20 steps hardly ever get there.
+# A slippery maze. G is 11 steps away: of random walks of 20 steps, fewer than 1 in 100 get there.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -444,7 +446,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
     for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
-        # A band of two standard errors to each side: about 95 % confidence.
+        # A band of two standard errors to each side.
         error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -469,8 +471,8 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1), because g is only worth 0.4. Flat search fails even
-    # on a bridge of 2.
+    # All runs should cross (the optimum is 1): g is worth 0.4, but G, even behind a bridge of 4,
+    # is worth 0.95^4 = 0.81. Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -536,8 +538,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 there is no search: the agent sees one step ahead, so with each visit values
-    # spread by one cell only. With values=False, rollouts take the place of the values.
+    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
+    # values back by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}

@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill is too strong to be crossed: it pushes with up to strength * 0.61 = 8 * 0.61 = 4.9,
-    # we with at most gain * sqrt(2) = 3 * 1.41 = 4.2, by the force (1, 1). (Its middle is at y =
-    # 0.4, so the way around it is shorter below.)
+    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. This is more than our largest
+    # force, gain * sqrt(2) = 3 * 1.41 = 4.2, by the action (1, 1). So if we go straight on, it
+    # pushes us aside. (Its middle is at y = 0.4, so the way around it is shorter below.)
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
@@ -161,6 +161,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
+        # As floats: unsigned integers, such as pixels, have wrong changes (3 - 5 gives 254).
         data = np.concatenate([states, actions, next_states], axis=1).astype(float)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
@@ -174,7 +175,7 @@ class NeuralDynamics:
         # quite right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean.
+        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
         # Dividing by that would give NaN or nonsense: there we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
@@ -202,11 +203,12 @@ class NeuralDynamics:
                     # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of
                     # the gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.)
                     # So we divide by these factors.
+                    mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
                     # We divide by size, so the size of the gradients does not matter, only how
                     # much they agree: after many 5s the weight moves by step_size; after 5, -5, 5,
                     # -5, ..., it hardly moves. (1e-8: do not divide by 0.)
-                    self.weights[i] -= step_size / (1 - 0.9**t) * g_mean[i] / (size + 1e-8)
+                    self.weights[i] -= step_size * mean / (size + 1e-8)
         return self
 
     def predict(self, states, actions):
@@ -519,7 +521,8 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
 # long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
-# after a few steps, so each search is short, 3 times 100 sequences, or 300 with random shooting.
+# on the way, so each search is short, 3 times 100 sequences, or 300 with random shooting. (With
+# plans of 8 steps, v1.5 imagines 72,000 steps in an episode, and v1.0 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -553,7 +556,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2.
+    # The hill, out to |d| = 2. (Farther away it pushes with less than half of our force.)
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -563,7 +566,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side."""
+    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side (if there
+    are many runs: 95 % confidence)."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -590,7 +594,7 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In many runs v1.5's episode 2 is bad. In episode 1 the hill has pushed it around the edge.
+    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill has pushed it around the edge.
     # So now the model knows the edge, but not the middle: it expects no hill there, and tries to
     # go straight through.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)

@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    errors accumulate.
+    on average the error of the values grows with depth (until nearly all episodes are over).
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -95,7 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
+              are right, but their spread may be too small)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row is [0.0]), action 1 waits ([1.0]):
@@ -224,7 +225,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1: K - 1 in place of K, usual for samples.)
+    # too small to see rare rewards. ddof=1 divides by K - 1: with K, the spread is too small.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -236,8 +237,7 @@ CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # he
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
-    forward_search finds or, if a policy is given, those of this policy. (A tree computes V_d(s)
-    again wherever s appears. Here each V_d(s) is computed once.)"""
+    forward_search finds or, if a policy is given, those of this policy."""
     V = np.zeros((HORIZON + 1, len(P)))     # in walls and ends it stays 0, because R and P are 0
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -312,7 +312,7 @@ def errors_of_learned_models(n_runs, seed):
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
             # The error is the distance between the optimal value in this model and the true one.
-            # (V grows with depth, too. For n = 3, the error is 1/4 of V_1, but 1/3 of V_30.)
+            # (V grows with depth, too.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -324,7 +324,7 @@ def show_learned(ax, n_runs, seed):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: error of V_1")
-    ax.set(title="learned model: errors accumulate", ylim=(0, 0.6 * OPTIMUM),
+    ax.set(title="learned model: errors grow with depth", ylim=(0, 0.6 * OPTIMUM),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
