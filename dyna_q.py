@@ -48,7 +48,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if the agent could come to a cell with no way to a goal. Needs check_maze, steps_to_goal.
+    or if the agent might come to a cell with no way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -150,9 +150,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_steps = math.inf
     else:
         n_episodes = math.inf
-    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1 and kappa >= 0
-            and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], no negative numbers")
+    if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
+            and 0 <= kappa < math.inf and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], finite kappa, nothing negative")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
@@ -402,13 +402,13 @@ def run_all(axes, n_runs, seed):
     draw_comparison(ax1, steps)
     draw_policy(ax2, steps, 0, seed)
     draw_policy(ax3, steps, 2, seed)
-    # No formula gives these numbers. To compare: means of 2000 runs with other seeds.
+    # No formula gives these numbers. To compare: means of thousands of runs with other seeds.
     draw_change(ax4, "harder: the path is blocked", "Dyna-Q+", BLOCKING, 3000, n_runs, seed,
-                "in 2000 runs: Dyna-Q 75, Dyna-Q+ 141")
+                "in many runs: Dyna-Q 74, Dyna-Q+ 141")
     draw_change(ax5, "easier: a shortcut opens", "Dyna-Q+", SHORTCUT, 6000, n_runs, seed,
-                "in 2000 runs: Dyna-Q 283, Dyna-Q+ 347")
+                "in many runs: Dyna-Q 283, Dyna-Q+ 347")
     draw_change(ax6, "old transitions mislead replay", "replay", BLOCKING, 3000, n_runs,
-                seed, "in 2000 runs: Dyna-Q 75, replay 50")
+                seed, "in many runs: Dyna-Q 74, replay 49")
 
 
 def main():
