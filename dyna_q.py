@@ -152,16 +152,16 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_episodes = math.inf
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and 0 <= kappa < math.inf and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], finite kappa, nothing negative")
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], the rest >= 0, finite")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
     # Environment, acting, planning and replay each have their own stream of random numbers. With
     # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
-    # same episode 1. So we draw a seed for each of them. (seeds[0] is for the environment.)
+    # same episode 1. (Python's random: for single numbers, it is far faster than NumPy.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
-    Q = [[0.0] * A for _ in range(S)]       # lists: for single numbers, NumPy is far slower
+    Q = [[0.0] * A for _ in range(S)]       # lists, for the same reason: they are faster
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
@@ -248,9 +248,9 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell that had a way to a goal. Wherever its next
-    # move takes it, there must be a way again. (If its own cell is a wall now, it can leave it to
-    # any side, but not come back. So one good side is not enough.)
+    # When the walls move, the agent may be in any cell that had a way to a goal, also in one that
+    # becomes a wall. Example: GS.# becomes GS#. while it is in the third cell. One step to the
+    # right, and it is shut in. So each of the four moves must lead to a cell that has a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -318,8 +318,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: the book's agent is nearly optimal after this many episodes. (That means about 16
-    # steps, as 1 action in 10 is random.) To compare, we count our episodes of more than 20 steps.
+    # `book`: after this many episodes, says the book, its agent is nearly optimal. (The best mean
+    # is 15.8, as 1 action in 10 is random.) To compare, we count episodes of more than 20 steps.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
+# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

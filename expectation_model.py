@@ -272,8 +272,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions become features, with n_actions=1: x is, for example, (angle, speed, force).
-    x_next needs as many columns as x: repeat the force there, and ignore what is predicted for it.
+    Continuous actions go in as further features (then n_actions is 1). As x_next has the same
+    columns as x, repeat them there.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -341,9 +341,9 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. With weights of size sqrt(2/n), the sums in all layers are about equally large: a
-        # sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
-        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.
+        # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer.
+        # (A sum of n random numbers of mean 0 is about sqrt(n) times as large as one of them; but
+        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -528,9 +528,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. (The reward's is larger. Rewards repeat exactly: with a
-        # small sd their density is so large that some fits care for rewards only, and draw S'
-        # badly. We found both numbers by trying.)
+        # log p^, would grow without end. The reward's is larger, as rewards repeat exactly: with a
+        # tiny sd, the density of a component at reward 0 is so large that it may take all rows
+        # with this reward, wherever their S' is. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -938,7 +938,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
+# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -383,8 +383,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
             # than the old V(s). (Q is a mean that includes bad tries, so all V are too low. In our
-            # maze, this does no harm: with V*/4 at the leaves an agent is as good as with V*. But
-            # with 2 V* it fails.)
+            # maze this does no harm: we tried it with V*/4, and V* itself was not better.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -594,7 +593,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
+# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -360,8 +360,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # The agent's action in s depends on luck: its pi(a|s) is the probability that a search
-            # in s prefers a. We estimate it by N_SEARCHES searches, and compute its value.
+            # Luck makes the agent a policy: its pi(a|s) is the probability that a search in s
+            # prefers a. We estimate it by N_SEARCHES searches in s, and then compute its value.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The program uv reads the lines below, and installs what they list.
+# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
