@@ -52,8 +52,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then any of the offered actions is taken, at random (by
-            chance, this may be the intended one)
+    slip    the probability of a slip: then chance takes one of the offered actions (it may be the
+            intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -383,7 +383,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
             # than the old V(s). (Q is a mean that includes bad tries, so all V are too low. In our
-            # maze this does no harm: we tried it with V*/4, and V* itself was not better.)
+            # maze, this does no harm: a quarter of the exact values did as well as these values.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)

@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9. This is more than our largest
-    # force, gain * sqrt(2) = 3 * 1.41 = 4.2, by the action (1, 1). So if we go straight on, it
-    # pushes us aside. (Its middle is at y = 0.4, so the way around it is shorter below.)
+    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9, and we with at most 4.2: that is
+    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). Its middle is at y = 0.4, so the way around
+    # it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
@@ -472,10 +472,11 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
 def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, plan=cem,
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
-    Arguments as planning_v10's; replan_every: how many steps of each plan are executed (all, if
-    the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the last episode: a
-    list of (state, actions). ValueError as there, and if replan_every or n_rounds is below 1.
-    Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
+    Arguments and errors are those of planning_v10. replan_every: how many steps of each plan are
+    executed (all, if the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the
+    last episode: a list of (state, actions). Also a ValueError if replan_every or n_rounds is
+    below 1. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy,
+    fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
     ...                                  horizon=4)
@@ -594,9 +595,9 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill has pushed it around the edge.
-    # So now the model knows the edge, but not the middle: it expects no hill there, and tries to
-    # go straight through.)
+    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill pushed the mass around its edge.
+    # So now the model knows the edge, but not the middle: there it expects no hill, and the plans
+    # lead straight through.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
