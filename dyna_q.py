@@ -10,7 +10,7 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (0.001 sqrt(1000) = 0.03; without the root 1)
+                 steps since A was last tried in S. (kappa is small: 0.001 sqrt(1000) = 0.03)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
@@ -248,9 +248,9 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell that had a way to a goal, also in one that
-    # becomes a wall. Example: GS.# becomes GS#. while it is in the third cell. One step to the
-    # right, and it is shut in. So each of the four moves must lead to a cell that has a way.
+    # When the walls move, the agent may be in any cell that had a way to a goal. Then each of its
+    # moves must lead to a cell that has one. From there on it cannot lose it: between free cells
+    # every step can be undone. (But if its cell is a wall now, it can step out, and not back.)
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:

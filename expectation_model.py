@@ -12,7 +12,8 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
     stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, minimize the mean of -log p^(r, s' | s, a) (maximum likelihood)
+                   learn, make the data as probable as possible (maximum likelihood): minimize the
+                   mean of -log p^(r, s' | s, a)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
@@ -95,7 +96,8 @@ TRUE_R[ARRIVAL != 0] = 0
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
-    """For each row of probabilities (N, n), draw one column number: (N,). rng is a Generator."""
+    """For each row of probabilities (N, n), which sum to 1, draw a column number: (N,). rng is a
+    Generator."""
     # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
@@ -272,8 +274,8 @@ class LinearModel(FeatureModel):
     Slide "How to build a model? (III)". Shapes: x, x_next (N, d), actions (N,), rewards (N,).
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
-    Continuous actions go in as further features (then n_actions is 1). As x_next has the same
-    columns as x, repeat them there.
+    Continuous actions go in as further features, with n_actions=1. Example: x has the columns
+    angle, speed, force; all `actions` are 0; x_next has next angle, next speed, the same force.
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -528,9 +530,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, in standardised units. Without them, a component
         # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger, as rewards repeat exactly: with a
-        # tiny sd, the density of a component at reward 0 is so large that it may take all rows
-        # with this reward, wherever their S' is. (Both numbers were found by trying.)
+        # log p^, would grow without end. The reward's is larger: with a small one, a reward off by
+        # a little would cost more than an S' off by a lot, so the components might share out the
+        # data by reward, and leave S' to chance. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -638,10 +640,11 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """The optimal values of a model, true or learned: slide "Examples of planning?", 1.
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
-    that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1. Returns V (S,), Q (S, A).
-    They are within `tolerance` (and rounding) of the optimum of this model, which is not that of
-    the world. ValueError if P, R or gamma is not like this, or tolerance is not above 0.
-    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1 (very near 1, it takes long).
+    Returns V (S,), Q (S, A), within `tolerance` (and rounding) of the optimum of this model, which
+    is not that of the world. ValueError if P, R or gamma is not like this, or tolerance is not
+    above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and
+    stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])

@@ -118,8 +118,8 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (It refuses NumPy's integers
-    # as seeds: hence int(). From None it makes another seed each time.)
+    # For single numbers, Python's generator is faster than NumPy's. (int(), because newer Pythons
+    # refuse NumPy's integers as seeds. From None it makes another seed each time.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -164,9 +164,9 @@ class Node:
         # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) A
         # small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
-        # another turn. But it grows ever more slowly, so the turns of bad actions become ever
-        # rarer. (Other functions grow slowly, too. With ln, Auer et al. prove that few turns are
-        # wasted.)
+        # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
+        # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
+        # too. With ln, Auer et al. prove that few turns are wasted on worse actions.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -278,7 +278,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
         # gamma = 0.5, rewards 1 and 4, then the end. The last pair gets 4, the first 1 + 0.5 * 4.
-        # (The new node is not on the path: it is not counted until a simulation goes through it.)
+        # (The N of the new node stay 0: only actions on the path are counted.)
         for node, i, reward in reversed(path):
             G = reward + gamma * G
             node.update(i, G)
@@ -382,8 +382,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (Q is a mean that includes bad tries, so all V are too low. In our
-            # maze, this does no harm: a quarter of the exact values did as well as these values.)
+            # than the old V(s). (Q is a mean that includes bad tries, so V is mostly too low.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -470,8 +469,9 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, but G, even behind a bridge of 4,
-    # is worth 0.95^4 = 0.81. Flat search fails even on a bridge of 2.
+    # All runs should cross (the optimum is 1): g is worth 0.4, but G, reached with the fifth step
+    # on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no discount.) Flat search
+    # fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
 
@@ -508,7 +508,7 @@ def draw_tree(ax, seed):
 def draw_constants(ax, seeds):
     world = bridge(2, 0.1)          # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and no values are used: so there is nothing to learn, and one
+    # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
@@ -537,7 +537,7 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 there is no search: the agent sees one step ahead, so each visit carries
+    # With max_depth=1 the agent does not search, but sees one step ahead: so each visit carries
     # values back by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),

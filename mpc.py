@@ -57,11 +57,11 @@ class PointMass:
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
     # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9, and we with at most 4.2: that is
-    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). Its middle is at y = 0.4, so the way around
-    # it is shorter below.
+    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). The hill's middle is at y = 0.4, so the way
+    # around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Attributes as in Gymnasium. (Of these, we read only low and high, the bounds of an action.)
+    # As in Gymnasium. (We read only low and high, the bounds of an action. Others may read more.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -161,7 +161,7 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # As floats: unsigned integers, such as pixels, have wrong changes (3 - 5 gives 254).
+        # As floats: unsigned integers, such as pixels, would have wrong changes (3 - 5 = 254).
         data = np.concatenate([states, actions, next_states], axis=1).astype(float)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
@@ -239,7 +239,7 @@ class PhysicalModel:
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
         # is linear regression. The matrix A (2N, 3) has a column for each: force, -v and push. A
         # and b (2N,) have a row for each example and direction: vx of example 1, vy of example 1,
-        # vx of example 2, ... lstsq ("least squares") gives first the theta that makes
+        # vx of example 2, ... lstsq ("least squares") returns first the theta that makes
         # |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
         A = np.column_stack([term.ravel() for term in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
@@ -557,7 +557,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 4.2.)
+    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)

@@ -95,11 +95,12 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
-              are right, but their spread may be too small)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
+              still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
-    One state. Action 0 pays 1 and ends the episode (its row is [0.0]), action 1 waits ([1.0]):
+    One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
+    is missing), action 1 waits (its row is [1.0]):
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> next_states, rewards, terminated = model.step([0, 0], [0, 1], rng=0)
     >>> rewards.tolist(), terminated.tolist()
@@ -237,7 +238,8 @@ CELLS = [s for s, letter in enumerate("".join(BRIDGE)) if letter in "S."]   # he
 
 def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
     """V_0, ..., V_HORIZON of all states (HORIZON + 1, S), by dynamic programming: the values that
-    forward_search finds or, if a policy is given, those of this policy."""
+    forward_search finds or, if a policy is given, those of this policy. (A tree computes V_d(s)
+    again wherever s appears. Here each V_d(s) is computed once.)"""
     V = np.zeros((HORIZON + 1, len(P)))     # in walls and ends it stays 0, because R and P are 0
     for d in range(1, HORIZON + 1):
         Q = R + GAMMA * (P @ V[d - 1])        # P @ V: the sum over s', for all pairs (S, A)
@@ -311,8 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error is the distance between the optimal value in this model and the true one.
-            # (V grows with depth, too.)
+            # The error of the optimal values. (From depth 3 on it grows as fast as the values do.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -324,7 +325,7 @@ def show_learned(ax, n_runs, seed):
         draw_band(ax, range(HORIZON + 1), errors[:, i], i, f"{n} samples of each pair")
     print(f"{N_SAMPLES[0]} samples of each pair: error of V_{HORIZON}          | "
           f"{errors[:, 0, HORIZON].mean():8.4g} | {errors[:, 0, 1].mean():.4g}: error of V_1")
-    ax.set(title="learned model: errors grow with depth", ylim=(0, 0.6 * OPTIMUM),
+    ax.set(title="learned model: errors accumulate", ylim=(0, 0.6 * OPTIMUM),
            xlabel="depth: steps looked ahead", ylabel="mean error of V")
 
 
@@ -360,8 +361,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # Luck makes the agent a policy: its pi(a|s) is the probability that a search in s
-            # prefers a. We estimate it by N_SEARCHES searches in s, and then compute its value.
+            # The agent's action in s depends on luck: its pi(a|s) is the probability that a search
+            # in s prefers a. We estimate this pi by N_SEARCHES searches, and compute its value.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -401,12 +402,11 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    show_depth(ax1)
-    show_nodes(ax2)
-    show_learned(ax3, n_runs, seed)
-    show_rollouts(ax4, ax5, 0, "random", n_runs, seed)
-    show_rollouts(ax4, ax6, 1, "sensible", n_runs, seed)
+    show_depth(axes[0, 0])
+    show_nodes(axes[0, 1])
+    show_learned(axes[0, 2], n_runs, seed)
+    show_rollouts(axes[1, 0], axes[1, 1], 0, "random", n_runs, seed)
+    show_rollouts(axes[1, 0], axes[1, 2], 1, "sensible", n_runs, seed)
     for ax in axes.flat:
         ax.legend()
 
