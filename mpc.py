@@ -61,7 +61,7 @@ class PointMass:
     # around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. (We read only low and high, the bounds of an action. Others may read more.)
+    # Every environment of Gymnasium has these two. (We read only low and high.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 

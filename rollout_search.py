@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (From depth 3 on it grows as fast as the values do.)
+            # The error of the optimal values. (It grows partly because the values do.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
