@@ -17,10 +17,10 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. The values of old actions shrink, but stay above 0. Actions never tried have
-    the value 0, so only many random steps in a row lead on. Replay is worse: it still imagines old
-    steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works.
-    Dyna-Q+ tries again what it has not tried for long, and uses both the new way and the shortcut.
+    find the new way. The old actions lose value, but it stays above 0, and the new way is still
+    worth 0: so the agent goes there only by many random steps in a row. Replay is worse: it still
+    imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
+    still works. Dyna-Q+ tries again what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
