@@ -7,7 +7,7 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_of_leaps
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
+The equations (R^, S'^, p^ are what a model says; on most slides they have hats)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
@@ -19,8 +19,8 @@ The equations (R^, S'^, p^ are what a model says; on the slides they have hats)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap, two columns to the
     right. A coin decides whether it ends one row higher or lower (the border stops it).
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not: at
-    the border a leap is shorter than elsewhere, and no linear function is right in both places.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not:
+    near the border leaps are cut short, and no linear function is right there and elsewhere.
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
@@ -31,7 +31,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
-    N_GOOD = 25600, in place of 1600.  Whose errors still compound, with all these data?
+    N_GOOD = 25600, in place of 1600.  Whose errors stay small, with all these data?
 Notation ("Needs f, g" in a docstring: whoever copies the function must copy f and g, too)
     states, actions, next_states    s, a, s' of N transitions: whole numbers (N,)
     rewards, terminated             numbers (N,); did the episode end? True or False (N,)
@@ -112,7 +112,7 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
-    # the models see all `cells` equally often.
+    # the models see all `cells` about equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -191,7 +191,7 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=(2, 3)) / n
         self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, 2, S) / (S, A, 1, 1)
-        # A pair never seen needs an answer, too: s' = s and no reward, which promises nothing.
+        # A pair never seen needs an answer, too: s' = s and no reward, which earns nothing.
         # (argwhere lists these pairs.)
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, 0, s] = 1
@@ -264,7 +264,7 @@ class FeatureModel:
     def encode(self, x, actions):
         """(N, d+A): x, and a column for each action: 1 if it was taken, else 0."""
         # Row a of np.eye is 1 in column a, else 0. (A single column with the action's number would
-        # be wrong, because action 2 is not twice action 1.)
+        # be harder to learn from, because action 2 is not twice action 1.)
         return np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
@@ -318,8 +318,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, about 1e-16 of its mean. Dividing by
-    # that would give NaN or nonsense: such a scale becomes 1.
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, far below
+    # 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -456,8 +456,8 @@ class NeuralModel(FeatureModel):
     def learn(self, inputs, y, **settings):
         # On the slide, reward and transition are separate functions. Here they are outputs of one
         # network. The members learn from the same data, but get different random numbers for their
-        # first weights and batches. Where there are data, the data make them agree. Elsewhere
-        # nothing does.
+        # first weights and batches. Where there are data, the data make them agree. Far from the
+        # data nothing does.
         rng = np.random.default_rng(self.seed)
         members = [Network(inputs.shape[1], self.hidden, y.shape[1], rng)
                    for _ in range(self.n_members)]
@@ -642,9 +642,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1 (very near 1, it takes long).
     Returns V (S,), Q (S, A), within `tolerance` (and rounding) of the optimum of this model, which
-    is not that of the world. ValueError if P, R or gamma is not like this, or tolerance is not
-    above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and
-    stays:
+    need not be that of the world. ValueError if P, R or gamma is not like this, or tolerance is
+    not above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0
+    and stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])
@@ -654,17 +654,18 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # V is at most max |R| / (1 - gamma), so this must be finite. P must have the shape (S, A, S):
-    # that of R, (S, A), and then (S,). (NaN is refused, too: all comparisons with NaN are False.)
+    S, A = R.shape
+    # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
+    # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and P.shape == R.shape + R.shape[:1] and P.min() >= 0
+            and P.shape == (S, A, S) and P.min() >= 0
             and P.sum(axis=2).max() <= 1 + 1e-6):
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
     # We stop when this bound is small enough.
-    V = np.zeros(len(R))
+    V = np.zeros(S)
     Q = R                               # R + gamma P V, as V is 0
     bound = abs(R).max() / (1 - gamma)
     while bound > tolerance:
@@ -725,8 +726,8 @@ def repeat(experiment, n_runs, seed):
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of two standard errors to each side (if
-    there are many runs: 95 % confidence)."""
+    """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors to each side
+    (if there are many runs: 95 % confidence)."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)
@@ -845,8 +846,9 @@ def plan_on_the_table(seed):
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
-        # they are, others worse. max_a takes those that look better: so the plan achieves less.
-        # (By bad luck, or because a pair never seen leads nowhere, V can be below V*, too.)
+        # they are, others worse. max_a takes those that look better: so, on average, the plan
+        # achieves less. (By bad luck, or because a pair never seen leads nowhere, V can be below
+        # V*, too.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -893,7 +895,7 @@ def what_it_knows(seed):
 def draw_known(ax, known):
     # The units differ (see spread): compare where the curves rise, not how high they are.
     draw_curves(ax, range(N_COLUMNS), known, ["disagreement (spread)", "true error (cells)"],
-                "where five networks saw no data,\nthey disagree, and err",
+                "far from their data, five networks\ndisagree, and err",
                 "column (data: 0 to 2)", "mean over the rows")
 
 

@@ -21,7 +21,7 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     walks, makes the bridge look bad. After a real step, the tree below the new state can be kept:
     then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
     fastest if it has both search and learned values V(s).
-Try, after reading: in the function named, replace the line by this one, run again, and answer
+Try, after reading: in the place named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
@@ -102,7 +102,7 @@ def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
     if n == 0:
-        raise ValueError("a state has no actions, but the step into it returned terminated=False")
+        raise ValueError("a state has no actions: a step into it must return terminated=True")
     # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
     # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
@@ -127,7 +127,7 @@ class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
     N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
     lists; mcts gives its root arrays.) children[i] is a dict with a node for each state that this
-    action has led to (except terminal states). In a tree a node has one parent: a state that is
+    action has led to (except terminal states). In a tree no node has two parents: a state that is
     reached in two ways gets two nodes, each with its own N and Q.
     ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
@@ -166,7 +166,7 @@ class Node:
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. With ln, Auer et al. prove that few turns are wasted on worse actions.)
+        # too. With ln, Auer et al. prove for a single state that few turns are wasted.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -174,7 +174,7 @@ class Node:
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
         if not math.isfinite(G):            # one NaN would stay in the mean for ever
-            raise ValueError("a reward or a leaf's value is infinite or NaN (not a number)")
+            raise ValueError("a return is infinite or NaN: check rewards and leaf_value")
         # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
         # a third return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
@@ -212,7 +212,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state (most
                 environments cannot). All its random numbers must come from rng: so the same seed
                 gives the same tree. States must be hashable, because they are keys of a dict, and
-                equal (==) if they are the same. model.actions is never called for a terminal state
+                equal (==) if they are the same. model.actions is not called for terminal states
+                (if the search does not start in one)
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
@@ -359,8 +360,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world: an
-    # unfair comparison. (Python's generator takes a text as seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world: a
+    # noisier comparison. (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
@@ -382,7 +383,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (Q is a mean that includes bad tries, so V is mostly too low.)
+            # than the old V(s). (V is mostly too low: it starts
+            # at 0, and Q is a mean that includes bad tries.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -401,8 +403,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks one step further. 300 are plenty: a reward after 300 steps counts only
-    # 0.95^300 = 0.0000002.
+    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
+    # only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S" and world.actions(state):       # (not if it is walled in)
@@ -444,7 +446,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
     colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
     for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
-        # A band of two standard errors to each side.
+        # A band of about two standard errors to each side.
         error = 2 * lines[name].std(axis=0) / len(lines[name])**0.5
         ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
         ax.plot(x, mean, style, color=color, label=name)
@@ -469,11 +471,11 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should cross (the optimum is 1): g is worth 0.4, but G, reached with the fifth step
-    # on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no discount.) Flat search
-    # fails even on a bridge of 2.
+    # All runs should step onto the bridge (the optimum is 1): g is worth 0.4, but G, reached with
+    # the fifth step on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no
+    # discount.) Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
-                lines, SIMULATIONS, "simulations", "share of runs that cross", 1)
+                lines, SIMULATIONS, "simulations", "share of runs that choose the bridge", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c does, and what a kept tree is worth
@@ -550,7 +552,7 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All methods get the same seeds: a fair comparison. (With --seed 1 they are 1000, 1001, ...)
+    # All methods get the same seeds: this makes comparisons less noisy. (With --seed 1: 1000, ...)
     # The panels with one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])

@@ -175,8 +175,8 @@ class NeuralDynamics:
         # quite right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, about 1e-16 of its mean.
-        # Dividing by that would give NaN or nonsense: there we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean, far
+        # below 1e-10. Dividing by that would give NaN or nonsense: there we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: the mean of the last
@@ -341,8 +341,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter
-    # and gives larger returns, so after a few iterations all elites go this way.
+    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter:
+    # if the model knows the hill, after a few iterations all elites go this way.
     # (clip, because rounding can put a mean outside a bound.)
     return np.clip(mean, low, high)
 
@@ -548,7 +548,8 @@ def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
     executed = states[-WORLD.n_steps:]          # the last episode in D (but not its last state)
-    ax.plot(states[:, 0], states[:, 1], ".", color="grey", markersize=3)
+    data = states[:-WORLD.n_steps]              # what the model has learned from
+    ax.plot(data[:, 0], data[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
         # What the model imagined of this plan. predict takes N states: state[None] is (1, ds).
@@ -567,8 +568,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of two standard errors to each side (if there
-    are many runs: 95 % confidence)."""
+    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (if
+    there are many runs: 95 % confidence)."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -580,7 +581,7 @@ def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
     _, model, result = play(planning_v05, [seed], exact, **OPEN_LOOP)
     total, actions = result             # what planning_v05 gives: its return and its plan
-    # The return that the model promised: the difference shows the size of the mismatch.
+    # The return that the model promised: the difference shows how wrong the model is.
     # (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
@@ -595,9 +596,9 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill pushed the mass around its edge.
-    # So now the model knows the edge, but not the middle: there it expects no hill, and the plans
-    # lead straight through.)
+    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill pushed the mass around its lower
+    # edge. So now the model knows this edge, but little else of the hill, and the plans lead above
+    # it, straight at the middle.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
@@ -616,10 +617,10 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 
 # %% Slide "The more you replan", "can use shorter horizons", "even random sampling"
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
-# replan, only the plan's first actions are executed, and CEM's next search improves the rest. Why
-# plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier to
-# find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among 300
-# sequences of 60 random numbers there is hardly a good one.)
+# replan, only the plan's first actions are executed, and the next search can find a better rest.
+# Why plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier
+# to find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among
+# 300 sequences of 60 random numbers there is hardly a good one.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
