@@ -17,8 +17,8 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. The old actions lose value, but it stays above 0, and the new way is still
-    worth 0: so the agent goes there only by many random steps in a row. Replay is worse: it still
+    find the new way. The old actions lose value, but it stays above 0. Most agents enter the new
+    gap, but actions never tried there are worth 0: so they turn back. Replay is worse: it still
     imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
     still works. Dyna-Q+ tries again what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
@@ -48,7 +48,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if the agent might come to a cell with no way to a goal. Needs check_maze, steps_to_goal.
+    or if some move might lead to a cell with no way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -117,7 +117,7 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 def size(space):
     """Number of states or actions. ValueError if they are not numbered from 0, as lists are."""
-    # Gymnasium's spaces have a number `start`. A Maze's have none: then getattr gives 0.
+    # Gymnasium's Discrete has a number `start`. A Maze's spaces have none: getattr gives 0.
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -152,7 +152,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_episodes = math.inf
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and 0 <= kappa < math.inf and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
-        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], the rest >= 0, finite")
+        raise ValueError("need alpha in (0, 1], gamma, epsilon in [0, 1], the rest >= 0, kappa < inf")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
@@ -165,7 +165,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
-    # "A model can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
+    # A model "can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
     # each list begins with a supposed outcome: S' = S, reward 0. The first real one then becomes
     # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
     if kappa > 0 and not replay:
@@ -184,7 +184,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         s2, r, terminated, truncated, _ = env.step(a)
         s2 = int(s2)
         r = float(r)
-        if not math.isfinite(r):        # it would spread through Q
+        if not math.isfinite(r):        # it could spread through Q
             raise ValueError("the environment paid a reward that is NaN or infinite")
         rewards.append(r)
         t = len(rewards)
@@ -248,9 +248,9 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell that had a way to a goal. Then each of its
-    # moves must lead to a cell that has one. From there on it cannot lose it: between free cells
-    # every step can be undone. (But if its cell is a wall now, it can step out, and not back.)
+    # When the walls move, the agent is in a cell that had a way to a goal. To be safe, we check
+    # all of these: each move must lead to a cell that has one. From there on it cannot lose it, as
+    # steps between free cells can be undone. (But out of a new wall it can step, and not back.)
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -280,7 +280,7 @@ BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 
 
 def draw_band(ax, runs, color, style, label):
-    """The mean of runs (n_runs, T), with a band of two standard errors: about 95 % confidence."""
+    """The mean of runs (n_runs, T), with a band of about two standard errors to each side."""
     mean = runs.mean(axis=0)
     x = 1 + np.arange(len(mean))
     error = 2 * runs.std(axis=0) / len(runs)**0.5
@@ -319,11 +319,11 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 def draw_comparison(ax, steps):
     # `book`: after this many episodes, says the book, its agent is nearly optimal. (The best mean
-    # is 15.8, as 1 action in 10 is random.) To compare, we count episodes of more than 20 steps.
+    # is 15.8, as 1 action in 10 is random.) To compare, we count episodes with a mean above 20.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
-        print(f"n = {N_PLANNING[i]:2}: episodes of more than 20 steps         | {n_slow:8} | "
+        print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
     # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.

@@ -115,7 +115,7 @@ class TabularModel:
         # NaN >= 0 is False, so NaN is refused, too. Rounding may lift a sum a bit above 1.
         if not (P.shape == (S, A, S) and R.shape == (S, A) and terminal.shape == (S,)
                 and np.isfinite(R).all() and (P >= 0).all() and (P.sum(axis=2) <= 1 + 1e-6).all()):
-            raise ValueError("need P (S, A, S) of probabilities, R (S, A) and terminal (S,)")
+            raise ValueError("need P (S, A, S) of probabilities, finite R (S, A), terminal (S,)")
         # The caller's tables may have rows for terminal states. They become 0: nothing follows.
         P[terminal] = 0.0
         R[terminal] = 0.0
@@ -152,7 +152,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     leaf_values = np.zeros(S) if leaf_values is None else np.asarray(leaf_values, float)
     if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
-        raise ValueError("need state < S, a whole depth >= 1, gamma in 0..1, leaf_values (S,)")
+        raise ValueError("need state in 0..S-1, whole depth >= 1, gamma in 0..1, leaf_values (S,)")
     # Q needs V of the next states, and V needs Q: they call each other until d is 0.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,).
     def Q(s, d):
@@ -195,7 +195,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if not (state in range(S) and n_rollouts >= 1 and horizon >= 1 and 0 <= gamma <= 1
             and policy.shape == (S, A) and (policy >= 0).all()
             and np.allclose(policy.sum(axis=1), 1)):
-        raise ValueError("need state < S, n_rollouts, horizon >= 1, gamma in 0..1, policy (S, A)")
+        raise ValueError("need state in 0..S-1, n_rollouts, horizon >= 1, gamma in 0..1, policy")
     rng = np.random.default_rng(rng)
     sums = policy.cumsum(axis=1).astype("float32")  # for draw_columns
     sums[:, -1] = 1                                 # rounding may have changed it a bit
@@ -219,8 +219,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         if len(running) == 0:
             break
         actions = draw_columns(sums[states], rng)       # A ~ pi(.|S), for all that still run
-    # Q(S,A) = 1/K sum_k G^k. With more and more rollouts, this mean comes near Q^pi, not Q*: after
-    # the first action, the episodes followed pi. More rollouts only make us more sure of Q^pi.
+    # Q(S,A) = 1/K sum_k G^k. With more rollouts this mean comes near Q^pi (of `horizon` steps),
+    # not Q*: after the first action, the episodes followed pi. We only become more sure of Q^pi.
     G = G.reshape(A, n_rollouts)        # a row for each first action, as np.repeat ordered them
     Q = G.mean(axis=1)
     if n_rollouts == 1:
@@ -255,7 +255,7 @@ RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
 
 
 def draw_band(ax, x, runs, i, label):
-    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of two standard errors."""
+    """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about two standard errors."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
@@ -264,7 +264,7 @@ def draw_band(ax, x, runs, i, label):
 
 
 # %% Slide "Forward search": select the best action by lookahead
-TREE_DEPTH = 6      # a tree of this depth has 600,000 nodes, and takes about a second
+TREE_DEPTH = 6      # depth 6: the tree has 600,000 nodes, and takes about a second
 
 
 def show_depth(ax):
