@@ -152,7 +152,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         n_episodes = math.inf
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
             and 0 <= kappa < math.inf and n_planning >= 0 and n_steps >= 0 and n_episodes >= 0):
-        raise ValueError("need 0 < alpha <= 1, gamma, epsilon in [0, 1], the rest >= 0, finite kappa")
+        raise ValueError("need 0 < alpha <= 1; gamma, epsilon in [0, 1]; kappa finite; all >= 0")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
 
