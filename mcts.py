@@ -334,8 +334,8 @@ class CountModel:
     def step(self, state, action, rng):
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
-        # the agent walks about until it finds a treasure. Later it hardly explores any more. (The
-        # third change to try above makes it curious.)
+        # the agent walks about until it finds a treasure. Later it hardly explores any more: what
+        # Select tries is only imagined. (The third change to try above makes the agent curious.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
