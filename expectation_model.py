@@ -117,8 +117,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
-    terminated = rewards != 0               # in this world, a reward ends the episode
-    return states, actions, rewards, next_states, terminated
+    # In this world a reward ends the episode: so the last array, terminated, is rewards != 0.
+    return states, actions, rewards, next_states, rewards != 0
 
 
 def features(data):
@@ -654,18 +654,17 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    S, A = R.shape
     # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
     # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and P.shape == (S, A, S) and P.min() >= 0
-            and P.sum(axis=2).max() <= 1 + 1e-6):
+            and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
+            and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
                          "with rows that sum to 1 or less")
     # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
     # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
     # We stop when this bound is small enough.
-    V = np.zeros(S)
+    V = np.zeros(len(R))
     Q = R                               # R + gamma P V, as V is 0
     bound = abs(R).max() / (1 - gamma)
     while bound > tolerance:
