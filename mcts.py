@@ -475,7 +475,7 @@ def draw_crossing(ax, seeds):
     # the fifth step on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no
     # discount.) Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
-                lines, SIMULATIONS, "simulations", "share of runs that choose the bridge", 1)
+                lines, SIMULATIONS, "simulations", "share choosing the bridge", 1)
 
 
 # %% Slide "Monte-Carlo Tree Search": the tree, what c does, and what a kept tree is worth
