@@ -393,6 +393,11 @@ class Network:
         for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (n_steps + 1 - t) / n_steps
+            # Both running means begin at 0, so at first they are too small. (Each step closes a
+            # tenth of the gap between g_mean and g, see below. If g stays the same, 0.9^t of the
+            # gap is left after t steps: g_mean is (1 - 0.9^t) g, and g2_mean (1 - 0.99^t) g^2.) So
+            # g_mean / sqrt(g2_mean) is wrong by a factor. We take it out of the rate.
+            rate *= (1 - 0.99**t)**0.5 / (1 - 0.9**t)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
             for i, g in enumerate(self.gradient(inputs[batch], targets[batch], loss)):
@@ -400,16 +405,10 @@ class Network:
                 # 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. (If g stays the same, each step
-                # closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of the gap
-                # is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.) So we divide
-                # by these factors.
-                mean = g_mean[i] / (1 - 0.9**t)
-                size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
-                # We divide by size, so the size of the gradients does not matter, only how much
-                # they agree: after many 5s the weight moves by `rate`; after 5, -5, 5, -5, ..., it
-                # hardly moves. (1e-8 prevents 0/0.)
-                self.weights[i] -= rate * mean / (size + 1e-8)
+                # sqrt(g2_mean) is the usual size of g. We divide by it, so the size of the gradients
+                # does not matter, only how much they agree: after many 5s the weight moves by the
+                # learning rate; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
+                self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def raw_outputs(self, x):

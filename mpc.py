@@ -193,22 +193,23 @@ class NeuralDynamics:
             for first in range(0, len(data), batch_size):
                 batch = data[first:first + batch_size]
                 t += 1
+                # Both running means begin at 0, so at first they are too small. (Each step closes
+                # a tenth of the gap between g_mean and g, see below. If g stays the same, 0.9^t of
+                # the gap is left after t steps: g_mean is (1 - 0.9^t) g, and g2_mean is
+                # (1 - 0.99^t) g^2.) So g_mean / sqrt(g2_mean) is wrong by a factor. We take it out
+                # of the step size.
+                rate = step_size * (1 - 0.99**t)**0.5 / (1 - 0.9**t)
                 # gradients is called once for a batch: it gives one g for each of W1, b1, ...
                 for i, g in enumerate(self.gradients(batch[:, :n], batch[:, n:])):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small. (If g stays the same, each
-                    # step closes a tenth of the gap between g_mean and g. After t steps, 0.9^t of
-                    # the gap is left: g_mean is (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2.)
-                    # So we divide by these factors.
-                    mean = g_mean[i] / (1 - 0.9**t)
-                    size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
-                    # We divide by size, so the size of the gradients does not matter, only how
-                    # much they agree: after many 5s the weight moves by step_size; after 5, -5, 5,
-                    # -5, ..., it hardly moves. (1e-8: do not divide by 0.)
-                    self.weights[i] -= step_size * mean / (size + 1e-8)
+                    # sqrt(g2_mean) is the usual size of g. We divide by it, so the size of the
+                    # gradients does not matter, only how much they agree: after many 5s the weight
+                    # moves by step_size; after 5, -5, 5, -5, ..., it hardly moves. (1e-8: do not
+                    # divide by 0.)
+                    self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
         return self
 
     def predict(self, states, actions):
