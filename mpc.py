@@ -40,15 +40,14 @@ import numpy as np
 
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
-    """For slides "Planning v0.5" to "v1.5": we push a mass from (-2, 0) to (2, 0), around a hill.
+    """We push a mass from (-2, 0) to (2, 0), around a hill.
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
     push points away from the middle of the hill. It is largest, 0.61, at the distance |d| = 1.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
     interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
-    rest, far from the hill, we push to the right. Then v' is dt * gain = 0.25 * 3 to the right,
-    and the position moves by dt v' = 0.19:
+    rest, far from the hill, we push to the right: vx' = 0.25 * 3, and x moves by 0.25 vx' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -56,12 +55,11 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9, and we with at most 4.2: that is
-    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). The hill's middle is at y = 0.4, so the way
-    # around it is shorter below.
+    # The hill is stronger (up to 8 * 0.61 = 4.9) than we are (at most 3 * sqrt(2) = 4.2). Its
+    # middle is at y = 0.4: so the way around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Every environment of Gymnasium has these two. (We read only low and high.)
+    # As in Gymnasium.
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -70,9 +68,8 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Three arrays (N, 2): our force, -v (drag slows us down) and push. The acceleration is
-        gain times the first, plus drag times the second, plus strength times the third."""
-        d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
+        """Three arrays (N, 2): our force, -v (drag slows us down) and push."""
+        d = (states[:, :2] - self.hill) / self.width                # (N, 2)
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
 
@@ -81,11 +78,10 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # We use the new velocity. With the old one, a force would move the mass one step later.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
-        """Rewards (N,). Here only next_states matter. Elsewhere, a force might cost something."""
+        """Rewards (N,). Here only next_states matter."""
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
@@ -107,12 +103,12 @@ class PointMass:
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a). y is the CHANGE s' - s, because s' is near s: so the network need not learn to
-    copy s. (x and y are standardized, see fit.)
-    fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. You may call fit
-    again, with old and new data together. predict(states, actions) returns next states (N, ds).
-    ValueError if the data are empty, not finite or of shapes that do not fit together, and if
-    predict comes before fit or gets a single state (ds,). An example with s' = s + a:
+    x is (s, a). y is the CHANGE s' - s: so the network need not learn to copy s. Both are
+    standardized (see fit). fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the
+    model. A second call goes on from the weights of the first: give it old and new data together.
+    predict(states, actions) returns next states (N, ds). ValueError if data are empty, not finite
+    or of wrong shapes, if predict comes before fit, or for a single state (ds,). Example, with
+    s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -126,12 +122,10 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
-            # We divide by sqrt(n), so that sums stay near size 1. For large sums tanh is flat: its
-            # gradients are small, and learning is slow. (float32 is faster than float64.)
-            # += appends both items of the list.
-            self.weights += [self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5,
-                             np.zeros(n_out, np.float32)]
+            # Divided by sqrt(n_in), the sums x @ W stay near size 1. For large sums tanh is flat:
+            # its gradients are small, and learning is slow. (float32 is faster than float64.)
+            W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
+            self.weights += [W, np.zeros(n_out, np.float32)]
 
     def forward(self, x):
         """Both hidden layers (N, hidden) and the output (N, ds) for inputs x (N, ds + da)."""
@@ -145,17 +139,16 @@ class NeuralDynamics:
         to W1, b1, W2, b2, W3, b3, a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
-        # A delta is the derivative of the loss with respect to the sum that enters a unit's tanh.
-        # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
+        # A delta is the derivative of the loss with respect to a unit's sum, before its tanh. (The
+        # outputs have no tanh.)
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
-        # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So we take
-        # the sum over k of W3[j, k] times output k's delta. This is a matrix product. We multiply
-        # it by the slope of the unit's tanh: if tanh gives h, its slope is 1 - h^2.
+        # Chain rule, first back through the weights: unit j of layer 2 acts on output k through
+        # W3[j, k]. So we take the sum over k of W3[j, k] times output k's delta: a matrix product.
+        # Then back through tanh: where it gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is the value that the weight multiplies, times the delta of the
-        # unit to which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum
-        # over n of x[n, i] times delta1[n, j]. A bias multiplies the value 1.
+        # A weight's derivative is the value that it multiplies, times the delta of the unit to
+        # which it leads, summed over the examples. A bias multiplies the value 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -169,20 +162,18 @@ class NeuralDynamics:
         # In each row of data, the first n numbers are the input x. The others become the change.
         n = self.n_inputs
         data[:, n:] -= states
-        # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (If fit is called again with
-        # more data, mean and std change. Then the old weights, from which it goes on, are not
-        # quite right, but a better start than random ones.)
+        # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
+        # hardly count beside a speed of 100. (In a second fit mean and std change. The old weights
+        # are then not quite right, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean, far
-        # below 1e-10. Dividing by that would give NaN or nonsense: there we divide by 1.
+        # A column that never changes has deviation 0, or nearly 0 by rounding. We cannot divide by
+        # that: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
-        # Adam is gradient descent with two running means for each weight: the mean of the last
-        # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g.
-        g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
+        # Adam is gradient descent with two running means for each weight: of the gradient g,
+        # because a single g is partly luck, and of g^2, to know the usual size of g.
+        g_mean = [0 * w for w in self.weights]              # zeros
         g2_mean = [0 * w for w in self.weights]
         t = 0
         for epoch in range(n_epochs):
@@ -193,30 +184,25 @@ class NeuralDynamics:
             for first in range(0, len(data), batch_size):
                 batch = data[first:first + batch_size]
                 t += 1
-                # Both running means begin at 0, so at first they are too small. (Each step closes
-                # a tenth of the gap between g_mean and g, see below. If g stays the same, 0.9^t of
-                # the gap is left after t steps: g_mean is (1 - 0.9^t) g, and g2_mean is
-                # (1 - 0.99^t) g^2.) So g_mean / sqrt(g2_mean) is wrong by a factor. We take it out
-                # of the step size.
-                rate = step_size * (1 - 0.99**t)**0.5 / (1 - 0.9**t)
-                # gradients is called once for a batch: it gives one g for each of W1, b1, ...
-                for i, g in enumerate(self.gradients(batch[:, :n], batch[:, n:])):
-                    # g_mean moves a tenth of the way to each new g, and so is a mean of about the
-                    # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+                gradients = self.gradients(batch[:, :n], batch[:, n:])
+                for i, g in enumerate(gradients):
+                    # g_mean is a mean of about the last 10 g, g2_mean of about the last 100 g^2.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # sqrt(g2_mean) is the usual size of g. We divide by it, so the size of the
-                    # gradients does not matter, only how much they agree: after many 5s the weight
-                    # moves by step_size; after 5, -5, 5, -5, ..., it hardly moves. (1e-8: do not
-                    # divide by 0.)
-                    self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
+                    # Both begin at 0, so at first they are too small: if g stays the same, by the
+                    # factors 1 - 0.9^t and 1 - 0.99^t. We divide by these.
+                    mean = g_mean[i] / (1 - 0.9**t)
+                    size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
+                    # Divided by the size, only the agreement of the gradients counts: if g is 5
+                    # each time, the weight moves by step_size; if it is 5, -5, 5, -5, ..., it
+                    # hardly moves. (1e-8: do not divide by 0.)
+                    self.weights[i] -= step_size * mean / (size + 1e-8)
         return self
 
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, apply the network, and go back to the units of the data. (In mean
-        # and std, the first n numbers belong to s and a, the others to the change.)
+        # Standardize as in fit, apply the network, and go back to the units of the data.
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -226,7 +212,7 @@ class NeuralDynamics:
 
 class PhysicalModel:
     """System identification: the form of PointMass's dynamics is known, theta is fitted.
-    Slide "Planning v0.5". fit and predict as in NeuralDynamics, but unchecked. Needs PointMass.
+    Slide "Planning v0.5". fit and predict as in NeuralDynamics. Needs PointMass.
     >>> env = PointMass(theta=(2.0, 1.0, 5.0))
     >>> s, a = np.array([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, -1.0, 1.0]]), np.array([[1.0, 0.0]] * 2)
     >>> PhysicalModel(env).fit(s, a, env.dynamics(s, a)).theta.round(3)
@@ -238,10 +224,9 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. The matrix A (2N, 3) has a column for each: force, -v and push. A
-        # and b (2N,) have a row for each example and direction: vx of example 1, vy of example 1,
-        # vx of example 2, ... lstsq ("least squares") returns first the theta that makes
-        # |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
+        # is linear regression. A (2N, 3) has a column for each of force, -v and push, and two rows
+        # for each example, for vx and vy. b (2N,) has the accelerations. lstsq ("least squares")
+        # returns first the theta that makes |A theta - b|^2 smallest.
         A = np.column_stack([term.ravel() for term in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -256,19 +241,16 @@ class PhysicalModel:
 def imagined_returns(predict, reward, state, sequences):
     """The returns (N,) of N action sequences (N, H, da), imagined with the model from `state`."""
     n_sequences, horizon, _ = sequences.shape
-    # All N plans are imagined side by side, so predict is called only H times. tile makes N equal
-    # rows of the state.
-    states = np.tile(state, (n_sequences, 1))
+    # All N plans are imagined side by side, so predict is called only H times.
+    states = np.tile(state, (n_sequences, 1))               # N equal rows
     returns = np.zeros(n_sequences)
     for t in range(horizon):
         actions = sequences[:, t]
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax takes NaN for
-    # the largest number, and a 0 in its place would beat all negative returns. So: -infinity.
+    # If the model diverges, the sequence must lose. (argmax would choose NaN.)
     returns[~np.isfinite(returns)] = -np.inf
-    # (With a horizon below 1, nothing was imagined.)
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
     return returns
@@ -288,11 +270,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
                     rng=None):
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
-    reward(states, actions, next_states) take N states at once, and must not change the arrays that
-    they get. The plan starts at `state` (ds,). low, high: (da,), or a number for all components
-    (da is 1 if both are numbers). rng: Generator or seed. mean is not used: it is only here so
-    that planning_v15 can call this as it calls cem. ValueError if the horizon is below 1, the
-    bounds are wrong or no return is finite. Needs imagined_returns, float_bounds.
+    reward(states, actions, next_states) take N states at once, and must not change these arrays.
+    The plan starts at `state` (ds,). low, high: (da,), or a number (da is 1 if both are numbers).
+    rng: Generator or seed. mean is not used: it is here so that planning_v15 can call this as it
+    calls cem. ValueError if the horizon is below 1, the bounds are wrong or no return is finite.
+    Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -300,7 +282,6 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     """
     rng = np.random.default_rng(rng)            # a Generator stays as it is
     low, high = float_bounds(low, high)
-    # Draw N sequences, imagine their returns, and take the sequence with the largest one.
     sequences = rng.uniform(low, high, (n_candidates, horizon, len(low)))
     returns = imagined_returns(predict, reward, state, sequences)
     return sequences[returns.argmax()]
@@ -309,12 +290,11 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
 def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=50, n_iterations=5,
         mean=None, rng=None):
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
-    For the slide "Planning v1.5". The elites are the n_elites sequences with the largest returns.
-    Each iteration draws sequences ~ Normal(mean, spread), cut to the bounds. Then mean and spread
-    become those of its elites. Arguments are those of random_shooting. mean (H, da) is where the
-    search starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a
-    ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
-    imagined_returns, float_bounds.
+    For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
+    the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
+    largest returns. Arguments are those of random_shooting. mean (H, da) is where the search
+    starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if
+    n_elites is below 2 or above n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -326,26 +306,22 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # If the mean were far outside the bounds, all candidates would be cut to the same bound.
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
-    # bound is one standard deviation away. A third of all normal numbers are farther away, and are
-    # cut to a bound. Thus many candidates have full force, which is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. Many candidates are cut
+    # to a bound. So they have full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
-        # mean and spread, (da,) or (H, da), are the same for all N sequences.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
-        elites = sequences[np.argsort(-returns)[:n_elites]]     # the minus puts the best first
+        elites = sequences[np.argsort(returns)[-n_elites:]]         # the largest come last
         # Where the elites agree, the next iteration is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # We return the mean of the elites: the noise in them averages out. If they went two different
-    # ways around the hill, their mean would lie in between, and fail. But here one way is shorter:
-    # if the model knows the hill, after a few iterations all elites go this way.
-    # (clip, because rounding can put a mean outside a bound.)
-    return np.clip(mean, low, high)
+    # In the mean of the elites, their noise averages out. (If they went two different ways around
+    # the hill, their mean would hit it. But one way is shorter: if the model knows the hill, soon
+    # all elites go this way.)
+    return np.clip(mean, low, high)                             # clip: against rounding
 
 
 # %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
@@ -360,17 +336,16 @@ def execute(env, state, actions, D):
     episode is over."""
     total = 0.0
     for action in actions:
-        # A copy, because an environment may change the array that it gets, for example clip it.
+        # Two copies (np.array makes one, too): an environment may change the action that it gets,
+        # or write each state into the same array. Then D would be wrong.
         observation, reward, terminated, truncated, info = env.step(action.copy())
-        # np.array makes a copy, too: an environment may write each state into the same array, and
-        # then D would hold the last state many times.
         next_state = np.array(observation, float)
         if not np.isfinite(np.append(next_state, reward)).all():
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        if terminated or truncated:         # either way, nothing more can be executed
+        if terminated or truncated:
             return total, state, True
     return total, state, False
 
@@ -378,33 +353,29 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner each have a Generator of their own: else more base episodes would
-    # change the numbers that the planner draws. The environment gets a seed from rng.
+    # Base policy and planner have a Generator each: so the planner's numbers do not depend on
+    # n_episodes.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)            # two new Generators
+    base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed. Each episode begins with a reset without a
-    # seed, because with the same seed all episodes would have the same luck.
+    # Seed the environment once. With a seed in each reset, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
         over = False
         while not over:
-            # execute adds to D. A list of one action: pi_0 does not plan ahead.
+            # A list of one action: pi_0 does not plan ahead. (execute adds to D.)
             _, state, over = execute(env, state, [base_rng.uniform(low, high)], D)
     return D, low, high, planner_rng
 
 
 def fit_to(D, model):
-    """(2) Learn the dynamics model p(s'|s, a) to minimize sum_i |p(s'|s, a) - s'_i|^2. (In this
-    sum, p(s'|s, a) is the predicted next state; NeuralDynamics uses standardized units. On the
-    slide, p(s'|s, s) is a misprint.)"""
+    """(2) Learn the dynamics model p to minimize sum_i |p(s, a) - s'_i|^2. (p(s, a) is the
+    predicted next state. On the slide, p(s'|s, s) is a misprint.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
-
-    # Arrays of all states, all actions and all next states in D.
-    model.fit(column(0), column(1), column(2))
+    model.fit(column(0), column(1), column(2))          # states, actions, next states
 
 
 def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
@@ -418,7 +389,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     n_base    episodes of the base policy
     plan      cem, random_shooting or a planner with the same arguments
     settings  further arguments for the planner: a horizon, for example horizon=30, is needed
-    seed      of default_rng: environment, base policy and planner get their numbers from it
+    seed      of environment, base policy and planner
     ValueError as in the planner, and if the environment gives NaN or infinity. Needs cem,
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
@@ -431,14 +402,13 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. The slide says "plan through pi_0": we plan through the model,
-    # which has only seen data of pi_0. Away from these data it is wrong, and by luck some places
-    # there look better than they are. The planner takes the plan that looks best: so it goes
-    # there. The slide calls this distribution mismatch.
+    # which has only seen data of pi_0. Elsewhere it is wrong, and some places there look better
+    # than they are. The planner takes the plan that looks best: so it goes there. The slide calls
+    # this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 learns nothing from what happens: the new data go into a list [] that
-    # nobody keeps.
-    total = execute(env, state, actions, [])[0]
+    # Execute them. v0.5 throws the new data away: [].
+    total, _, _ = execute(env, state, actions, [])
     return total, actions
 
 
@@ -462,10 +432,10 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         # (3) plan to choose actions
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. These data
-        # come from where the plan led, and there the model was wrong. With these data in D, the
-        # states of plans and of data become more alike: this is the slide's goal.
-        returns[i] = execute(env, state, actions, D)[0]
+        # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
+        # from where the plan led. So the states of plans and of data become more alike: this is
+        # the slide's goal.
+        returns[i], _, _ = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
 
@@ -473,18 +443,17 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
 def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, plan=cem,
                  **settings):
     """Slide "Planning v1.5 or Model Predictive Control": v1.0, and plan again on the way.
-    Arguments and errors are those of planning_v10. replan_every: how many steps of each plan are
-    executed (all, if the plan is shorter). Gives the returns (n_rounds,), D, and the plans of the
-    last episode: a list of (state, actions). Also a ValueError if replan_every or n_rounds is
-    below 1. Needs cem, imagined_returns, float_bounds, first_state, execute, run_base_policy,
-    fit_to.
+    Arguments and errors are those of planning_v05; n_rounds: how many episodes; replan_every: how
+    many steps of each plan are executed (all, if the plan is shorter). Both must be at least 1, or
+    there is a ValueError. Gives the returns (n_rounds,), D, and the plans of the last episode: a
+    list of (state, actions). Needs cem, imagined_returns, float_bounds, first_state, execute,
+    run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D, plans = planning_v15(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
     ...                                  horizon=4)
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
-    # With replan_every = 0 nothing would ever be executed. Without a round there are no plans.
     if replan_every < 1 or n_rounds < 1:
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
@@ -498,7 +467,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
         mean = None                     # there is no earlier plan to start from
         over = False
         while not over:
-            # (3) plan to choose actions; new: from the state really reached, again and again.
+            # (3) plan to choose actions; new: from the state really reached
             actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, mean=mean,
                            **settings)
             plans.append((state, actions))
@@ -506,14 +475,13 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # With cem, the next search starts from the rest of this plan: most of it is still
-            # right. At its end we add mid-range actions. If the first of the actions a, b, c, d
-            # was executed, the search starts from b, c, d, middle. (If replan_every > H, this
-            # would be longer than a plan: [:len(actions)] cuts it.)
+            # cem's next search starts from the rest of this plan, as most of it is still right: if
+            # the first of the actions a, b, c, d was executed, from b, c, d, middle. (If
+            # replan_every > H, [:len(actions)] cuts this to the length of a plan.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), in this inner loop. "Every N steps", the slide goes to (2). We
-            # do this once for each episode, in the outer loop: this saves time.
+            # (6) new: go to (3). The slide goes to (2) "every N steps", we once for each episode:
+            # this saves time.
     return returns, D, plans
 
 
@@ -521,10 +489,9 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"
 WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
-# v0.5 and v1.0 are "open loop": they commit to one plan for all 30 steps of an episode, and search
-# long for it, 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again
-# on the way, so each search is short, 3 times 100 sequences, or 300 with random shooting. (With
-# plans of 8 steps, v1.5 imagines 72,000 steps in an episode, and v1.0 150,000.)
+# v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
+# 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
+# so each search is short, 3 times 100 sequences, or 300 with random shooting.
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -533,12 +500,10 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives three things:
-    the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
+    Gives the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
     recipe's whole result in the last run."""
     returns = []
     for seed in seeds:
-        # 32 units in each hidden layer are enough for one hill.
         model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, 32, seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
         returns.append(result[0])       # all recipes give their return, or returns, first
@@ -548,7 +513,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]          # the last episode in D (but not its last state)
+    executed = states[-WORLD.n_steps:]          # the last episode in D
     data = states[:-WORLD.n_steps]              # what the model has learned from
     ax.plot(data[:, 0], data[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
@@ -559,18 +524,17 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
+    # The hill, out to |d| = 2. Farther away it is weaker than we are.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
-    ax.axis("equal")            # one metre to the right is as long as one upwards
+    ax.axis("equal")
     ax.set(title=title, ylabel="y (m)",
            xlabel="x (m), grey: the hill\ndots: data, line: executed, dashed: imagined")
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (if
-    there are many runs: 95 % confidence)."""
+    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -582,12 +546,11 @@ def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
     _, model, result = play(planning_v05, [seed], exact, **OPEN_LOOP)
     total, actions = result             # what planning_v05 gives: its return and its plan
-    # The return that the model promised: the difference shows how wrong the model is.
-    # (imagined_returns takes N plans (N, H, da), here one.)
+    # The return that the model promised. (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not give its data. To draw them, we collect them again: with the same seed, the
-    # base policy does the same. Then execute adds the episode of the plan to D.
+    # v0.5 does not give its data: with the same seed, the base policy collects the same again.
+    # Then execute adds the episode of the plan to D.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -596,19 +559,18 @@ def show_v05(ax, title, seed, exact=False):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs v1.5's episode 2 is bad. In episode 1 the hill pushed the mass around its lower
-    # edge. So now the model knows this edge, but little else of the hill, and the plans lead above
-    # it, straight at the middle.)
+    # v1.5 needs about 5 episodes to become as good as it gets. (In most runs its episode 2 is bad:
+    # in episode 1 the hill pushed the mass around its lower edge. So now the model knows this
+    # edge, but little else of the hill, and the plans lead straight at the middle.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
-    # better than v1.0. A plan of v1.0 has 60 numbers, two for each of 30 steps: too many for a
-    # search of 10 iterations. A plan of v1.5 has 16, for 8 steps, improved at each step.)
+    # better than v1.0: it searches for only 16 numbers, two for each of 8 steps, and again at each
+    # step. v1.0 searches for 60, once.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
                label=f"{name}, true dynamics")
-    print(f"{name}: the last episode                         | {runs[:, -1].mean():8.4g} | "
+    print(f"{name + ': the last episode':46} | {runs[:, -1].mean():8.4g} | "
           f"{reference.mean():.1f}: with the true dynamics")
     ax.set(title="v1.0 learns; v1.5 learns faster", ylabel="return of the episode",
            xlabel="episodes after those of the base policy")
@@ -620,13 +582,11 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
 # replan, only the plan's first actions are executed, and the next search can find a better rest.
 # Why plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier
-# to find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among
-# 300 sequences of 60 random numbers there is hardly a good one.)
+# to find than 60 (30 steps), above all by random draws.
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
-    # them side by side: (runs, intervals).
+    # play gives the returns first: [0], a column (runs, 1). All columns: (runs, intervals).
     runs = np.hstack([
         play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
         for n in intervals])
@@ -641,8 +601,7 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # In a run, all recipes get the same seed, so the same luck. (With --seed 1 the seeds
-    # are 1000, 1001, ...) The paths are of the last run.
+    # All recipes get the same seeds. The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)

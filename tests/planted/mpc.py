@@ -8,7 +8,7 @@ BUGS = [
     ("Adam descends in the wrong direction", "self.weights[i] -= step_size", "self.weights[i] += step_size", NETWORK),
     ("all steps are imagined from the start state", "        states = next_states\n", "", IMAGINED),
     ("a return that is NaN counts as 0", "returns[~np.isfinite(returns)] = -np.inf", "returns[~np.isfinite(returns)] = 0", IMAGINED),
-    ("elites are the worst", "np.argsort(-returns)", "np.argsort(returns)", CEM),
+    ("elites are the worst", "np.argsort(returns)", "np.argsort(-returns)", CEM),
     ("samples leave the bounds", "sequences = np.clip(mean + spread * noise, low, high)", "sequences = mean + spread * noise", CEM),
     ("observations are not copied", "next_state = np.array(observation, float)", "next_state = observation", EXECUTE),
     ("an episode that is cut off goes on", "if terminated or truncated:", "if terminated:", EXECUTE),
