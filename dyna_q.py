@@ -4,31 +4,31 @@ The slides, and where they are in this file
     Sample-based planning: Dyna-Q (I), (II)    dyna_q, steps (a) to (f)
     Dyna-Q: set-up, comparison                 Maze, compare_planning, draw_policy
     Dyna-Q: harder, easier                     BLOCKING, SHORTCUT, changing_maze
-    What about Experience Replay?              replay_q, changing_maze
+    What about Experience Replay?              dyna_q with replay=True (replay_q)
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (kappa is small: 0.001 sqrt(1000) = 0.03)
+                 steps since A was last tried in S. (A small bonus: 0.001 sqrt(1000) = 0.03)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. The old actions lose value, but it stays above 0. Most agents enter the new
-    gap, but actions never tried there are worth 0: so they turn back. Replay is worse: it still
+    find the new way. Most agents do enter the new gap, but turn back: actions never tried are
+    worth 0, and the old ones, though they lose value, always a bit more. Replay is worse: it still
     imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
     still works. Dyna-Q+ tries again what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it with Ctrl-C.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
 imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
 action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
-Left out on purpose: random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
+Left out on purpose: models of random outcomes. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
 import argparse
@@ -138,9 +138,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may push against a new wall for ever, and with a large kappa
-    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
-    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
+    reach a goal (with epsilon = 0, or with a kappa so large that bonuses are worth more than the
+    goal). ValueError for arguments out of range, rewards of NaN or infinity, or spaces that are
+    not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -163,7 +163,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
     Q = [[0.0] * A for _ in range(S)]       # lists, for the same reason: they are faster
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
-    # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
+    # newest, at the end, is Dyna's model: one is enough, as nothing is random here.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # A model "can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
     # each list begins with a supposed outcome: S' = S, reward 0. The first real one then becomes
@@ -203,9 +203,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay draws from all, even outdated ones.
-            outcome = memory[state][action][-1]
-            if replay:
-                outcome = replay_rng.choice(memory[state][action])
+            outcomes = memory[state][action]
+            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
             # bonus makes it attractive. (A real step gets none: its action was tried just now.)
@@ -248,9 +247,9 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent is in a cell that had a way to a goal. To be safe, we check
-    # all of these: each move must lead to a cell that has one. From there on it cannot lose it, as
-    # steps between free cells can be undone. (But out of a new wall it can step, and not back.)
+    # When the walls move, the agent may be in any of the cells that had a way to a goal, even in
+    # one that becomes a wall. To be safe: each move from each of these must lead to a cell that
+    # has a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -318,8 +317,8 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: after this many episodes, says the book, its agent is nearly optimal. (The best mean
-    # is 15.8, as 1 action in 10 is random.) To compare, we count episodes with a mean above 20.
+    # `book`: the number of episodes after which the book calls its agent nearly optimal. (The best
+    # mean is 15.8, as 1 action in 10 is random.) We count the episodes with a mean above 20.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -329,8 +328,9 @@ def draw_comparison(ax, steps):
     # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869 steps: hardly any is longer than 15,000. maze.state is S.
-        exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
+        # Random walks average 869 steps: hardly any is longer than 15,000.
+        steps_from = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)
+        exact = steps_from[maze.state]                              # maze.state is the start
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
@@ -345,7 +345,7 @@ def draw_policy(ax, steps, i, seed):
     for s in range(len(Q)):
         if Q[s].any():          # values above 0 have come from the goal
             y, x = divmod(s, len(DYNA_MAZE[0]))                     # row and column
-            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # points to the best side
+            ax.plot(x, y, "^>v<"[Q[s].argmax()], color=BLUE)        # the arrow of the best action
     ax.set_title(f"n = {N_PLANNING[i]}, halfway through episode 2:\n"
                  "the cells that know a way to the goal")
 
@@ -413,20 +413,20 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
-    picture = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # Without a screen (matplotlib's "agg") we can only save the figure.
+    file = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
+    # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
+    # In a notebook, sys.argv has Jupyter's options, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
     if args.save:
-        # The empty figure is saved first, so that a bad file name is refused before the work.
+        # We save the empty figure first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -7,27 +7,26 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_of_leaps
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (R^, S'^, p^ are what a model says; on most slides they have hats)
+The equations (R^, S'^, p^ are what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
-    stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
-                   learn, make the data as probable as possible (maximum likelihood): minimize the
-                   mean of -log p^(r, s' | s, a)
+    stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon). To learn, make the data as
+                   probable as possible (maximum likelihood): minimize the mean of
+                   -log p^(r, s' | s, a)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap, two columns to the
     right. A coin decides whether it ends one row higher or lower (the border stops it).
-    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not:
-    near the border leaps are cut short, and no linear function is right there and elsewhere.
-    With few data the network is better than the table, as it also learns from neighbouring cells.
+    With more data a table finds E[S' | s, a]. A linear model does not: near the border leaps are
+    cut short, and no linear function is right there and elsewhere. With few data the network is
+    better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck.
-    A model that is fed with its own predictions goes astray: errors compound.
-    Networks that learned from the same data agree where there were data, and disagree elsewhere.
+    by luck. A model that is fed with its own predictions goes astray: errors compound. Networks
+    that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -39,7 +38,7 @@ Notation ("Needs f, g" in a docstring: whoever copies the function must copy f a
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
     S, A         in shapes: the numbers of states and actions
 Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.py, mcts.py have
-them); learned features and a memory of earlier states (the paper World Models has both).
+them), learned features.
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
@@ -55,13 +54,13 @@ import numpy as np
 # The states are the cells of a grid, numbered row by row from the top left.
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
-START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
+START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6
 # What each action does: columns to the right, rows down (-1 is up), probability.
 MOVES = [[(0, -1, 1)],                      # action 0: up
          [(1, 0, 1)],                       # action 1: right
          [(0, 1, 1)],                       # action 2: down
          [(-1, 0, 1)],                      # action 3: left
-         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap; a coin decides, up or down
+         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap
 N_ACTIONS = 5
 LEAP = 4
 GAMMA = 0.9                                 # the discount in planning
@@ -79,28 +78,25 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid: clip keeps column and row between 0 and the last one.
+            # No move leaves the grid.
             column = np.clip(s % N_COLUMNS + right, 0, N_COLUMNS - 1)
             row = np.clip(s // N_COLUMNS + down, 0, N_ROWS - 1)
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
-# For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
-# episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
-# the probability that the episode ends. (True counts as 1, False as 0.)
-PLANNING_P = TRUE_P * (ARRIVAL == 0)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# In planning, nobody walks on from pit and goal. (In the data one may: collect starts everywhere.)
-PLANNING_P[ARRIVAL != 0] = 0
-TRUE_R[ARRIVAL != 0] = 0
+# For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
+# episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
+# the probability that the episode ends.
+PLANNING_P = TRUE_P * (ARRIVAL == 0)
 
 
 # %% Algorithm: draw, and collect data
 def draw_from_rows(probabilities, rng):
     """For each row of probabilities (N, n), which sum to 1, draw a column number: (N,). rng is a
     Generator."""
-    # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
-    # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
-    # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
+    # rng.choice(n, p=row) for each row would be slow. Example: the running sums of .2 .5 .3 are
+    # .2 .7 1. Draw u, uniform in [0, 1), and take the first column with a sum above u: column 1 if
+    # u is from .2 to .7, that is with probability .5.
     sums = probabilities.cumsum(axis=1)
     sums[:, -1] = 1                                     # rounding may have made it a bit less
     u = rng.random((len(sums), 1))                      # one number for each row
@@ -110,21 +106,20 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
-    rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
+    rng = np.random.default_rng(rng)
     # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
     # the models see all `cells` about equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
-    # In this world a reward ends the episode: so the last array, terminated, is rewards != 0.
+    # The last array is terminated: in this world every reward ends the episode.
     return states, actions, rewards, next_states, rewards != 0
 
 
 def features(data):
     """The data of collect as x, actions, rewards, x_next."""
-    # To keep it simple, models that use features do not learn where episodes end.
-    states, actions, rewards, next_states, _ = data
+    states, actions, rewards, next_states, _ = data         # terminated is not used
     return X[states], actions, rewards, X[next_states]
 
 
@@ -132,14 +127,14 @@ def features(data):
 def checked(name, values, shape, below=None):
     """Gives `values` as an array. ValueError if it has another shape, no rows, infinity or NaN. If
     `below` is given, they must be whole numbers from 0 to below - 1."""
-    # Without these checks NumPy would often give wrong results, and no error: a single reward
-    # (1,) would be used for all N transitions, and state -1 would mean the last state.
+    # Without this, NumPy would silently use one reward (1,) for all transitions, and take state -1
+    # for the last state.
     array = np.asarray(values, float)
     if array.shape != shape or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, have the shape {shape}, and at least one row")
     if below is None:
         return array
-    if not np.isin(array, range(below)).all():          # isin: is each one among these numbers?
+    if not np.isin(array, range(below)).all():
         raise ValueError(f"{name} must be whole numbers from 0 to {below - 1}")
     return array.astype(int)
 
@@ -147,19 +142,16 @@ def checked(name, values, shape, below=None):
 class LookupModel:
     """A table of counts N(s, a, s'): slide "How to build a model? (III)".
 
-    fit      adds N transitions to the counts. terminated is True where the episode ended (by
-             default, nowhere)
-    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
-             leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
-             of P sums to 0.9
-    predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
-             follows and the episode goes on
-    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
-             is the mean of all rewards seen with the same s, a, s' and terminated. rng: Generator
-             or seed
+    fit      adds N transitions to the counts; all arguments are (N,). terminated: did the episode
+             end? (By default, never)
+    .P, .R   after fit: P (S, A, S) and R (S, A), for value_iteration. P leaves out the outcomes
+             that end the episode: if it ends with probability 0.1, the row of P sums to 0.9
+    predict  expected rewards (N,), and the rows of P (N, S)
+    sample   rewards, next_states, terminated, each (N,). A reward is the mean of those seen with
+             the same s, a, s' and terminated. rng: a Generator or a seed
 
-    All arguments of fit are (N,). For a pair (s, a) never seen, the model says: s' = s, reward 0.
-    ValueError for no data, other shapes, numbers out of range. Needs checked, draw_from_rows.
+    A pair (s, a) never seen: s' = s, reward 0. ValueError for no data, other shapes, numbers out
+    of range. Needs checked, draw_from_rows.
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
     >>> print(model.R[0, 0], model.P[0, 0])
@@ -169,9 +161,9 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # N(s, a, ended, s'): the third index is 1 if the episode ended, else 0.
+        # counts[s, a, ended, s'] is N(s, a, s'), split: ended is 1 if the episode ended, else 0.
         self.counts = np.zeros((n_states, n_actions, 2, n_states))
-        self.reward_sums = 0 * self.counts         # zeros, of the same shape
+        self.reward_sums = 0 * self.counts         # zeros
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
         states, actions = self.check_pairs(states, actions)
@@ -179,11 +171,11 @@ class LookupModel:
         next_states = checked("next_states", next_states, states.shape, self.n_states)
         if terminated is None:
             terminated = np.zeros_like(states)
-        terminated = checked("terminated", terminated, states.shape, 2)     # below 2: 0 or 1
+        terminated = checked("terminated", terminated, states.shape, 2)
         # For each transition, its place in counts: four arrays (N,), one for each axis.
         places = states, actions, terminated, next_states
-        # counts[places] += 1 would be wrong: a transition that is three times in the data would
-        # count only once. np.add.at counts all three.
+        # counts[places] += 1 would count a transition that is in the data three times only once.
+        # np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
@@ -191,18 +183,14 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=(2, 3)) / n
         self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, 2, S) / (S, A, 1, 1)
-        # A pair never seen needs an answer, too: s' = s and no reward, which earns nothing.
-        # (argwhere lists these pairs.)
+        # Pairs never seen (argwhere lists them): s' = s, no reward.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, 0, s] = 1
-        # P leaves out the outcomes that end the episode (third index 1). Nothing is earned after
-        # an end, so in planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        # P leaves out the outcomes that end the episode (third index 1).
         self.P = self.outcome_P[:, :, 0]
         return self
 
     def check_pairs(self, states, actions):
-        # N is how many numbers there are. A table or a single number is refused: its shape is not
-        # (N,).
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -213,27 +201,26 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # We put both rows of (2, S) side by side: there are 2S outcomes. In 0 to S - 1 the episode
-        # goes on in s'; in S to 2S - 1 it ends. If S = 4, outcome 6 is an end in s' = 2.
+        # Both rows of (2, S) side by side are 2S outcomes: in 0 to S - 1 the episode goes on in
+        # s', in S to 2S - 1 it ends there. If S = 4, outcome 6 is an end in s' = 2.
         rows = self.outcome_P[states, actions].reshape(len(states), -1)     # (N, 2S)
         outcomes = draw_from_rows(rows, np.random.default_rng(rng))
         ended = outcomes // self.n_states                                   # 0 or 1
         next_states = outcomes % self.n_states
         places = states, actions, ended, next_states
-        # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
+        # The mean of the rewards seen with this outcome.
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
 class FeatureModel:
-    """What the next three models share. Needs checked.
+    """What the next three models share. They do not learn where episodes end. Needs checked.
 
     inputs  x and actions as one array of N rows, made by the method encode
     y       (N, 1+d): the reward, and the change of each feature
-    Models of features do not learn where episodes end. Each of the three adds two methods:
-    learn(inputs, y, ...) learns y from inputs and returns its weights or networks, which fit keeps
-    as `learned`; expected(inputs) returns the expected y.
+    Each model adds learn(inputs, y, ...), whose result fit keeps as self.learned, and
+    expected(inputs), which returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -252,7 +239,7 @@ class FeatureModel:
     def predict(self, x, actions):
         x, inputs = self.prepare(x, actions)
         y = self.expected(inputs)
-        return y[:, 0], x + y[:, 1:]            # S' = S + change
+        return y[:, 0], x + y[:, 1:]
 
     def prepare(self, x, actions):
         """x (N, d) as an array, and inputs."""
@@ -263,8 +250,7 @@ class FeatureModel:
 
     def encode(self, x, actions):
         """(N, d+A): x, and a column for each action: 1 if it was taken, else 0."""
-        # Row a of np.eye is 1 in column a, else 0. (A single column with the action's number would
-        # be harder to learn from, because action 2 is not twice action 1.)
+        # Row a of np.eye is 1 in column a, else 0.
         return np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
@@ -293,20 +279,18 @@ class LinearModel(FeatureModel):
         actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
         N = len(x)
         blocks = np.zeros((N, self.n_actions, self.n_features + 1))
-        # In row i, block actions[i] gets x[i] and a 1. (The weight of the 1 is the intercept.)
+        # (The weight of the 1 is the intercept.)
         blocks[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
         return blocks.reshape(N, -1)
 
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (For an action never tried, all w fit; lstsq then gives the smallest, 0. Old NumPy warns
-        # without rcond.)
+        # (For an action never tried, w is 0.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
-        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
-        # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
-        # linear model.
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. But a linear function of two
+        # features is a plane, and the means of all cells need not lie on a plane. Their distance
+        # from the nearest plane is the bias of the linear model.
         return np.linalg.lstsq(inputs, y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -318,8 +302,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, far below
-    # 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
+    # A column that never changes has scale 0, or nearly 0 by rounding. We cannot divide by that,
+    # so it becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -329,10 +313,9 @@ class Network:
 
     n_in, hidden, n_out    numbers of inputs, of units in each hidden layer, and of outputs
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
-                           loss(outputs, targets) is a function, such as squared_error below. It
-                           gets outputs (B, n_out) and standardised targets (B, D). (For a mixture,
-                           n_out is larger than D.) It returns the mean loss, and its derivative
-                           by each output (B, n_out)
+                           loss(outputs (B, n_out), standardised targets (B, D)) is a function,
+                           such as squared_error below. It returns the mean loss, and its
+                           derivative by each output (B, n_out)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -344,13 +327,11 @@ class Network:
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer.
-        # (A sum of n random numbers of mean 0 is about sqrt(n) times as large as one of them; but
-        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
-            # += appends both items of the list.
-            self.weights += [rng.normal(0, (2 / n_from)**0.5, (n_from, n_to)), np.zeros(n_to)]
+            W = rng.normal(0, (2 / n_from)**0.5, (n_from, n_to))
+            self.weights += [W, np.zeros(n_to)]
 
     def forward(self, inputs):
         """Both hidden layers (B, hidden), and the outputs (B, n_out)."""
@@ -360,12 +341,11 @@ class Network:
         return h1, h2, h2 @ W3 + b3
 
     def gradient(self, inputs, targets, loss):
-        """The derivatives of the mean loss by all weights: a list like self.weights. (Derivative
-        by w: d loss / dw, how much the loss changes if w changes.)"""
+        """The derivatives d loss / dw of the mean loss: a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
-        # this unit. The function loss returns the loss (not needed here) and the outputs' deltas.
+        # this unit. For the outputs, loss gives it.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
         # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So its delta
         # is the sum over k of W3[j, k] times output k's delta: a matrix product. max(z, 0) passes
@@ -373,8 +353,7 @@ class Network:
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
         # The derivative by a weight is the weight's input times the delta of the unit it leads to,
-        # summed over the batch: entry [i, j] of h1.T @ delta2 is the sum over n of h1[n, i] times
-        # delta2[n, j]. The input of a bias is always 1.
+        # summed over the batch. The input of a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -385,30 +364,28 @@ class Network:
         self.y_mean, self.y_scale = mean_and_scale(y)
         inputs = (x - self.x_mean) / self.x_scale
         targets = (y - self.y_mean) / self.y_scale
-        # Adam is gradient descent with two running means for each weight: the mean of the last
-        # gradients g, because a single g is partly luck, and the mean of the last g^2, to know the
-        # usual size of g.
-        g_mean = [0 * w for w in self.weights]          # zeros, an array for each of W1, b1, ...
-        g2_mean = [0 * w for w in g_mean]
+        # Adam is gradient descent with two running means for each weight: of the gradient g,
+        # because a single g is partly luck, and of g^2, to know the usual size of g.
+        g_mean = [0 * w for w in self.weights]              # zeros
+        g2_mean = [0 * w for w in self.weights]
         for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (n_steps + 1 - t) / n_steps
-            # Both running means begin at 0, so at first they are too small. (Each step closes a
-            # tenth of the gap between g_mean and g, see below. If g stays the same, 0.9^t of the
-            # gap is left after t steps: g_mean is (1 - 0.9^t) g, and g2_mean (1 - 0.99^t) g^2.) So
-            # g_mean / sqrt(g2_mean) is wrong by a factor. We take it out of the rate.
-            rate *= (1 - 0.99**t)**0.5 / (1 - 0.9**t)
             # The gradient of a few rows, drawn at random, is right on average, and cheap.
             batch = self.rng.integers(len(inputs), size=batch_size)
-            for i, g in enumerate(self.gradient(inputs[batch], targets[batch], loss)):
-                # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
-                # 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+            gradient = self.gradient(inputs[batch], targets[batch], loss)
+            for i, g in enumerate(gradient):
+                # g_mean is a mean of about the last 10 g, g2_mean of about the last 100 g^2.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # sqrt(g2_mean) is the usual size of g. We divide by it, so the size of the gradients
-                # does not matter, only how much they agree: after many 5s the weight moves by the
-                # learning rate; after 5, -5, 5, -5, ..., it hardly moves. (1e-8 prevents 0/0.)
-                self.weights[i] -= rate * g_mean[i] / (np.sqrt(g2_mean[i]) + 1e-8)
+                # Both begin at 0, so at first they are too small: if g stays the same, by the
+                # factors 1 - 0.9^t and 1 - 0.99^t. We divide by these.
+                mean = g_mean[i] / (1 - 0.9**t)
+                size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
+                # Divided by the size, only the agreement of the gradients counts: if g is 5 each
+                # time, the weight moves by `rate`; if it is 5, -5, 5, -5, ..., it hardly moves.
+                # (1e-8 prevents 0/0.)
+                self.weights[i] -= rate * mean / (size + 1e-8)
         return self
 
     def raw_outputs(self, x):
@@ -423,18 +400,18 @@ class Network:
 def squared_error(outputs, targets):
     """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
     error = outputs - targets
-    return (error**2).mean(), 2 * error / error.size        # a mean over error.size numbers
+    return (error**2).mean(), 2 * error / error.size
 
 
 class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
-    n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
-    fit      Adam on small batches, from scratch each time; settings as in Network.fit
+    n_members > 1 is an ensemble.
+    fit      Adam, from scratch each time; settings: n_steps, batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): for each feature the standard deviation
-             of their answers (standardised: units do not matter), then the mean of these
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers
+             (in units of the standard deviation of S' - S in the data), averaged over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -453,14 +430,15 @@ class NeuralModel(FeatureModel):
         self.seed = seed
 
     def learn(self, inputs, y, **settings):
-        # On the slide, reward and transition are separate functions. Here they are outputs of one
-        # network. The members learn from the same data, but get different random numbers for their
-        # first weights and batches. Where there are data, the data make them agree. Far from the
-        # data nothing does.
+        # The members learn from the same data, but get different random numbers for their first
+        # weights and batches. Where there are data, the data make them agree. Far from the data
+        # nothing does. (One network gives reward and transition: on the slide, two functions.)
         rng = np.random.default_rng(self.seed)
-        members = [Network(inputs.shape[1], self.hidden, y.shape[1], rng)
-                   for _ in range(self.n_members)]
-        return [member.fit(inputs, y, squared_error, **settings) for member in members]
+        members = []
+        for _ in range(self.n_members):
+            network = Network(inputs.shape[1], self.hidden, y.shape[1], rng)
+            members.append(network.fit(inputs, y, squared_error, **settings))
+        return members
 
     def expected(self, inputs):
         return np.mean([member.predict(inputs) for member in self.learned], axis=0)
@@ -469,7 +447,6 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -479,9 +456,8 @@ class NeuralModel(FeatureModel):
 def log_sum_exp(terms):
     """log(sum of e^term) over the K terms of each row: (N, K) becomes (N, 1)."""
     # np.log(np.exp(terms).sum()) goes wrong: e^-1000 is 0 for a computer, and log 0 is -infinity.
-    # NumPy's logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the
-    # larger one: e^(b - a) is at most 1. reduce applies it to the first two terms of a row, then
-    # to the result and the third term, and so on.
+    # logaddexp(a, b) is log(e^a + e^b), computed as a + log(1 + e^(b - a)) if a is the larger one:
+    # e^(b - a) is at most 1. reduce does this for all terms of a row, one after the other.
     return np.logaddexp.reduce(terms, axis=1, keepdims=True)
 
 
@@ -505,13 +481,11 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
-              larger it is for new data, the better the model. (Not used below)
-    No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
-    is half of the standard deviation in the data. (Where this is 0, the limits are 0.1 and 0.5.)
-    So sampled rewards are noisy, and so is a feature that never changes.
-    Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
-    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
+    log_prob  natural log p^(x_next | x, actions) (N,), without the reward: to compare models on
+              new data
+    Samples are noisy, above all the rewards: the sds have lower limits, see `floor`. Shapes,
+    continuous actions and ValueErrors are as in LinearModel. Needs FeatureModel, Network,
+    mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
     >>> x, actions = np.zeros((400, 1)), np.zeros(400)
     >>> coin = 1 + np.arange(400) % 2                   # 1 2 1 2 1 2 ...
@@ -527,11 +501,10 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds of reward and features, in standardised units. Without them, a component
-        # could put its mean on a value that repeats, and shrink its sd to 0: its density, and
-        # log p^, would grow without end. The reward's is larger: with a small one, a reward off by
-        # a little would cost more than an S' off by a lot, so the components might share out the
-        # data by reward, and leave S' to chance. (Both numbers were found by trying.)
+        # The smallest sds of reward and features, in units of the standard deviations of R and
+        # S' - S in the data. Without them, a component could put its mean on a value that repeats,
+        # and shrink its sd to 0: its density, and log p^, would grow without end. The reward's is
+        # larger: else the components might share out the data by reward, not by S'.
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -541,17 +514,16 @@ class MixtureModel(FeatureModel):
         K = self.n_components
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
-        # Components that start alike get the same gradients, and stay alike. So the mean of each
-        # starts at a random row of the data. The sds start small, at floor + e^-2 = floor + 0.14:
-        # a wide component would be pulled towards two outcomes at once, and stay between them.
+        # The mean of each component starts at a random row of the data, so that they differ. The
+        # sds start small, at floor + e^-2 = floor + 0.14: a wide component would be pulled towards
+        # two outcomes at once, and stay between them.
         mean, scale = mean_and_scale(y)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
         start[:, D:-1] = -2                                                 # widths
         network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
-        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        # weights[4], becomes 0, and b3, weights[5], becomes start.
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
@@ -563,33 +535,32 @@ class MixtureModel(FeatureModel):
         means = outputs[:, :, :D]
         widths = outputs[:, :, D:-1]
         scores = outputs[:, :, -1]
-        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. (This is a
-        # softmax, the scores are logits.) The log of it is score_k - log(sum of all e^score).
+        # Softmax: weight_k = e^score_k / (sum of all e^score). They are positive and sum to 1. The
+        # log of it is score_k - log(sum of all e^score).
         log_weights = scores - log_sum_exp(scores)
-        return log_weights, means, self.floor + np.exp(widths)      # e^width is always positive
+        return log_weights, means, self.floor + np.exp(widths)
 
-    def loss(self, outputs, y):
-        """The mean of -log p^(y), and its derivative by each output."""
+    def loss(self, outputs, targets):
+        """The mean of -log p^(y), y being a row of targets, and its derivative by each output."""
         # Why -log p^? If a coin showed heads in 1 of 3 cases, the mean of -log p^ is -1/3 log p -
         # 2/3 log(1 - p), for a model that says p. It is smallest if p is right: for p = 1/3.
         log_weights, means, sds = self.split(outputs)
-        terms, z = log_terms(log_weights, means, sds, y)
+        terms, z = log_terms(log_weights, means, sds, targets)
         log_p = log_sum_exp(terms)                                              # (N, 1)
         # p^(y) is the sum of all e^term_k. A component's share of it ("responsibility") is the
         # probability that y comes from this component (Bayes' rule). If the parts are .3 and .1,
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So that of
-        # -log p^, by a mean or sd, is -share_k times the derivative of term_k (chain rule).
-        # In words: each component learns from y in proportion to its share. (Adam steps against
-        # the derivative.)
+        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
+        # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
+        # component learns from y in proportion to its share.
         # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
         #         -log p^ = log(sum of e^score) - log(sum of e^score * Normal).
         # By the same rule, the first log has the derivative weight_k, the second one share_k. So a
         # score rises while the share of its component is larger than its weight.
-        by_score = np.exp(log_weights)[:, :, None] - share
+        by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
-        # mean is z / sd. So the mean is pulled towards y.
+        # mean is z / sd. Adam steps against by_mean: so the mean is pulled towards y.
         by_mean = -share * z / sds
         # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd:
         # together (z^2 - 1) / sd. So the sd grows if y is more than one sd away from the mean,
@@ -597,8 +568,7 @@ class MixtureModel(FeatureModel):
         by_sd = -share * (z**2 - 1) / sds
         # (4) By a width: sd = floor + e^width has the derivative e^width, which is sd - floor.
         by_width = by_sd * (sds - self.floor)
-        # The order of the outputs is means, widths, scores. The loss is a mean over the rows, so
-        # we divide by their number.
+        # The loss is a mean over the rows, so we divide by their number.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -610,7 +580,7 @@ class MixtureModel(FeatureModel):
 
     def expected(self, inputs):
         log_weights, means, _ = self.components(inputs)
-        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)    # a weighted sum of means
+        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
 
     def sample(self, x, actions, rng):
         x, inputs = self.prepare(x, actions)
@@ -619,8 +589,7 @@ class MixtureModel(FeatureModel):
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
         rows = np.arange(len(x))
-        # means[rows, k] (N, D) takes from each row its component. (means[:, k] would take all of
-        # these N components from every row.)
+        # means[rows, k] (N, D) takes from each row its component.
         y = rng.normal(means[rows, k], sds[rows, k])
         return y[:, 0], x + y[:, 1:]
 
@@ -628,8 +597,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.prepare(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so the
-        # density of the rest is the same product without the reward's factor.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so its
+        # factor just drops out.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -640,10 +609,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1 (very near 1, it takes long).
-    Returns V (S,), Q (S, A), within `tolerance` (and rounding) of the optimum of this model, which
-    need not be that of the world. ValueError if P, R or gamma is not like this, or tolerance is
-    not above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0
-    and stays:
+    Returns V (S,), Q (S, A), within `tolerance` of the optimum of this model, which need not be
+    that of the world. ValueError if P, R or gamma is not like this, or tolerance is not above 0.
+    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])
@@ -653,25 +621,21 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
-    # <= and >= are False.)
-    if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
+    if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R).all()
             and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
-        raise ValueError("need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0 "
-                         "with rows that sum to 1 or less")
-    # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
-    # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
-    # We stop when this bound is small enough.
+        raise ValueError(
+            "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
+    # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma). Each
+    # sweep multiplies this bound on the error by gamma. We stop when it is small enough.
     V = np.zeros(len(R))
-    Q = R                               # R + gamma P V, as V is 0
+    Q = R                               # in case the loop never runs
     bound = abs(R).max() / (1 - gamma)
     while bound > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
-        # In Q, the errors of V(s') are multiplied by gamma, and max_a does not make them larger
-        # (if all Q are off by at most 1, so is the largest).
+        # In Q, the errors of V(s') are multiplied by gamma. max_a does not make them larger.
         bound *= gamma
     return V, Q
 
@@ -682,11 +646,9 @@ LEAPS = [LEAP] * N_STATES
 LEAP_P = TRUE_P[:, LEAP]
 # What an expectation model should answer: E[S'|s,a] = sum_s' p(s'|s,a) x(s').
 MEANS = LEAP_P @ X
-# V*, the values of the best plan. (In the pit and at the goal it is 0: the episode is over, and
-# the reward for arriving belongs to the step before.)
+# V*, the values of the best plan.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-# The numbers N of transitions in D. Each is four times the one before, so errors that fall with
-# 1/sqrt(N) halve each time.
+# The numbers N of transitions in D.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
 
 
@@ -695,37 +657,33 @@ def distance(guess, truth):
     return np.sqrt(((guess - truth)**2).sum(axis=1).mean())
 
 
-# The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
-# variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
-# (This is only a guide at N = 100 and 400, where some leaps were never seen.)
+# The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n), and n
+# is about N / 175, as there are S A = 175 pairs. The variance is E[x^2] - E[x]^2, added for column
+# and row, averaged over the cells. (Only a rough guide for few data.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells. We
-# get it by fitting it to these means. (All cells count alike, as collect draws them alike.)
+# get it by fitting it to these means. (The rewards do not matter here.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
 PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 
 
 # %% What the experiments and panels below share
-# Colours that colour-blind readers can tell apart, and line styles for black and white.
 COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
-N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
-# A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
+N_GOOD = 1600           # data for a good model: about 9 for each state and action
+# A short training.
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed. (--seed 0 has 0, 1, ..., --seed 1 has 1000, 1001, ...)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors to each side
-    (if there are many runs: 95 % confidence)."""
+    """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)
@@ -741,14 +699,13 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     model and a network. Each learns from the same n transitions. From the second leap on, it is
     fed with its own predictions."""
     data = collect(n, seed)
-    # We ask where leaps lead, and let them go on after pit and goal. So the table is not told
-    # which data ended an episode: data[:4] is without terminated.
+    # Here leaps go on after pit and goal. So the table is not told which data ended an episode:
+    # data[:4] is without terminated.
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
-    # All 35 starts at once: row s is about a walker who started in s. truth (35, 35) has the
-    # probabilities of where this walker is now (at first in s itself), guess what the table
-    # believes.
+    # All 35 starts at once: row s of truth (35, 35) has the probabilities of where a walker from s
+    # is now (at first in s itself). guess is what the table believes.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -757,9 +714,8 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. If a function is linear, its value at a mean is the mean of its
-        # values: so the linear model may do this, and only the errors of its fit grow. The network
-        # is not linear: for it, this is one more error. And soon, positions are between cells, or
+        # walker were there. For a linear function that adds no error (its value at a mean is the
+        # mean of its values), for the network it does. And soon, positions are between cells, or
         # out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
@@ -773,7 +729,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # flatnonzero lists the cells with p > 0. annotate(text, end of the arrow, its start).
+    # annotate(text, end of the arrow, its start)
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -784,7 +740,7 @@ def draw_world(ax):
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
     # Here one leap from each cell is enough. [:, 0]: the errors after it.
-    return np.transpose([errors_of_leaps(seed, n, 1)[:, 0] for n in SIZES])
+    return np.transpose([errors_of_leaps(seed, n, n_leaps=1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
@@ -793,7 +749,6 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -809,7 +764,6 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: then probably one starts near each landing.
-    # (With fewer, more of the fits also draw samples between the landings.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
@@ -819,16 +773,15 @@ def leap_samples(seed):
 
 def draw_leap(ax, rows):
     rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
-    # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., 5.5 to 6.5, so that a row is in the middle of its
-    # bin. (The Gaussian draws rows outside of the grid, too.)
+    # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., so that a row is in the middle of its bin.
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend()
     # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
+    # V* is high above and below the pit; after an arrival in the pit the episode is over: 0.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
-           f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
+           f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = 0",
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (rows.round() == X[PIT, 1]).mean(axis=1)
@@ -840,19 +793,18 @@ def draw_leap(ax, rows):
 def plan_on_the_table(seed):
     """Value of the start (2, sizes): as the model promises, and as the plan achieves."""
     values = []
-    s = np.arange(N_STATES)
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so, on average, the plan
-        # achieves less. (By bad luck, or because a pair never seen leads nowhere, V can be below
-        # V*, too.)
+        # achieves less.
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
         # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
-        achieved = np.linalg.solve(
-            np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
+        s = np.arange(N_STATES)
+        P, R = PLANNING_P[s, plan], TRUE_R[s, plan]
+        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, R)
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
@@ -863,7 +815,6 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
-    # [:, 0, 1]: all runs, promised, the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
           f"V* = {OPTIMAL[START]:.4f}, exact")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
@@ -871,27 +822,23 @@ def draw_plan(ax, values):
 
 
 def draw_compound(ax, errors):
-    # errors_of_leaps has made 20 leaps.
-    draw_curves(ax, range(1, 21), errors, MODELS,
+    draw_curves(ax, range(1, 21), errors, MODELS,               # 20 leaps
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
-    """The disagreement of five networks and their true error, means over the rows (2, columns). An
-    agent could explore the cells where they disagree, or avoid them for safety."""
-    # There are data only from columns 0 to 2.
+    """The disagreement of five networks and their true error, means over the rows (2, columns)."""
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # (35,) becomes (rows, columns), and then we take the mean over the rows.
-    return [values.reshape(N_ROWS, N_COLUMNS).mean(axis=0)
-            for values in [network.spread(X, LEAPS), error]]
+    spread = network.spread(X, LEAPS)
+    return np.reshape([spread, error], (2, N_ROWS, N_COLUMNS)).mean(axis=1)
 
 
 def draw_known(ax, known):
-    # The units differ (see spread): compare where the curves rise, not how high they are.
+    # The units differ: compare where the curves rise, not how high they are.
     draw_curves(ax, range(N_COLUMNS), known, ["disagreement (spread)", "true error (cells)"],
                 "far from their data, five networks\ndisagree, and err",
                 "column (data: 0 to 2)", "mean over the rows")
@@ -911,20 +858,20 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
-    picture = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # Without a screen (matplotlib's "agg") we can only save the figure.
+    file = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
+    # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
+    # In a notebook, sys.argv has Jupyter's options, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
     if args.save:
-        # The empty figure is saved first, so that a bad file name is refused before the work.
+        # We save the empty figure first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
@@ -941,7 +888,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

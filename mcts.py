@@ -543,20 +543,20 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
-    picture = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # Without a screen (matplotlib's "agg") we can only save the figure.
+    file = "mcts.png" if plt.get_backend().lower() == "agg" else None
+    # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
+    # In a notebook, sys.argv has Jupyter's options, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
     if args.save:
-        # The empty figure is saved first, so that a bad file name is refused before the work.
+        # We save the empty figure first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
@@ -573,7 +573,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -1,24 +1,24 @@
 """Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
-    Forward search             forward_search; show_nodes ("expensive"), show_learned ("errors")
-    Simulation-based search    rollout_search; rollout_errors; values_of_acting on rollouts
+    Forward search             forward_search; show_depth, show_nodes ("expensive"), show_learned
+    Simulation-based search    rollout_search; rollout_errors, values_of_acting
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi also chooses A
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth (until nearly all episodes are over).
+    on average the error of the values grows with depth (in part because the values grow, too).
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
-    With few, luck decides which action looks best: it may do worse. Rollouts of the random policy
-    do not show the way to the big treasure: from S, only 1 in 200 gets there.
+    With few, luck decides which action looks best, and the agent may do worse. Rollouts of the
+    random policy do not show the way to the big treasure: only 1 in 200 rollouts gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -76,14 +76,15 @@ def bridge_model(maze, slip):
                     s2 = s                          # a wall stops the step
                 # += because two moves can lead to the same S', for example in a corner.
                 P[s, a, s2] += p
-    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays: (S, A, S) @ (S,) = (S, A).
     pays = np.array([TREASURES.get(letter, 0.0) for letter in text])
+    # R(s,a) = sum_s' p(s'|s,a) * what entering s' pays: (S, A, S) @ (S,) = (S, A).
     return TabularModel(P, P @ pays, [letter in "gGx" for letter in text]), pays
 
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """For each row of probabilities, draw a column. sums (N, n): running sums that end with 1."""
+    """Draw a column for each row. sums (N, n): running sums of the row's probabilities, the last
+    is 1. rng: a Generator."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
@@ -94,9 +95,9 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
-              still right: the mean of a sum is the sum of the means. Its spread may be different)
+              the episode ends with the missing probability, .1
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
+              are right, but their spread may be smaller than in the world)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -128,8 +129,8 @@ class TabularModel:
 
     def step(self, states, actions, rng):
         """Draws S' for N pairs. Returns next_states, rewards (means), terminated, each (N,). If
-        missing probability is drawn, the episode is over, and S' is just S. rng: a Generator or a
-        seed. (In a loop, pass a Generator: a seed would give each step the same luck.)"""
+        an episode ends by missing probability, S' is just S. rng: a Generator or a seed. (In a
+        loop, pass a Generator: a seed would give each step the same luck.)"""
         # sums[states, actions] is (N, S + 1). (default_rng returns a Generator unchanged.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
         missing = (columns == len(self.R))          # column S, the last one, was drawn
@@ -140,9 +141,8 @@ class TabularModel:
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
     Slide "Forward search". leaf_values (S,) are V_0, the values of the states at which the tree is
-    cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
-    The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
-    depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
+    cut, by default 0. The model has tables P, R, terminal, like a TabularModel. ValueError for an
+    unknown state, a depth below 1 or not whole, gamma outside [0, 1], or other leaf_values.
     In TabularModel's example, waiting pays 0 now, and one step later the reward 1: 0 + 0.9 * 1.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
@@ -226,7 +226,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1 divides by K - 1: with K, the spread is too small.)
+    # too small to see rare rewards. ddof=1: with few returns, it is better to divide by K - 1.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -248,7 +248,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # of the best policy (more steps would add nearly nothing)
+OPTIMUM = V_EXACT[HORIZON, START]       # more steps would add nearly nothing
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -292,8 +292,8 @@ def show_nodes(ax):
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: each node below the top costs one step in the model, like each step of a
-    # rollout. Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
+    # A rough comparison: a node costs about one step in the model, like each step of a rollout.
+    # 1000 rollouts for each of the 4 actions take at most 4000 d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (It grows partly because the values do.)
+            # The error of the optimal values.
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # in a cell, to see roughly how often each action looks best
+N_SEARCHES = 12                 # searches for each K and state: enough for rough means
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -367,7 +367,7 @@ def values_of_acting(policy, n_runs, seed):
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False become .5 .5 0 0, not 1 0 0 0.
+                    # Ties are shared: True True False False become .5 .5 0 0.
                     best = (Q == Q.max())
                     votes[s] += best / best.sum()
             values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
@@ -413,20 +413,20 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib draws with "agg". Then we can only save the figure.
-    picture = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # An error should be one line: SUPPRESS leaves out the list of options (usage) before it.
+    # Without a screen (matplotlib's "agg") we can only save the figure.
+    file = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
+    # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
-    parser.add_argument("--save", metavar="FILE", default=picture, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has the options of Jupyter's program ipykernel_launcher, not ours.
+    parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
+    # In a notebook, sys.argv has Jupyter's options, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
     fig, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained")
     if args.save:
-        # The empty figure is saved first, so that a bad file name is refused before the work.
+        # We save the empty figure first: so a bad file name is refused before the work.
         try:
             fig.savefig(args.save)
         except (OSError, ValueError) as error:
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. You may ignore the rest: there, the program uv reads what to install.
+# MIT-0: do what you like. The rest tells the program uv what to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
