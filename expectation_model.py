@@ -11,17 +11,17 @@ The equations (R^, S'^, p^ are what a model says)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
-    stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon). To learn, make the data as
-                   probable as possible (maximum likelihood): minimize the mean of
-                   -log p^(r, s' | s, a)
+    stochastic     samples: R^, S'^ ~ p^(r, s' | s, a, epsilon); epsilon are random numbers. To
+                   learn, make the data as probable as possible (maximum likelihood): minimize the
+                   mean of -log p^(r, s' | s, a)
     planning       V(s) <- max_a sum_{s', r} p^(s', r | s, a) [r + gamma V(s')]
                    (the slide averages over the actions of a policy; we take the best action)
 Run it: python expectation_model.py (10 seconds). What you will see, and why
     The world is a small grid with a pit before the goal. One action is a leap, two columns to the
     right. A coin decides whether it ends one row higher or lower (the border stops it).
-    With more data a table finds E[S' | s, a]. A linear model does not: near the border leaps are
-    cut short, and no linear function is right there and elsewhere. With few data the network is
-    better than the table, as it also learns from neighbouring cells.
+    With more data a table comes as close to E[S' | s, a] as you like. A linear model does not:
+    near the border leaps are cut short, and no linear function is right there and elsewhere.
+    With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
@@ -106,7 +106,7 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
-    rng = np.random.default_rng(rng)
+    rng = np.random.default_rng(rng)        # a Generator stays as it is
     # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
     # the models see all `cells` about equally often.
     states = rng.choice(cells, n)
@@ -146,7 +146,8 @@ class LookupModel:
              end? (By default, never)
     .P, .R   after fit: P (S, A, S) and R (S, A), for value_iteration. P leaves out the outcomes
              that end the episode: if it ends with probability 0.1, the row of P sums to 0.9
-    predict  expected rewards (N,), and the rows of P (N, S)
+    predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
+             follows and the episode goes on
     sample   rewards, next_states, terminated, each (N,). A reward is the mean of those seen with
              the same s, a, s' and terminated. rng: a Generator or a seed
 
@@ -186,7 +187,8 @@ class LookupModel:
         # Pairs never seen (argwhere lists them): s' = s, no reward.
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, 0, s] = 1
-        # P leaves out the outcomes that end the episode (third index 1).
+        # P leaves out the outcomes that end the episode (third index 1): nothing is earned after
+        # them, so in planning they must add nothing to sum_s' p(s'|s,a) V(s').
         self.P = self.outcome_P[:, :, 0]
         return self
 
@@ -250,7 +252,8 @@ class FeatureModel:
 
     def encode(self, x, actions):
         """(N, d+A): x, and a column for each action: 1 if it was taken, else 0."""
-        # Row a of np.eye is 1 in column a, else 0.
+        # Row a of np.eye is 1 in column a, else 0. (A single column with the action's number would
+        # be harder to learn from, because action 2 is not twice action 1.)
         return np.hstack([x, np.eye(self.n_actions)[actions]])
 
 
@@ -261,7 +264,8 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions go in as further features, with n_actions=1. Example: x has the columns
-    angle, speed, force; all `actions` are 0; x_next has next angle, next speed, the same force.
+    angle, speed, force; all `actions` are 0; x_next has next angle, next speed, the same force
+    (it needs the same columns).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -286,11 +290,12 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (For an action never tried, w is 0.)
+        # (An action never tried has only zeros in its columns. There, lstsq gives w = 0.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
-        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. But a linear function of two
-        # features is a plane, and the means of all cells need not lie on a plane. Their distance
-        # from the nearest plane is the bias of the linear model.
+        # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
+        # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
+        # cells need not lie on a plane. Their distance from the nearest plane is the bias of the
+        # linear model.
         return np.linalg.lstsq(inputs, y, rcond=None)[0]
 
     def expected(self, inputs):
@@ -326,7 +331,9 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer.
+        # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer:
+        # a sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
+        # max(z, 0) makes half of them 0, so only n/2 count.
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -367,7 +374,7 @@ class Network:
         # Adam is gradient descent with two running means for each weight: of the gradient g,
         # because a single g is partly luck, and of g^2, to know the usual size of g.
         g_mean = [0 * w for w in self.weights]              # zeros
-        g2_mean = [0 * w for w in self.weights]
+        g2_mean = [0 * w for w in g_mean]
         for t in range(1, n_steps + 1):
             # The steps shrink to 0, and with them the noise that comes from drawing batches.
             rate = learning_rate * (n_steps + 1 - t) / n_steps
@@ -378,8 +385,9 @@ class Network:
                 # g_mean is a mean of about the last 10 g, g2_mean of about the last 100 g^2.
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small: if g stays the same, by the
-                # factors 1 - 0.9^t and 1 - 0.99^t. We divide by these.
+                # Both begin at 0, so at first they are too small. If g stays the same, g_mean is
+                # 0.1 g, 0.19 g, 0.27 g, ..., that is (1 - 0.9^t) g, and g2_mean (1 - 0.99^t) g^2.
+                # So we divide by these factors.
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
@@ -410,8 +418,8 @@ class NeuralModel(FeatureModel):
     n_members > 1 is an ensemble.
     fit      Adam, from scratch each time; settings: n_steps, batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers
-             (in units of the standard deviation of S' - S in the data), averaged over the features
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
+             standardised as in Network.fit, averaged over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -472,7 +480,7 @@ def log_terms(log_weights, means, sds, y):
 
 
 class MixtureModel(FeatureModel):
-    """A mixture density network: slide "Models can be stochastic too", as in World Models.
+    """A mixture density network: slide "Models can be stochastic too", the idea of World Models.
 
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
 
@@ -481,11 +489,12 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), without the reward: to compare models on
-              new data
-    Samples are noisy, above all the rewards: the sds have lower limits, see `floor`. Shapes,
-    continuous actions and ValueErrors are as in LinearModel. Needs FeatureModel, Network,
-    mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
+    log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
+              new data, the better the model
+    Samples are noisy: no sd is below a tenth (rewards: half) of the standard deviation of S' - S
+    (of R) in the data, or below 0.1 (0.5) if that is 0. Shapes, continuous actions and ValueErrors
+    are as in LinearModel. Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp,
+    draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
     >>> x, actions = np.zeros((400, 1)), np.zeros(400)
     >>> coin = 1 + np.arange(400) % 2                   # 1 2 1 2 1 2 ...
@@ -501,10 +510,11 @@ class MixtureModel(FeatureModel):
         self.n_components = n_components
         self.hidden = hidden
         self.seed = seed
-        # The smallest sds of reward and features, in units of the standard deviations of R and
-        # S' - S in the data. Without them, a component could put its mean on a value that repeats,
-        # and shrink its sd to 0: its density, and log p^, would grow without end. The reward's is
-        # larger: else the components might share out the data by reward, not by S'.
+        # The smallest sds of reward and features, standardised. Without them, a component could
+        # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
+        # would grow without end. The reward's is larger. With a small one, rewards would count
+        # more than S': one component might take all data with reward 1, another those with reward
+        # 0, whatever their S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -523,7 +533,8 @@ class MixtureModel(FeatureModel):
         start[:, D:-1] = -2                                                 # widths
         network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start.
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 still learns: its gradient
+        # h2.T @ delta3 is not 0.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
@@ -542,8 +553,8 @@ class MixtureModel(FeatureModel):
 
     def loss(self, outputs, targets):
         """The mean of -log p^(y), y being a row of targets, and its derivative by each output."""
-        # Why -log p^? If a coin showed heads in 1 of 3 cases, the mean of -log p^ is -1/3 log p -
-        # 2/3 log(1 - p), for a model that says p. It is smallest if p is right: for p = 1/3.
+        # Why -log p^? If a coin shows heads in 1 of 3 cases, and a model says p, the mean is
+        # -1/3 log p - 2/3 log(1 - p). It is smallest if the model is right: for p = 1/3.
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, targets)
         log_p = log_sum_exp(terms)                                              # (N, 1)
@@ -589,7 +600,8 @@ class MixtureModel(FeatureModel):
         rng = np.random.default_rng(rng)
         k = draw_from_rows(np.exp(log_weights), rng)
         rows = np.arange(len(x))
-        # means[rows, k] (N, D) takes from each row its component.
+        # means[rows, k] (N, D) takes from each row its component. (means[:, k] would take all of
+        # these N components from every row.)
         y = rng.normal(means[rows, k], sds[rows, k])
         return y[:, 0], x + y[:, 1:]
 
@@ -597,8 +609,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.prepare(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so its
-        # factor just drops out.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent: so the
+        # product without the reward's factor is the density of the others.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -609,9 +621,10 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
 
     P (S, A, S) probabilities. If a row sums to less than 1, the missing rest is the probability
     that the episode ends. R (S, A) expected rewards, 0 <= gamma < 1 (very near 1, it takes long).
-    Returns V (S,), Q (S, A), within `tolerance` of the optimum of this model, which need not be
-    that of the world. ValueError if P, R or gamma is not like this, or tolerance is not above 0.
-    Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0 and stays:
+    Returns V (S,), Q (S, A), within `tolerance` (and rounding) of the optimum of this model, which
+    need not be that of the world. ValueError if P, R or gamma is not like this, or tolerance is
+    not above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0
+    and stays:
     >>> model = LookupModel(n_states=1, n_actions=2)
     >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
     ...                   terminated=[True, False])
@@ -621,7 +634,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
-    if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R).all()
+    if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
@@ -629,13 +642,14 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma). Each
     # sweep multiplies this bound on the error by gamma. We stop when it is small enough.
     V = np.zeros(len(R))
-    Q = R                               # in case the loop never runs
+    Q = R                   # R + gamma P V, as V is 0. (If R is 0, too, the loop never runs.)
     bound = abs(R).max() / (1 - gamma)
     while bound > tolerance:
         # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
         Q = R + gamma * (P @ V)
         V = Q.max(axis=1)
-        # In Q, the errors of V(s') are multiplied by gamma. max_a does not make them larger.
+        # In Q, the errors of V(s') are multiplied by gamma. max_a does not make them larger: if
+        # all Q are off by at most 1, so is the largest.
         bound *= gamma
     return V, Q
 
@@ -648,6 +662,8 @@ LEAP_P = TRUE_P[:, LEAP]
 MEANS = LEAP_P @ X
 # V*, the values of the best plan.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
+# After an arrival in pit or goal the episode is over. (The reward belongs to the step before.)
+OPTIMAL[ARRIVAL != 0] = 0
 # The numbers N of transitions in D.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
 
@@ -659,11 +675,11 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n), and n
 # is about N / 175, as there are S A = 175 pairs. The variance is E[x^2] - E[x]^2, added for column
-# and row, averaged over the cells. (Only a rough guide for few data.)
+# and row, averaged over the cells. (Only a guide at N = 100 and 400: some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
-# With endless data, a linear model would be the plane nearest to the exact means of all cells. We
-# get it by fitting it to these means. (The rewards do not matter here.)
+# With endless data, a linear model would be the plane nearest to the exact means of all cells,
+# which are drawn equally often. We get it by fitting it to these means. (Rewards do not matter.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
 PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 
@@ -673,7 +689,7 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: about 9 for each state and action
-# A short training.
+# A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -699,8 +715,8 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     model and a network. Each learns from the same n transitions. From the second leap on, it is
     fed with its own predictions."""
     data = collect(n, seed)
-    # Here leaps go on after pit and goal. So the table is not told which data ended an episode:
-    # data[:4] is without terminated.
+    # We only ask where leaps lead, and let them go on after pit and goal. So the table is not told
+    # which data ended an episode: data[:4] is without terminated.
     table = LookupModel(N_STATES, N_ACTIONS).fit(*data[:4])
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
@@ -714,9 +730,9 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. For a linear function that adds no error (its value at a mean is the
-        # mean of its values), for the network it does. And soon, positions are between cells, or
-        # out of the grid, where no data were.
+        # walker were there. For a linear function f this adds no error, as f(mean of x) is the
+        # mean of f(x). For the network it does. And soon, positions are between cells, or out of
+        # the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -759,11 +775,12 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    data = features(collect(N_GOOD, rng, actions=[LEAP]))
+    data = features(collect(N_GOOD, rng, actions=[LEAP]))       # only leaps: 45 from each cell
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
-    # There are two landings, but we take 8 components: then probably one starts near each landing.
+    # There are two landings, but we take 8 components: the more there are, the likelier it is that
+    # two of them settle on different landings.
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
@@ -773,15 +790,16 @@ def leap_samples(seed):
 
 def draw_leap(ax, rows):
     rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
-    # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., so that a row is in the middle of its bin.
+    # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., so that a row is in the middle of its bin. (The
+    # Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend()
     # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high above and below the pit; after an arrival in the pit the episode is over: 0.
+    # V* is high above and below the pit, and 0 in it, where the episode is over.
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
-           f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = 0",
+           f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
     in_pit = (rows.round() == X[PIT, 1]).mean(axis=1)
@@ -797,14 +815,14 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so, on average, the plan
-        # achieves less.
+        # achieves less. (With few data, V can be below V*, too: a pair never seen leads nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
         # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
         s = np.arange(N_STATES)
-        P, R = PLANNING_P[s, plan], TRUE_R[s, plan]
-        achieved = np.linalg.solve(np.eye(N_STATES) - GAMMA * P, R)
+        achieved = np.linalg.solve(
+            np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
         values.append([V[START], achieved[START]])
     return np.transpose(values)
 
@@ -829,12 +847,13 @@ def draw_compound(ax, errors):
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
 def what_it_knows(seed):
-    """The disagreement of five networks and their true error, means over the rows (2, columns)."""
+    """The disagreement of five networks and their true error, means over the rows (2, columns). An
+    agent could explore the cells where they disagree, or avoid them for safety."""
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    spread = network.spread(X, LEAPS)
-    return np.reshape([spread, error], (2, N_ROWS, N_COLUMNS)).mean(axis=1)
+    # (2, 35) becomes (2, rows, columns). The mean is over the rows.
+    return np.reshape([network.spread(X, LEAPS), error], (2, N_ROWS, N_COLUMNS)).mean(axis=1)
 
 
 def draw_known(ax, known):

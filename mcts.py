@@ -5,29 +5,29 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often action a was chosen in s. N(s): the sum over all a
+    Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
              u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
              in random order. Then take the action with the largest UCB1 (upper confidence bound) =
-             Q(s,a) + c sqrt(ln N(s) / N(s,a))
+             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
 Run it: python mcts.py (10 seconds). What you will see, and why
     The world:  gS...G    A small treasure g is beside the start S. A big one, G, is at the end of
                 ##xxx#    a narrow bridge. A step down from the bridge ends in a drop x.
-    Flat search mostly prefers g: most random walks onto the bridge fall, so on average they earn
-    less. More walks do not change that. MCTS repeats what went well, so more and more of its
-    simulations cross the bridge. If c is too small, it gives up the bridge after one or a few bad
-    walks. If c is too large, it goes on trying bad steps, and Q, the mean of all walks, makes the
-    bridge look bad. After a real step, the tree below the new state can be kept: then fewer
-    simulations are enough. In a slippery maze, an agent with a learned model learns fastest if it
-    has both search and learned values V(s).
+    With few walks flat search may choose the bridge by luck, with many it takes g: most random
+    walks onto the bridge fall, so on average they earn less. MCTS repeats what went well, so more
+    and more of its simulations cross the bridge. If c is too small, MCTS gives up the bridge after
+    one or a few bad walks. If c is too large, it goes on trying bad steps, and Q, the mean of all
+    walks, makes the bridge look bad. After a real step, the tree below the new state can be kept:
+    then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
+    fastest if it has both search and learned values V(s).
 Try, after reading: in the place named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
 Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in a node's lists.
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
-Left out on purpose: games with a second player, learned policies.
+Left out on purpose: games with a second player, learned policies that tell Select what to try.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
 Mastering the game of Go (2016): learned values at the leaves.
 """
@@ -52,10 +52,11 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability that one of the offered actions is done at random instead (it may be
-            the same one)
-    States are numbered row by row. Actions: 0 up, 1 right, 2 down, 3 left; moves into walls or
-    over the border are not offered. ValueError for other rows or a bad slip. Needs pick.
+    slip    the probability of a slip: then one of the offered actions, drawn at random (perhaps
+            the intended one), is done instead
+    States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
+    down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
+    not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
     >>> world = GridWorld(["gS.G"])
     >>> world.actions(1)                            # state 1 is S: right, left
     [1, 3]
@@ -73,6 +74,7 @@ class GridWorld:
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
+        # (Walls and ends have entries, too, but nobody asks for them.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
@@ -87,10 +89,10 @@ class GridWorld:
             self.outcomes.append(offered)
 
     def actions(self, state):
-        return list(self.outcomes[state])
+        return list(self.outcomes[state])       # the keys
 
     def step(self, state, action, rng):
-        if rng.random() < self.slip:
+        if rng.random() < self.slip:            # a slip: chance chooses the action
             action = pick(self.actions(state), rng)
         return self.outcomes[state][action]
 
@@ -101,7 +103,8 @@ def pick(items, rng):
     n = len(items)
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated=True")
-    # A faster rng.choice(items): n * rng.random() is in [0, n), and int() rounds it down.
+    # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
+    # it down to 0, 1, 2 or 3.
     return items[int(n * rng.random())]
 
 
@@ -115,17 +118,19 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (Newer Pythons refuse NumPy's
-    # integers as seeds, hence int.)
+    # For single numbers, Python's generator is faster than NumPy's. (int(), because newer Pythons
+    # refuse NumPy's integers as seeds. From None it makes another seed each time.)
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
-    N[i] is the number of visits of the action actions[i], Q[i] its mean return. children[i] is a
-    dict with a node for each state that this action has led to (except terminal states). A state
-    that is reached in two ways gets two nodes. ValueError for no actions, or a return of NaN or
-    infinity. Needs pick, index_of_best, as_generator.
+    N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
+    lists; mcts gives its root arrays.) children[i] is a dict with a node for each state that this
+    action has led to (except terminal states). In a tree no node has two parents: a state that is
+    reached in two ways gets two nodes, each with its own N and Q.
+    ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
+    as_generator.
     >>> node = Node("start", ["left", "right"])
     >>> node.update(0, -1.0)                # index 0, "left", was followed by a return of -1
     >>> node.select(c=1.0, rng=random.Random(0))        # 1, "right": untried actions come first
@@ -140,11 +145,12 @@ class Node:
                              "must return terminated=True")
         self.state = state
         self.actions = list(actions)
-        # Lists: to read a single number from a NumPy array is slow.
+        # Lists, because reading one number is several times slower in a NumPy array.
         self.N = [0] * len(actions)
         self.Q = [0.0] * len(actions)
         # children[i] = {state reached: its node}. If the action with i = 1 has led to state 7, and
         # by chance also to 8, children[1] is {7: ..., 8: ...}.
+        # ([{}] * n would be the same dict n times: all actions would have the same children.)
         self.children = [{} for _ in actions]
 
     def select(self, c, rng):
@@ -154,21 +160,23 @@ class Node:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. A mean of n returns is wrong by about
-        # their standard deviation / sqrt(n). We do not know this standard deviation: c stands for
-        # it. (So if returns are 100 times as large, c must be, too.) A small c trusts Q, a large c
-        # tries all actions alike.
+        # their standard deviation / sqrt(n): hence sqrt(1 / N(s,a)). We do not know this standard
+        # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) A
+        # small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
-        # another turn. But it grows ever more slowly, so the turns of bad actions become rare.
+        # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
+        # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
+        # too. With ln, Auer et al. prove that few turns are wasted.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
 
     def update(self, i, G):
         """Counts one more return G of action i, and puts it into the mean Q."""
-        if not math.isfinite(G):
+        if not math.isfinite(G):            # one NaN would stay in the mean for ever
             raise ValueError("a return is infinite or NaN: check rewards and leaf_value")
-        # The mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and a third
-        # return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
+        # This is the mean, without a list of all returns: after the returns 1 and 2, Q is 1.5, and
+        # a third return of 6 makes it 1.5 + (6 - 1.5)/3 = 3.
         self.N[i] += 1
         self.Q[i] += (G - self.Q[i]) / self.N[i]
 
@@ -188,7 +196,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ...
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float(): some models give NumPy numbers)
         G += discount * float(reward)
         discount *= gamma
         if terminated:
@@ -201,23 +209,27 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
     """Slide "Monte-Carlo Tree Search": runs n_simulations, returns the root of the tree, a Node.
 
     model       any object with actions(state) -> sequence, and step(state, action, rng) ->
-                (next_state, reward, terminated), for any state. The model must take all random
-                numbers from rng. States are keys of a dict, so they must be hashable.
-                model.actions is not called for terminal states
+                (next_state, reward, terminated). It must be able to step from any state (most
+                environments cannot). All its random numbers must come from rng: so the same seed
+                gives the same tree. States must be hashable, because they are keys of a dict, and
+                equal (==) if they are the same. model.actions is not called for terminal states
+                (if the search does not start in one)
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
-    max_depth   the most steps of a simulation, in tree and rollout together. What would come later
-                counts as 0, or as leaf_value(last state), if leaf_value is given
-    rng         random.Random, NumPy Generator or seed (None: any seed). A seed becomes a
-                random.Random. The model and rollout get this same generator
+    max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
+                come later counts as 0, or as leaf_value(last state), if leaf_value is given
+    rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
+                this same generator. A seed becomes a random.Random, which is fastest
     root        None, or a node of an earlier tree, to go on with. After a real step with action
-                root.actions[i], this is root.children[i].get(next_state)
+                root.actions[i], give root.children[i].get(next_state): the node of next_state,
+                or None if it has none
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
 
-    The root's N and Q are arrays; untried actions have N = Q = 0. ValueError for numbers out of
-    range, a root of another state or with other actions, a return of NaN or infinity, no actions.
-    Needs Node, rollout_return, pick, index_of_best, as_generator.
+    The root has state, actions, N and Q (arrays; 0 for untried actions), best(rng), and
+    children[i] = {next state: Node}. ValueError: numbers out of range (n_simulations and max_depth
+    must be at least 1, c finite), a root of another state or with other actions, a return of NaN
+    or infinity, no actions. Needs Node, rollout_return, pick, index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> root = mcts(world, world.start, 300, gamma=0.95, rng=0)
     >>> root.actions, int(root.N.sum()), root.best()
@@ -230,7 +242,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         root = Node(state, model.actions(state))
     elif root.state != state or root.actions != list(model.actions(state)):
         raise ValueError(f"the root is of another state than {state}, or offers other actions")
-    # During the search N and Q are lists, which are faster.
+    # During the search N and Q are lists, which are faster. (A root searched before has arrays.)
     root.N = list(root.N)
     root.Q = list(root.Q)
 
@@ -242,14 +254,16 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # We go down until next_state has no node (then `node` is None: the path leaves the tree),
         # or the episode ends, or the simulation is cut.
         while node is not None and not terminated and len(path) < max_depth:
-            i = node.select(c, rng)
+            parent = node
+            i = parent.select(c, rng)
             # We ask the model each time: the same action may now lead to another state.
-            next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
-            path.append((node, i, float(reward)))
-            parent, node = node, node.children[i].get(next_state)
+            next_state, reward, terminated = model.step(parent.state, parent.actions[i], rng)
+            path.append((parent, i, float(reward)))
+            node = parent.children[i].get(next_state)
 
         # ---- Expand the search tree by one node ----
-        # Only next_state gets a node: most states of the rollout would never be visited again.
+        # Only next_state gets a node: most states of the rollout would never be visited again. A
+        # terminal one needs none, because nothing is chosen there.
         if node is None and not terminated:
             parent.children[i][next_state] = Node(next_state, model.actions(next_state))
 
@@ -260,17 +274,18 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         elif leaf_value is not None:
             G = float(leaf_value(next_state))
         else:
-            # The rollout gets the steps that max_depth has left.
+            # The rollout gets the steps that max_depth has left. If none are left, G is 0.
             G = rollout_return(model, next_state, max_depth - len(path), gamma, rng, rollout)
 
         # ---- Update the values of all pairs (s,a) on the path, the last one first ----
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
         # gamma = 0.5, rewards 1 and 4, then the end. The last pair gets 4, the first 1 + 0.5 * 4.
+        # (The N of the new node stay 0: only actions on the path are counted.)
         for visited, i, reward in reversed(path):
             G = reward + gamma * G
             visited.update(i, G)
 
-    # For the caller, arrays.
+    # For the caller, arrays: one can compute with them, for example root.N / root.N.sum().
     root.N = np.array(root.N)
     root.Q = np.array(root.Q)
     return root
@@ -278,17 +293,18 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
 def flat_search(model, state, n_simulations, gamma, rng):
     """Slide "Simulation-based search". Returns a Node whose Q(s,a) is the mean return of the
-    episodes that began with a. Needs Node, rollout_return, pick, index_of_best, as_generator.
+    episodes that began with a. (Its N and Q are lists.) Needs Node, rollout_return, pick,
+    index_of_best, as_generator.
     >>> world = GridWorld(["gS..G", "##xx#"])
     >>> flat_search(world, world.start, 300, gamma=0.95, rng=0).best()  # left: the small treasure
     3
     """
     rng = as_generator(rng)
-    root = Node(state, model.actions(state))        # the whole tree
+    root = Node(state, model.actions(state))        # the whole tree: no node is ever added to it
     for k in range(n_simulations):
         i = k % len(root.actions)           # the actions take turns, good or bad
         next_state, reward, terminated = model.step(state, root.actions[i], rng)
-        # 99 further steps: 100 together, as in mcts.
+        # The first step and the rollout have at most 100 steps together, the default of mcts.
         G = 0.0 if terminated else rollout_return(model, next_state, 99, gamma, rng)
         root.update(i, reward + gamma * G)
     return root
@@ -296,7 +312,7 @@ def flat_search(model, state, n_simulations, gamma, rng):
 
 # %% Algorithm: putting it all together
 class CountModel:
-    """A lookup table (slide "How to build a model? (III)"), for mcts to search in.
+    """A lookup table, learned by counting (slide "How to build a model? (III)"), for mcts.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
     of the outcomes (next state, reward, terminated) seen so far. What was never tried pays 0 and
     ends the simulation. Needs pick.
@@ -309,19 +325,20 @@ class CountModel:
     """
 
     def __init__(self, actions):
-        self.actions = actions      # a function
+        self.actions = actions      # a function: mcts calls it as model.actions(state)
         self.seen = {}              # {(state, action): [(next state, reward, terminated), ...]}
 
     def learn(self, state, action, reward, next_state, terminated):
-        # An outcome seen twice is in the list twice: so it is drawn twice as often. (setdefault
-        # gives the list of this pair, or a new one if it has none.)
+        # Outcomes are listed as often as they happen: one seen twice is drawn twice as often.
+        # (setdefault gives the list of this pair, or a new one if it has none.)
         outcomes = self.seen.setdefault((state, action), [])
         outcomes.append((next_state, float(reward), terminated))
 
     def step(self, state, action, rng):
-        # What was never tried ends the simulation with 0. At first all actions are worth 0, and as
-        # ties are broken at random, the agent walks about until it finds a treasure. Later it
-        # hardly explores the real world: Select explores only in the model.
+        # We know nothing of what was never tried: so the simulation ends (the next state does not
+        # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
+        # the agent walks about until it finds a treasure. Later it hardly explores the real world:
+        # Select explores only in the model.
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -332,24 +349,27 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     """Slide "Putting it all together": search in a learned model, with learned values at leaves.
 
     model      None: the model is learned. Or a known model, for example the world itself
-    max_depth  of mcts. 1 is hardly a search: each simulation is one imagined step, and then the
-               learned value of the state reached
+    max_depth  of mcts. 1 is only a one-step lookahead: each simulation is one imagined step, and
+               then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Only for a known model, and without
-               values: else the tree keeps the returns of older models and values
+               values: else the tree remembers returns of older models and values
+    seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
-    steps. Needs CountModel, mcts, Node, rollout_return, pick, index_of_best, as_generator.
+    steps. The defaults were found by trying, in our maze. Needs CountModel, mcts, Node,
+    rollout_return, pick, index_of_best, as_generator.
     >>> returns = together(GridWorld(["S..G"]), n_episodes=3, gamma=0.5)
     >>> float(returns[-1])              # by now it goes straight to G: gamma^2 * 1
     0.25
     """
-    # Separate random numbers: else an agent that searches more, and draws more of them, would have
-    # other luck in the real world. (Python's generator takes a text as seed, too.)
+    # World and search have separate streams of random numbers. With one stream, an agent that
+    # searches more would draw more numbers from it, and so have other luck in the real world.
+    # (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
     if model is None:
-        model = learned                     # the same object
+        model = learned                     # the same object: what `learned` learns, `model` knows
     V = {}
 
     def learned_value(state):
@@ -359,16 +379,17 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     for episode in range(n_episodes):
         state = world.start
         root = None
-        for t in range(100):
-            # Search: only imagined steps.
+        for t in range(100):            # at most 100 steps: the first walks often find no treasure
+            # Search: only imagined steps, nothing happens in the real world.
             root = mcts(model, state, n_simulations, gamma=gamma, c=c, max_depth=max_depth,
                         rng=search_rng, root=root, leaf_value=learned_value if values else None)
             action = root.best(search_rng)
             i = root.actions.index(action)
-            # V(s) becomes Q of the best action: the search has looked further ahead than the old
-            # V(s).
+            # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
+            # than the old V(s). (V is mostly too low: it starts at 0, and Q is a mean that
+            # includes bad tries.)
             V[state] = root.Q[i]
-            # One real step.
+            # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -385,20 +406,22 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # 300 sweeps are plenty: a reward after 300 steps counts only 0.95^300 = 0.0000002.
+    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
+    # only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S" and world.actions(state):       # (not if it is walled in)
                 # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[next_state]
                      for next_state, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. After a slip, all are equally probable.
+                # The agent takes the best move. After a slip, each move is equally probable: that
+                # is worth their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
 
 # %% What the experiments and panels below share
-# A slippery maze. G is 11 steps away: fewer than 1 in 100 random walks of 20 steps get there.
+# A slippery maze. G is 11 steps away: of random walks of 20 steps, fewer than 1 in 100 get there.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -434,7 +457,7 @@ def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
         print_row(f"{name}, {xlabel}: {x[-1]}", mean[-1], f"{optimum:.4g}: exact optimum")
     ax.axhline(optimum, color="black", label=f"optimum: {optimum:.3g}")
     ax.set(ylim=(0, 1.7 * optimum), xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=8)         # ylim leaves room for it
 
 
 # %% Slides "Simulation-based search" and "Monte-Carlo Tree Search": crossing the bridge
@@ -444,7 +467,7 @@ def crossing(search, length, seeds):
     crossed = []
     for seed in seeds:
         roots = [search(world, world.start, n, GAMMA, rng=seed) for n in SIMULATIONS]
-        # Action 1 is "right". (best needs the seed for ties.)
+        # Action 1 is "right". (best gets the seed, as it chooses at random if there are ties.)
         crossed.append([root.best(seed) == 1 for root in roots])
     return np.array(crossed)
 
@@ -452,8 +475,9 @@ def crossing(search, length, seeds):
 def draw_crossing(ax, seeds):
     lines = {f"MCTS, bridge of {length}": crossing(mcts, length, seeds) for length in [2, 3, 4]}
     lines["flat search, bridge of 2"] = crossing(flat_search, 2, seeds)
-    # All runs should step onto the bridge (the optimum is 1): g is worth 0.4, but even on a bridge
-    # of 4, the big treasure is worth 0.95^4 = 0.81.
+    # All runs should step onto the bridge (the optimum is 1): g is worth 0.4, but G, reached with
+    # the fifth step on a bridge of 4, is still worth 0.95^4 = 0.81. (The first step has no
+    # discount.) Flat search fails even on a bridge of 2.
     draw_curves(ax, "more simulations: MCTS learns to cross\nthe bridge, flat search does not",
                 lines, SIMULATIONS, "simulations", "share choosing the bridge", 1)
 
@@ -465,8 +489,8 @@ def draw_bars(ax, node, x, step):
         ax.barh(step, n, left=x, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(x + n / 2, step, MOVES[action], ha="center", va="center")
-        # The bars of the next step lie above this bar: their visits are a part of these n. (Nobody
-        # slips, so there is at most one child.)
+        # The bars of the next step lie above this bar and begin at the same left end: their visits
+        # are a part of these n. (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, x, step + 1)
         x += n
@@ -478,8 +502,8 @@ def draw_tree(ax, seed):
     draw_bars(ax, root, 0, 1)
     ax.set(title="a tree grows where it is good:\nacross the bridge of 3",
            xlabel="visits, of 1000 simulations", ylabel="step")
-    # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below it: it is
-    # the mean of all simulations that began so, including those that fell.
+    # Exact: Q*(s,a) = R + gamma V*(S'), as nobody slips here. Q of "right" stays below Q*, because
+    # it is the mean of all simulations that began so, including those that fell.
     V = optimal_values(world)
     for action, n, q in zip(root.actions, root.N, root.Q):
         next_state, reward, _ = world.outcomes[world.start][action]
@@ -488,23 +512,25 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)
+    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and no values are used: there is nothing to learn, and one
-    # episode is enough. Each call of play gives a column (runs, 1).
+    # The world itself is the model, and no values are used: what is learned has no effect, so one
+    # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
-    # draw_curves prints only the last c, 10. This is c = 1: constants[3].
+    # draw_curves prints only the last c, 10. We also want c = 1: constants[3].
     print_row("MCTS, exploration constant c: 1.0", returns[3].mean(),
               f"{optimum:.4g}: exact optimum")
+    # With a large c, most simulations that step onto the bridge fall or turn back. Q is their
+    # mean, so this step looks worse than the small treasure, which is worth about 0.4.
     draw_curves(ax, "slippery bridge of 2: a small c\ngives up, a large c sees many falls",
                 {"MCTS": np.hstack(returns)}, constants, "exploration constant c", "return",
                 optimum)
 
 
 def draw_reuse(ax, seeds):
-    # Few simulations for each real step: with many, a new tree is large enough, too.
+    # We give few simulations to each real step: with many, a new tree is large enough, too.
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -518,7 +544,7 @@ def draw_reuse(ax, seeds):
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
     # With max_depth=1 the agent sees only one step ahead: so each visit carries values back by one
-    # cell only.
+    # cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}

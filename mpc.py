@@ -13,8 +13,8 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
-    way, and soon does as well as with the true dynamics. If you replan at every step, a short
-    horizon is better, and with it even random plans are not bad.
+    way, and soon does as well as with the true dynamics. If you replan at every step, short
+    searches are enough. For these a short horizon is better, and even random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -55,8 +55,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill is stronger (up to 8 * 0.61 = 4.9) than we are (at most 3 * sqrt(2) = 4.2). Its
-    # middle is at y = 0.4: so the way around it is shorter below.
+    # The hill pushes with up to 8 * 0.61 = 4.9, and we with at most 3 * sqrt(2) = 4.2. Its middle
+    # is at y = 0.4: so the way around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # As in Gymnasium.
@@ -78,6 +78,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
+        # We use the new velocity. With the old one, a force would move the mass one step later.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -103,12 +104,12 @@ class PointMass:
 class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
-    x is (s, a). y is the CHANGE s' - s: so the network need not learn to copy s. Both are
-    standardized (see fit). fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the
-    model. A second call goes on from the weights of the first: give it old and new data together.
-    predict(states, actions) returns next states (N, ds). ValueError if data are empty, not finite
-    or of wrong shapes, if predict comes before fit, or for a single state (ds,). Example, with
-    s' = s + a:
+    x is (s, a). y is the CHANGE s' - s, because s' is near s: so the network need not learn to
+    copy s. Both are standardized (see fit). fit(states (N, ds), actions (N, da), next_states
+    (N, ds)) returns the model. A second call goes on from the weights of the first: give it old
+    and new data together. predict(states, actions) returns next states (N, ds). ValueError if data
+    are empty, not finite or of wrong shapes, if predict comes before fit, or for a single state
+    (ds,). Example, with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -122,8 +123,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # Divided by sqrt(n_in), the sums x @ W stay near size 1. For large sums tanh is flat:
-            # its gradients are small, and learning is slow. (float32 is faster than float64.)
+            # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
+            # We divide by sqrt(n), so that the sums x @ W stay near size 1: for large sums tanh is
+            # flat, and learning is slow. (float32 is faster than float64.)
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -139,8 +141,8 @@ class NeuralDynamics:
         to W1, b1, W2, b2, W3, b3, a list like self.weights."""
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
-        # A delta is the derivative of the loss with respect to a unit's sum, before its tanh. (The
-        # outputs have no tanh.)
+        # A delta is the derivative of the loss with respect to the sum that enters a unit's tanh.
+        # (The outputs have no tanh.)
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
         # Chain rule, first back through the weights: unit j of layer 2 acts on output k through
         # W3[j, k]. So we take the sum over k of W3[j, k] times output k's delta: a matrix product.
@@ -148,7 +150,8 @@ class NeuralDynamics:
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # A weight's derivative is the value that it multiplies, times the delta of the unit to
-        # which it leads, summed over the examples. A bias multiplies the value 1.
+        # which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n
+        # of x[n, i] times delta1[n, j]. A bias multiplies the value 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -162,13 +165,13 @@ class NeuralDynamics:
         # In each row of data, the first n numbers are the input x. The others become the change.
         n = self.n_inputs
         data[:, n:] -= states
-        # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
-        # hardly count beside a speed of 100. (In a second fit mean and std change. The old weights
-        # are then not quite right, but a better start than random ones.)
+        # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
+        # position of 0.1 would hardly count beside a speed of 100. (In a second fit mean and std
+        # change. The old weights are then not quite right, but a much better start than new ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has deviation 0, or nearly 0 by rounding. We cannot divide by
-        # that: we divide by 1.
+        # that: there we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: of the gradient g,
@@ -186,15 +189,17 @@ class NeuralDynamics:
                 t += 1
                 gradients = self.gradients(batch[:, :n], batch[:, n:])
                 for i, g in enumerate(gradients):
-                    # g_mean is a mean of about the last 10 g, g2_mean of about the last 100 g^2.
+                    # Each step moves g_mean a tenth of the way to the new g: so it is a mean of
+                    # about the last 10 g. g2_mean is a mean of about the last 100 g^2.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small: if g stays the same, by the
-                    # factors 1 - 0.9^t and 1 - 0.99^t. We divide by these.
+                    # Both begin at 0, so at first they are too small. If g stays the same, g_mean
+                    # is 0.1 g, 0.19 g, 0.27 g, ..., that is (1 - 0.9^t) g, and g2_mean is
+                    # (1 - 0.99^t) g^2. So we divide by these factors.
                     mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
                     # Divided by the size, only the agreement of the gradients counts: if g is 5
-                    # each time, the weight moves by step_size; if it is 5, -5, 5, -5, ..., it
+                    # each time, the weight moves by step_size; if it is 5, -5, 5, -5, ..., it soon
                     # hardly moves. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * mean / (size + 1e-8)
         return self
@@ -202,7 +207,8 @@ class NeuralDynamics:
     def predict(self, states, actions):
         if self.mean is None or np.ndim(states) != 2:
             raise ValueError("call fit first; predict takes states (N, ds), a single one (1, ds)")
-        # Standardize as in fit, apply the network, and go back to the units of the data.
+        # Standardize as in fit, apply the network, and go back to the units of the data. (In mean
+        # and std, the first n numbers belong to s and a, the others to the change.)
         n = self.n_inputs
         x = np.hstack([states, actions])
         x = ((x - self.mean[:n]) / self.std[:n]).astype(np.float32)
@@ -212,7 +218,7 @@ class NeuralDynamics:
 
 class PhysicalModel:
     """System identification: the form of PointMass's dynamics is known, theta is fitted.
-    Slide "Planning v0.5". fit and predict as in NeuralDynamics. Needs PointMass.
+    Slide "Planning v0.5". fit and predict as in NeuralDynamics, but unchecked. Needs PointMass.
     >>> env = PointMass(theta=(2.0, 1.0, 5.0))
     >>> s, a = np.array([[1.0, 2.0, 3.0, 4.0], [-1.0, 1.0, -1.0, 1.0]]), np.array([[1.0, 0.0]] * 2)
     >>> PhysicalModel(env).fit(s, a, env.dynamics(s, a)).theta.round(3)
@@ -224,9 +230,10 @@ class PhysicalModel:
 
     def fit(self, states, actions, next_states):
         # (v' - v) / dt = gain force - drag v + strength push is linear in the three unknowns: this
-        # is linear regression. A (2N, 3) has a column for each of force, -v and push, and two rows
-        # for each example, for vx and vy. b (2N,) has the accelerations. lstsq ("least squares")
-        # returns first the theta that makes |A theta - b|^2 smallest.
+        # is linear regression. A (2N, 3) has a column for each of force, -v and push. A and
+        # b (2N,), the accelerations, have two rows for each example: vx of example 1, vy of
+        # example 1, vx of example 2, ... lstsq ("least squares") returns first the theta that
+        # makes |A theta - b|^2 smallest. (Older NumPy warns without rcond.)
         A = np.column_stack([term.ravel() for term in self.env.forces(states, actions)])
         b = (next_states - states)[:, 2:].ravel() / self.env.dt
         self.theta = np.linalg.lstsq(A, b, rcond=None)[0]
@@ -249,7 +256,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model diverges, the sequence must lose. (argmax would choose NaN.)
+    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax would choose
+    # NaN, and a 0 in its place would beat all negative returns. So: -infinity.
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -306,9 +314,11 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
+    # (If the mean were far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. Many candidates are cut
-    # to a bound. So they have full force, which is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. With this spread, about
+    # a third of the numbers are cut to a bound. So many candidates have full force, which is often
+    # the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -336,9 +346,10 @@ def execute(env, state, actions, D):
     episode is over."""
     total = 0.0
     for action in actions:
-        # Two copies (np.array makes one, too): an environment may change the action that it gets,
-        # or write each state into the same array. Then D would be wrong.
+        # A copy, because an environment may change the array that it gets, for example clip it.
         observation, reward, terminated, truncated, info = env.step(action.copy())
+        # np.array makes a copy, too: an environment may write each state into the same array, and
+        # then D would hold the last state many times.
         next_state = np.array(observation, float)
         if not np.isfinite(np.append(next_state, reward)).all():
             raise ValueError("the environment returned a reward or state that is NaN or infinite")
@@ -372,7 +383,8 @@ def run_base_policy(env, n_episodes, seed):
 
 def fit_to(D, model):
     """(2) Learn the dynamics model p to minimize sum_i |p(s, a) - s'_i|^2. (p(s, a) is the
-    predicted next state. On the slide, p(s'|s, s) is a misprint.)"""
+    predicted next state; NeuralDynamics uses standardized units. On the slide, p(s'|s, s) is a
+    misprint.)"""
     def column(i):
         return np.array([transition[i] for transition in D])
     model.fit(column(0), column(1), column(2))          # states, actions, next states
@@ -402,9 +414,9 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. The slide says "plan through pi_0": we plan through the model,
-    # which has only seen data of pi_0. Elsewhere it is wrong, and some places there look better
-    # than they are. The planner takes the plan that looks best: so it goes there. The slide calls
-    # this distribution mismatch.
+    # which has only seen data of pi_0. Elsewhere it is wrong, and by luck some places there look
+    # better than they are. The planner takes the plan that looks best: so it goes there. The slide
+    # calls this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
     # Execute them. v0.5 throws the new data away: [].
@@ -433,8 +445,8 @@ def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **setti
         state = first_state(env)
         actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
         # (4) new: execute the actions and add the resulting data {(s, a, s')_i} to D. They come
-        # from where the plan led. So the states of plans and of data become more alike: this is
-        # the slide's goal.
+        # from where the plan led, and there the model was wrong. So the states of plans and of
+        # data become more alike: this is the slide's goal.
         returns[i], _, _ = execute(env, state, actions, D)
         # (5) new: go to (2)
     return returns, D
@@ -475,13 +487,14 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # (5) append {(s, a, s')_i} to D
             total, state, over = execute(env, state, actions[:replan_every], D)
             returns[i] += total
-            # cem's next search starts from the rest of this plan, as most of it is still right: if
-            # the first of the actions a, b, c, d was executed, from b, c, d, middle. (If
-            # replan_every > H, [:len(actions)] cuts this to the length of a plan.)
+            # cem's next search starts from the rest of this plan: most of it is still right. At
+            # its end we add mid-range actions. If the first of the actions a, b, c, d was
+            # executed, the search starts from b, c, d, middle. (If replan_every > H, this would be
+            # longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3). The slide goes to (2) "every N steps", we once for each episode:
-            # this saves time.
+            # (6) new: go to (3), in this inner loop. The slide goes to (2) "every N steps", we
+            # once for each episode, in the outer loop: this saves time.
     return returns, D, plans
 
 
@@ -491,7 +504,8 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting.
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (So in an episode,
+# v1.5 imagines fewer steps than v1.0: 30 * 300 * 8 = 72,000, and not 5000 * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -504,6 +518,7 @@ def play(recipe, seeds, exact=False, **settings):
     recipe's whole result in the last run."""
     returns = []
     for seed in seeds:
+        # 32 units in each hidden layer are enough for one hill.
         model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, 32, seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
         returns.append(result[0])       # all recipes give their return, or returns, first
@@ -524,7 +539,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. Farther away it is weaker than we are.
+    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -534,7 +549,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side."""
+    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (if
+    there are many runs: 95 % confidence)."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
@@ -546,7 +562,8 @@ def show_v05(ax, title, seed, exact=False):
     """Play one run of v0.5, print its return, and draw it."""
     _, model, result = play(planning_v05, [seed], exact, **OPEN_LOOP)
     total, actions = result             # what planning_v05 gives: its return and its plan
-    # The return that the model promised. (imagined_returns takes N plans (N, H, da), here one.)
+    # The return that the model promised: the difference shows how wrong the model is.
+    # (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
     # v0.5 does not give its data: with the same seed, the base policy collects the same again.
@@ -564,8 +581,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     # edge, but little else of the hill, and the plans lead straight at the middle.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
-    # better than v1.0: it searches for only 16 numbers, two for each of 8 steps, and again at each
-    # step. v1.0 searches for 60, once.)
+    # better than v1.0: a plan of v1.0 has 60 numbers, two for each of 30 steps, too many for a
+    # search of 10 iterations. A plan of v1.5 has 16, for 8 steps, improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -582,11 +599,13 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # Why replan often, even with the exact model? After a short search no plan is perfect. If we
 # replan, only the plan's first actions are executed, and the next search can find a better rest.
 # Why plan short? Each search has the same number of sequences, and 16 numbers (8 steps) are easier
-# to find than 60 (30 steps), above all by random draws.
+# to find than 60 (30 steps). (Random plans of 30 steps are bad, however often one replans: among
+# 300 sequences of 60 random numbers there is hardly a good one.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
     intervals = [1, 2, 4, 8]
-    # play gives the returns first: [0], a column (runs, 1). All columns: (runs, intervals).
+    # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
+    # them side by side: (runs, intervals).
     runs = np.hstack([
         play(planning_v15, seeds, exact=True, n_rounds=1, replan_every=n, **settings)[0]
         for n in intervals])
@@ -601,7 +620,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All recipes get the same seeds. The paths are of the last run.
+    # All recipes get the same seeds: so the same data of the base policy, and the same first
+    # network. The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)

@@ -4,8 +4,8 @@ MCTS, NODE, GRID, COUNTS = "def mcts(", "class Node:", "class GridWorld:", "clas
 BUGS = [
     ("backup without discount", "G = reward + gamma * G", "G = reward + G", MCTS),
     ("rollout discounted from the root on", "G = rollout_return(model, next_state,", "G = gamma**len(path) * rollout_return(model, next_state,", MCTS),
-    ("terminal reward in the tree lost", "path.append((node, i, float(reward)))",
-     "path.append((node, i, 0.0 if terminated else float(reward)))", MCTS),
+    ("terminal reward in the tree lost", "path.append((parent, i, float(reward)))",
+     "path.append((parent, i, 0.0 if terminated else float(reward)))", MCTS),
     ("an empty table of values counts as none", "elif leaf_value is not None:", "elif leaf_value:", MCTS),
     ("max_depth ignored in the tree", " and len(path) < max_depth", "", MCTS),
     ("max_depth counts the rollout only", "next_state, max_depth - len(path), gamma", "next_state, max_depth, gamma", MCTS),
