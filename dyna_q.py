@@ -129,7 +129,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
 
     env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
     n_planning  imagined updates after each real step, each for a random state where the agent has
-                acted before, and a random action known there. 0 is Q-learning
+                acted before, and a random action known there. 0 is Q-learning. The model keeps
+                only the newest outcome of an action: this is right if nothing is random
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
@@ -247,9 +248,8 @@ def check_maze(maze, all_rows):
     # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any of the cells that had a way to a goal, even in
-    # one that becomes a wall. To be safe: each move from each of these must lead to a cell that
-    # has a way.
+    # When the walls move, the agent may be in any cell that had a way, even in one that becomes a
+    # wall. To be safe, each move from each of these cells must lead to a cell that has a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:

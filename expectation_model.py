@@ -756,7 +756,7 @@ def draw_world(ax):
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
     # Here one leap from each cell is enough. [:, 0]: the errors after it.
-    return np.transpose([errors_of_leaps(seed, n, n_leaps=1)[:, 0] for n in SIZES])
+    return np.transpose([errors_of_leaps(seed, n, 1)[:, 0] for n in SIZES])
 
 
 def draw_convergence(ax, errors):
