@@ -7,18 +7,18 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if also A ~ pi(.|S)
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth (in part because the values grow, too).
+    on average the error of the values grows with depth (as the values do), until episodes end.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
-    With few, luck decides which action looks best, and the agent may do worse. Rollouts of the
-    random policy do not show the way to the big treasure: only 1 in 200 rollouts gets there.
+    With few, luck decides, and the agent may do worse. Rollouts of the random policy do not show
+    the way to the big treasure: from S, only 1 in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -83,8 +83,7 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw a column for each row. sums (N, n): running sums of the row's probabilities, the last
-    is 1. rng: a Generator."""
+    """Draw a column for each row. sums (N, n): running sums that end with 1. rng: a Generator."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
@@ -95,9 +94,9 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
-              are right, but their spread may be smaller than in the world)
+              the episode ends with the missing probability, .1 (if 1 in 10 tries was the end)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
+              still right: the mean of a sum is the sum of the means. Its spread may be different)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -141,8 +140,9 @@ class TabularModel:
 def forward_search(model, state, depth, gamma, leaf_values=None):
     """Exact lookahead: Q (A,) of the actions in `state` when `depth` steps are left.
     Slide "Forward search". leaf_values (S,) are V_0, the values of the states at which the tree is
-    cut, by default 0. The model has tables P, R, terminal, like a TabularModel. ValueError for an
-    unknown state, a depth below 1 or not whole, gamma outside [0, 1], or other leaf_values.
+    cut: by default 0, but good learned values would be better. Terminal states are always worth 0.
+    The model has tables P, R, terminal, like a TabularModel. ValueError for an unknown state, a
+    depth below 1 or not whole, gamma outside [0, 1], or leaf_values of another shape.
     In TabularModel's example, waiting pays 0 now, and one step later the reward 1: 0 + 0.9 * 1.
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> forward_search(model, 0, depth=3, gamma=0.9).tolist()
@@ -226,7 +226,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1: with few returns, it is better to divide by K - 1.)
+    # too small to see rare rewards. ddof=1 divides by K - 1: with K, the spread is too small.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -248,7 +248,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # more steps would add nearly nothing
+OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's (more steps would add nearly nothing)
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -293,7 +293,7 @@ def show_nodes(ax):
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
     # A rough comparison: a node costs about one step in the model, like each step of a rollout.
-    # 1000 rollouts for each of the 4 actions take at most 4000 d steps.
+    # Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values.
+            # The error of the optimal values. (It grows mostly because the values do.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # searches for each K and state: enough for rough means
+N_SEARCHES = 12                 # searches for each K and cell: enough for rough means
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -367,7 +367,7 @@ def values_of_acting(policy, n_runs, seed):
             for s in CELLS:
                 for _ in range(N_SEARCHES):
                     Q, _ = rollout_search(MODEL, s, policy, K, HORIZON, GAMMA, rng)
-                    # Ties are shared: True True False False become .5 .5 0 0.
+                    # Ties are shared: True True False False become .5 .5 0 0, not 1 0 0 0.
                     best = (Q == Q.max())
                     votes[s] += best / best.sum()
             values[run, i] = lookahead_values(votes / N_SEARCHES)[HORIZON, START]
