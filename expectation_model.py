@@ -7,7 +7,7 @@ The slides, and where they are in this file
     Examples of planning? 1.           value_iteration; plan_on_the_table
     Challenges of learned models       plan_on_the_table, errors_of_leaps
     Why Model-Based RL? uncertainty    NeuralModel.spread; what_it_knows
-The equations (R^, S'^, p^ are what a model says)
+The equations (R^, S'^, p^ are what a model says; on most slides they have hats)
     model          R^, S'^ ~ p^(r, s' | s, a): what follows when a is done in s
     expectation    only the means, E[R | s, a] and E[S' | s, a]. To learn them, minimize the mean
                    squared error
@@ -25,8 +25,9 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A mixture of Gaussians draws samples from where the leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck. A model that is fed with its own predictions goes astray: errors compound. Networks
-    that learned from the same data agree where there were data, and disagree elsewhere.
+    by luck.
+    A model that is fed with its own predictions goes astray: errors compound.
+    Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
     In plan_on_the_table: .fit(*collect(n, seed)[:4]).  What if the table is not told about ends?
@@ -38,7 +39,7 @@ Notation ("Needs f, g" in a docstring: whoever copies the function must copy f a
     P, R, V, Q   P[s, a, s'] a probability, R[s, a] the expected reward, V[s] and Q[s, a] values.
     S, A         in shapes: the numbers of states and actions
 Left out on purpose: other ways of planning (dyna_q.py, mpc.py, rollout_search.py, mcts.py have
-them), learned features.
+them); learned features and a memory of earlier states (the paper World Models has both).
 References: Sutton & Barto, 2nd ed. (2018), 4.4 and 8.1. Bishop, Mixture density networks (1994).
 Ha & Schmidhuber, World models (2018). Wan et al., Planning with expectation models (2019).
 Lakshminarayanan et al., Deep ensembles (2017). Kingma & Ba, Adam (2015).
@@ -54,13 +55,13 @@ import numpy as np
 # The states are the cells of a grid, numbered row by row from the top left.
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
-START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6
+START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
 # What each action does: columns to the right, rows down (-1 is up), probability.
 MOVES = [[(0, -1, 1)],                      # action 0: up
          [(1, 0, 1)],                       # action 1: right
          [(0, 1, 1)],                       # action 2: down
          [(-1, 0, 1)],                      # action 3: left
-         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap
+         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap; a coin decides, up or down
 N_ACTIONS = 5
 LEAP = 4
 GAMMA = 0.9                                 # the discount in planning
@@ -78,7 +79,7 @@ TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
         for right, down, probability in outcomes:
-            # No move leaves the grid.
+            # No move leaves the grid: clip keeps column and row between 0 and the last one.
             column = np.clip(s % N_COLUMNS + right, 0, N_COLUMNS - 1)
             row = np.clip(s // N_COLUMNS + down, 0, N_ROWS - 1)
             TRUE_P[s, a, row * N_COLUMNS + column] += probability
@@ -86,7 +87,7 @@ for s in range(N_STATES):
 TRUE_R = TRUE_P @ ARRIVAL
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
 # episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
-# the probability that the episode ends.
+# the probability that the episode ends. (True counts as 1, False as 0.)
 PLANNING_P = TRUE_P * (ARRIVAL == 0)
 
 
@@ -94,9 +95,9 @@ PLANNING_P = TRUE_P * (ARRIVAL == 0)
 def draw_from_rows(probabilities, rng):
     """For each row of probabilities (N, n), which sum to 1, draw a column number: (N,). rng is a
     Generator."""
-    # rng.choice(n, p=row) for each row would be slow. Example: the running sums of .2 .5 .3 are
-    # .2 .7 1. Draw u, uniform in [0, 1), and take the first column with a sum above u: column 1 if
-    # u is from .2 to .7, that is with probability .5.
+    # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
+    # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
+    # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
     sums[:, -1] = 1                                     # rounding may have made it a bit less
     u = rng.random((len(sums), 1))                      # one number for each row
@@ -106,20 +107,21 @@ def draw_from_rows(probabilities, rng):
 def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
-    rng = np.random.default_rng(rng)        # a Generator stays as it is
-    # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
-    # the models see all `cells` about equally often.
+    rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
+    # On the slide, D comes from episodes. Here each transition begins in a random cell, even in
+    # pit and goal, so that the models see all `cells` about equally often.
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
     rewards = ARRIVAL[next_states]
-    # The last array is terminated: in this world every reward ends the episode.
+    # The last array is terminated: in this world, an arrival with a reward ends the episode.
     return states, actions, rewards, next_states, rewards != 0
 
 
 def features(data):
     """The data of collect as x, actions, rewards, x_next."""
-    states, actions, rewards, next_states, _ = data         # terminated is not used
+    # To keep it simple, models that use features do not learn where episodes end.
+    states, actions, rewards, next_states, _ = data
     return X[states], actions, rewards, X[next_states]
 
 
@@ -144,15 +146,17 @@ class LookupModel:
 
     fit      adds N transitions to the counts; all arguments are (N,). terminated: did the episode
              end? (By default, never)
-    .P, .R   after fit: P (S, A, S) and R (S, A), for value_iteration. P leaves out the outcomes
-             that end the episode: if it ends with probability 0.1, the row of P sums to 0.9
+    .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
+             leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
+             of P sums to 0.9
     predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
              follows and the episode goes on
-    sample   rewards, next_states, terminated, each (N,). A reward is the mean of those seen with
-             the same s, a, s' and terminated. rng: a Generator or a seed
+    sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
+             is the mean of those seen with the same s, a, s' and terminated. rng: a Generator or a
+             seed
 
-    A pair (s, a) never seen: s' = s, reward 0. ValueError for no data, other shapes, numbers out
-    of range. Needs checked, draw_from_rows.
+    For a pair (s, a) never seen, the model says: s' = s, reward 0. ValueError for no data, other
+    shapes, numbers out of range. Needs checked, draw_from_rows.
     >>> model = LookupModel(n_states=2, n_actions=1)
     >>> model = model.fit(states=[0, 0], actions=[0, 0], rewards=[4, 0], next_states=[1, 0])
     >>> print(model.R[0, 0], model.P[0, 0])
@@ -184,7 +188,8 @@ class LookupModel:
         n = np.maximum(seen, 1)                                         # prevents 0/0
         self.R = self.reward_sums.sum(axis=(2, 3)) / n
         self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, 2, S) / (S, A, 1, 1)
-        # Pairs never seen (argwhere lists them): s' = s, no reward.
+        # A pair never seen needs an answer, too: s' = s and no reward, as if one waited.
+        # (argwhere lists these pairs.)
         for s, a in np.argwhere(seen == 0):
             self.outcome_P[s, a, 0, s] = 1
         # P leaves out the outcomes that end the episode (third index 1): nothing is earned after
@@ -193,6 +198,8 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
+        # N is how many numbers there are. Two axes or a single number are refused: their shape is
+        # not (N,).
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -283,7 +290,7 @@ class LinearModel(FeatureModel):
         actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
         N = len(x)
         blocks = np.zeros((N, self.n_actions, self.n_features + 1))
-        # (The weight of the 1 is the intercept.)
+        # In row i, block actions[i] gets x[i] and a 1. (The weight of the 1 is the intercept.)
         blocks[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
         return blocks.reshape(N, -1)
 
@@ -307,8 +314,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0, or nearly 0 by rounding. We cannot divide by that,
-    # so it becomes 1.
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, mostly far
+    # below 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -320,7 +327,8 @@ class Network:
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs (B, n_out), standardised targets (B, D)) is a function,
                            such as squared_error below. It returns the mean loss, and its
-                           derivative by each output (B, n_out)
+                           derivative by each output (B, n_out). (For a mixture, n_out is larger
+                           than D.)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -333,7 +341,7 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer:
         # a sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
-        # max(z, 0) makes half of them 0, so only n/2 count.
+        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -352,7 +360,7 @@ class Network:
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, outputs = self.forward(inputs)
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
-        # this unit. For the outputs, loss gives it.
+        # this unit. The function loss returns the loss (not needed here) and the outputs' deltas.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
         # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So its delta
         # is the sum over k of W3[j, k] times output k's delta: a matrix product. max(z, 0) passes
@@ -360,7 +368,8 @@ class Network:
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
         # The derivative by a weight is the weight's input times the delta of the unit it leads to,
-        # summed over the batch. The input of a bias is always 1.
+        # summed over the batch: entry [i, j] of h1.T @ delta2 is the sum over n of h1[n, i] times
+        # delta2[n, j]. The input of a bias is always 1.
         return [inputs.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -382,12 +391,13 @@ class Network:
             batch = self.rng.integers(len(inputs), size=batch_size)
             gradient = self.gradient(inputs[batch], targets[batch], loss)
             for i, g in enumerate(gradient):
-                # g_mean is a mean of about the last 10 g, g2_mean of about the last 100 g^2.
+                # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
+                # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Often: 1000)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. If g stays the same, g_mean is
-                # 0.1 g, 0.19 g, 0.27 g, ..., that is (1 - 0.9^t) g, and g2_mean (1 - 0.99^t) g^2.
-                # So we divide by these factors.
+                # Both begin at 0, so at first they are too small. If g stays the same, each step
+                # closes a tenth of the gap: g_mean is 0.1 g, 0.19 g, 0.27 g, ..., (1 - 0.9^t) g,
+                # and g2_mean is (1 - 0.99^t) g^2. So we divide by these factors.
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
@@ -408,18 +418,18 @@ class Network:
 def squared_error(outputs, targets):
     """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
     error = outputs - targets
-    return (error**2).mean(), 2 * error / error.size
+    return (error**2).mean(), 2 * error / error.size        # a mean over error.size numbers
 
 
 class NeuralModel(FeatureModel):
     """A network for the reward and the next features; or an ensemble of such networks.
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
-    n_members > 1 is an ensemble.
+    n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
     fit      Adam, from scratch each time; settings: n_steps, batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             standardised as in Network.fit, averaged over the features
+    spread   how much the members disagree about S' (N,): for each feature the standard deviation
+             of their answers (standardised: units do not matter), then the mean of these
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -455,6 +465,7 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
+        # [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -480,7 +491,7 @@ def log_terms(log_weights, means, sds, y):
 
 
 class MixtureModel(FeatureModel):
-    """A mixture density network: slide "Models can be stochastic too", the idea of World Models.
+    """A mixture density network: slide "Models can be stochastic too". World Models has one, too.
 
         p^(r, s' | s, a) = sum_k weight_k Normal(r, s'; mean_k, sd_k)
 
@@ -489,12 +500,13 @@ class MixtureModel(FeatureModel):
     fit       makes -log p^ of the data small, by Adam, from scratch; settings as in NeuralModel
     predict   expected rewards (N,), expected next features (N, d)
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
-    log_prob  natural log p^(x_next | x, actions) (N,), without the reward. The larger it is for
-              new data, the better the model
-    Samples are noisy: no sd is below a tenth (rewards: half) of the standard deviation of S' - S
-    (of R) in the data, or below 0.1 (0.5) if that is 0. Shapes, continuous actions and ValueErrors
-    are as in LinearModel. Needs FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp,
-    draw_from_rows, checked.
+    log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
+              larger it is for new data, the better the model. (Not used below)
+    No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
+    is half of the standard deviation in the data. (Where this is 0, the limits are 0.1 and 0.5.)
+    So samples are noisy, above all rewards, and even a feature that never changes.
+    Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
+    FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
     >>> x, actions = np.zeros((400, 1)), np.zeros(400)
     >>> coin = 1 + np.arange(400) % 2                   # 1 2 1 2 1 2 ...
@@ -533,8 +545,8 @@ class MixtureModel(FeatureModel):
         start[:, D:-1] = -2                                                 # widths
         network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 still learns: its gradient
-        # h2.T @ delta3 is not 0.)
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
+        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
@@ -546,15 +558,15 @@ class MixtureModel(FeatureModel):
         means = outputs[:, :, :D]
         widths = outputs[:, :, D:-1]
         scores = outputs[:, :, -1]
-        # Softmax: weight_k = e^score_k / (sum of all e^score). They are positive and sum to 1. The
-        # log of it is score_k - log(sum of all e^score).
+        # weight_k = e^score_k / (sum of all e^score): they are positive and sum to 1. (This is a
+        # softmax, the scores are logits.) The log of it is score_k - log(sum of all e^score).
         log_weights = scores - log_sum_exp(scores)
-        return log_weights, means, self.floor + np.exp(widths)
+        return log_weights, means, self.floor + np.exp(widths)      # e^width is always positive
 
     def loss(self, outputs, targets):
         """The mean of -log p^(y), y being a row of targets, and its derivative by each output."""
-        # Why -log p^? If a coin shows heads in 1 of 3 cases, and a model says p, the mean is
-        # -1/3 log p - 2/3 log(1 - p). It is smallest if the model is right: for p = 1/3.
+        # Why -log p^? If a coin shows heads in 1 of 3 cases, and a model says p, the mean of
+        # -log p^ is -1/3 log p - 2/3 log(1 - p). It is smallest if p is right: for p = 1/3.
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, targets)
         log_p = log_sum_exp(terms)                                              # (N, 1)
@@ -564,14 +576,14 @@ class MixtureModel(FeatureModel):
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
         # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
-        # component learns from y in proportion to its share.
+        # component learns from y in proportion to its share. (Adam steps against the derivative.)
         # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
         #         -log p^ = log(sum of e^score) - log(sum of e^score * Normal).
         # By the same rule, the first log has the derivative weight_k, the second one share_k. So a
         # score rises while the share of its component is larger than its weight.
         by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
-        # mean is z / sd. Adam steps against by_mean: so the mean is pulled towards y.
+        # mean is z / sd. So the mean is pulled towards y.
         by_mean = -share * z / sds
         # (3) By an sd. In term_k, -z^2 / 2 has the derivative z^2 / sd, and -log sd has -1 / sd:
         # together (z^2 - 1) / sd. So the sd grows if y is more than one sd away from the mean,
@@ -579,7 +591,8 @@ class MixtureModel(FeatureModel):
         by_sd = -share * (z**2 - 1) / sds
         # (4) By a width: sd = floor + e^width has the derivative e^width, which is sd - floor.
         by_width = by_sd * (sds - self.floor)
-        # The loss is a mean over the rows, so we divide by their number.
+        # The order of the outputs is means, widths, scores. The loss is a mean over the rows, so
+        # we divide by their number.
         gradient = np.concatenate([by_mean, by_width, by_score], axis=2)
         return -log_p.mean(), gradient.reshape(outputs.shape) / len(outputs)
 
@@ -634,13 +647,16 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     """
     P = np.array(P)
     R = np.array(R, float)
+    # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
+    # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
             and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
             "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
-    # V = 0 is wrong by at most max |R| (1 + gamma + gamma^2 + ...) = max |R| / (1 - gamma). Each
-    # sweep multiplies this bound on the error by gamma. We stop when it is small enough.
+    # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
+    # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
+    # We stop when this bound is small enough.
     V = np.zeros(len(R))
     Q = R                   # R + gamma P V, as V is 0. (If R is 0, too, the loop never runs.)
     bound = abs(R).max() / (1 - gamma)
@@ -662,9 +678,11 @@ LEAP_P = TRUE_P[:, LEAP]
 MEANS = LEAP_P @ X
 # V*, the values of the best plan.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-# After an arrival in pit or goal the episode is over. (The reward belongs to the step before.)
+# After an arrival in pit or goal it is 0: the episode is over, and the reward for arriving belongs
+# to the step before.
 OPTIMAL[ARRIVAL != 0] = 0
-# The numbers N of transitions in D.
+# The numbers N of transitions in D. Each is four times the one before, so errors that fall with
+# 1/sqrt(N) halve each time.
 SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
 
 
@@ -673,9 +691,10 @@ def distance(guess, truth):
     return np.sqrt(((guess - truth)**2).sum(axis=1).mean())
 
 
-# The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n), and n
-# is about N / 175, as there are S A = 175 pairs. The variance is E[x^2] - E[x]^2, added for column
-# and row, averaged over the cells. (Only a guide at N = 100 and 400: some leaps were never seen.)
+# The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
+# variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
+# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
+# (This is only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells,
@@ -688,18 +707,20 @@ PLANE_ERROR = distance(PLANE.predict(X, LEAPS)[1], MEANS)
 COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
-N_GOOD = 1600           # data for a good model: about 9 for each state and action
+N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
 # A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
+    # Each run has another seed. (--seed 0 has 0, 1, ..., --seed 1 has 1000, 1001, ...)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
-    """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors."""
+    """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors to each side
+    (if there are many runs: 95 % confidence)."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)
@@ -730,9 +751,10 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. For a linear function f this adds no error, as f(mean of x) is the
-        # mean of f(x). For the network it does. And soon, positions are between cells, or out of
-        # the grid, where no data were.
+        # walker were there. The linear model may do this, as for a linear function f(mean of x) is
+        # the mean of f(x): only the errors of its fit grow. The network is not linear: for it,
+        # this is one more error. And soon, positions are between cells, or out of the grid, where
+        # no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -745,7 +767,7 @@ def draw_world(ax):
     ax.imshow(ARRIVAL.reshape(N_ROWS, N_COLUMNS), cmap="coolwarm_r", alpha=0.5)
     for s, name in [(START, "start"), (PIT, "pit"), (GOAL, "goal")]:
         ax.annotate(name, X[s], ha="right")
-    # annotate(text, end of the arrow, its start)
+    # flatnonzero lists the cells with p > 0. annotate(text, end of the arrow, its start).
     for landing in np.flatnonzero(LEAP_P[START]):
         ax.annotate("", X[landing], X[START], arrowprops={"arrowstyle": "->"})
     ax.set(title="from the start a leap lands above\nor below the pit, never in it",
@@ -765,6 +787,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
+    # errors[:, 0, -1]: all runs, table, most data.
     print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
@@ -775,12 +798,12 @@ def draw_convergence(ax, errors):
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
-    data = features(collect(N_GOOD, rng, actions=[LEAP]))       # only leaps: 45 from each cell
+    data = features(collect(N_GOOD, rng, actions=[LEAP]))       # only leaps
     starts = [START] * 400
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: the more there are, the likelier it is that
-    # two of them settle on different landings.
+    # two of them settle on different landings. (Else samples fall between the landings, too.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
@@ -796,7 +819,7 @@ def draw_leap(ax, rows):
             label=["the world", "Gaussian", "mixture"])
     ax.legend()
     # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high above and below the pit, and 0 in it, where the episode is over.
+    # V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
@@ -815,7 +838,8 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, others worse. max_a takes those that look better: so, on average, the plan
-        # achieves less. (With few data, V can be below V*, too: a pair never seen leads nowhere.)
+        # achieves less. (By bad luck, or because a pair never seen leads nowhere, V can be below
+        # V*, too.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -833,6 +857,7 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
+    # [:, 0, 1]: all runs, promised, the second of SIZES.
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
           f"V* = {OPTIMAL[START]:.4f}, exact")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
@@ -852,12 +877,12 @@ def what_it_knows(seed):
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # (2, 35) becomes (2, rows, columns). The mean is over the rows.
+    # The two arrays (35,) become (2, rows, columns), and then we take the mean over the rows.
     return np.reshape([network.spread(X, LEAPS), error], (2, N_ROWS, N_COLUMNS)).mean(axis=1)
 
 
 def draw_known(ax, known):
-    # The units differ: compare where the curves rise, not how high they are.
+    # The units differ (see spread): compare where the curves rise, not how high they are.
     draw_curves(ax, range(N_COLUMNS), known, ["disagreement (spread)", "true error (cells)"],
                 "far from their data, five networks\ndisagree, and err",
                 "column (data: 0 to 2)", "mean over the rows")

@@ -14,13 +14,13 @@ The equations
 Run it: python mcts.py (10 seconds). What you will see, and why
     The world:  gS...G    A small treasure g is beside the start S. A big one, G, is at the end of
                 ##xxx#    a narrow bridge. A step down from the bridge ends in a drop x.
-    With few walks flat search may choose the bridge by luck, with many it takes g: most random
-    walks onto the bridge fall, so on average they earn less. MCTS repeats what went well, so more
-    and more of its simulations cross the bridge. If c is too small, MCTS gives up the bridge after
-    one or a few bad walks. If c is too large, it goes on trying bad steps, and Q, the mean of all
-    walks, makes the bridge look bad. After a real step, the tree below the new state can be kept:
-    then fewer simulations are enough. In a slippery maze, an agent with a learned model learns
-    fastest if it has both search and learned values V(s).
+    Most random walks onto the bridge fall, so on average they earn less than g: flat search takes
+    g, and more walks only make it surer. MCTS repeats what went well, so more and more of its
+    simulations cross the bridge. If c is too small, MCTS gives up the bridge after one or a few
+    bad walks. If c is too large, it goes on trying bad steps, and Q, the mean of all walks, makes
+    the bridge look bad. After a real step, the tree below the new state can be kept: then fewer
+    simulations are enough. In a slippery maze, an agent with a learned model learns fastest if it
+    has both search and learned values V(s).
 Try, after reading: in the place named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -29,7 +29,7 @@ Notation: s, a, r: a state, action, reward. G: a return. i: an action's index in
 "Needs f, g" in a docstring: whoever copies the function must copy f and g, too.
 Left out on purpose: games with a second player, learned policies that tell Select what to try.
 References: Auer et al. (2002): UCB1. Kocsis & Szepesvari (2006): UCB1 in trees. Silver et al.,
-Mastering the game of Go (2016): learned values at the leaves.
+Mastering the game of Go (2016): learned values at the leaves, mixed with rollouts.
 """
 
 import argparse
@@ -52,8 +52,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then one of the offered actions, drawn at random (perhaps
-            the intended one), is done instead
+    slip    the probability of a slip: then one of the offered actions, all equally probable
+            (perhaps the intended one), is done instead
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -84,7 +84,7 @@ class GridWorld:
                 column = state % width + right
                 if 0 <= row < len(rows) and 0 <= column < width and rows[row][column] != "#":
                     cell = rows[row][column]
-                    reward = rewards.get(cell, 0.0)
+                    reward = rewards.get(cell, 0.0)             # 0.0 for other cells
                     offered[action] = (row * width + column, reward, cell in "xgG")
             self.outcomes.append(offered)
 
@@ -166,7 +166,8 @@ class Node:
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. With ln, Auer et al. prove that few turns are wasted.)
+        # too. With ln, Auer et al. prove for a single state that few turns are wasted. In a tree,
+        # returns drift, because the nodes below still learn.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -256,7 +257,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         while node is not None and not terminated and len(path) < max_depth:
             parent = node
             i = parent.select(c, rng)
-            # We ask the model each time: the same action may now lead to another state.
+            # We ask the model again, even where we have been before: the same action may now lead
+            # to another state.
             next_state, reward, terminated = model.step(parent.state, parent.actions[i], rng)
             path.append((parent, i, float(reward)))
             node = parent.children[i].get(next_state)
@@ -312,10 +314,10 @@ def flat_search(model, state, n_simulations, gamma, rng):
 
 # %% Algorithm: putting it all together
 class CountModel:
-    """A lookup table, learned by counting (slide "How to build a model? (III)"), for mcts.
+    """A lookup table of all outcomes (slide "How to build a model? (III)"), for mcts to search in.
     CountModel(actions) takes a function: actions(state) gives the actions offered. step draws one
-    of the outcomes (next state, reward, terminated) seen so far. What was never tried pays 0 and
-    ends the simulation. Needs pick.
+    of the outcomes (next state, reward, terminated) seen so far: so it is a stochastic model. What
+    was never tried pays 0 and ends the simulation. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
     >>> model.learn(0, "go", 1.0, 5, False)
     >>> model.step(0, "go", random.Random(0))
@@ -338,7 +340,7 @@ class CountModel:
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
         # the agent walks about until it finds a treasure. Later it hardly explores the real world:
-        # Select explores only in the model.
+        # Select explores only in the model. (See the third change to try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -352,7 +354,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  of mcts. 1 is only a one-step lookahead: each simulation is one imagined step, and
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
-    keep_tree  True: go on with the tree of the step before. Only for a known model, and without
+    keep_tree  True: go on with the tree of the step before. Meant for a known model, and without
                values: else the tree remembers returns of older models and values
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
@@ -363,8 +365,9 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world.
-    # (Python's generator takes a text as seed, too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world. With
+    # a known model, this would make comparisons noisier. (Python's generator takes a text as seed,
+    # too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
@@ -386,8 +389,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (V is mostly too low: it starts at 0, and Q is a mean that
-            # includes bad tries.)
+            # than the old V(s). (V is mostly too low: it starts at 0, what was never tried pays 0,
+            # and Q is a mean that includes bad tries.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -445,9 +448,9 @@ def print_row(text, measured, compare):
 def draw_curves(ax, title, lines, x, xlabel, ylabel, optimum):
     """Draws the optimum, and a curve for each name in lines. lines[name] is an array (n_runs,
     len(x)), and the curve is the mean of the runs. Prints the last point of each curve."""
-    # As texts, the numbers x get equal distances on the axis.
+    # As texts, the numbers x get equal distances on the axis: 10, 30, 100, 300, ...
     x = [str(number) for number in x]
-    colors = ["#0072B2", "#009E73", "grey", "#D55E00"]
+    colors = ["#0072B2", "#009E73", "grey", "#D55E00"]      # for colour-blind readers, too
     for name, color, style in zip(lines, colors, ["o-", "s--", "^-.", "x:"]):
         mean = lines[name].mean(axis=0)
         # A band of about two standard errors to each side.
@@ -543,8 +546,8 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 the agent sees only one step ahead: so each visit carries values back by one
-    # cell only. With values=False, rollouts take the place of the values.
+    # With max_depth=1 the agent sees only one step ahead ("without search"): so each visit carries
+    # values back by one cell only. With values=False, rollouts take the place of the values.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -556,8 +559,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All methods get the same seeds. The panels with one episode per run are quick: they get four
-    # times as many runs.
+    # All methods get the same seeds: with a known model, this makes comparisons less noisy.
+    # The panels with one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])
     draw_tree(ax2, seed)

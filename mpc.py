@@ -40,14 +40,15 @@ import numpy as np
 
 # %% Environment: a point mass, and a hill between start and goal
 class PointMass:
-    """We push a mass from (-2, 0) to (2, 0), around a hill.
+    """For slides "Planning v0.5" to "v1.5": we push a mass from (-2, 0) to (2, 0), around a hill.
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
     push points away from the middle of the hill. It is largest, 0.61, at the distance |d| = 1.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
     interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
-    rest, far from the hill, we push to the right: vx' = 0.25 * 3, and x moves by 0.25 vx' = 0.19:
+    rest, far from the hill, we push to the right. Then vx' = dt * gain = 0.25 * 3, and x moves by
+    dt * vx' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -55,11 +56,12 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to 8 * 0.61 = 4.9, and we with at most 3 * sqrt(2) = 4.2. Its middle
-    # is at y = 0.4: so the way around it is shorter below.
+    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9, and we with at most 4.2: that is
+    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). The hill's middle is at y = 0.4, so the way
+    # around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium.
+    # Every environment of Gymnasium has these two. (We read only low and high.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -69,7 +71,7 @@ class PointMass:
 
     def forces(self, states, actions):
         """Three arrays (N, 2): our force, -v (drag slows us down) and push."""
-        d = (states[:, :2] - self.hill) / self.width                # (N, 2)
+        d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
 
@@ -82,7 +84,7 @@ class PointMass:
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
-        """Rewards (N,). Here only next_states matter."""
+        """Rewards (N,). Here only next_states matter. Elsewhere, a force might cost something."""
         return -np.linalg.norm(next_states[:, :2] - self.goal, axis=1)
 
     def reset(self, seed=None):
@@ -105,11 +107,12 @@ class NeuralDynamics:
     """A network with two hidden layers for s' = p(s, a). Slide "How to build a model? (II)".
         h1 = tanh(x W1 + b1),  h2 = tanh(h1 W2 + b2),  y = h2 W3 + b3
     x is (s, a). y is the CHANGE s' - s, because s' is near s: so the network need not learn to
-    copy s. Both are standardized (see fit). fit(states (N, ds), actions (N, da), next_states
-    (N, ds)) returns the model. A second call goes on from the weights of the first: give it old
-    and new data together. predict(states, actions) returns next states (N, ds). ValueError if data
-    are empty, not finite or of wrong shapes, if predict comes before fit, or for a single state
-    (ds,). Example, with s' = s + a:
+    copy s. (x and y are standardized, see fit.)
+    fit(states (N, ds), actions (N, da), next_states (N, ds)) returns the model. A second call goes
+    on from the weights of the first: give it old and new data together.
+    predict(states, actions) returns next states (N, ds).
+    ValueError if data are empty, not finite or of wrong shapes, if predict comes before fit, or
+    for a single state (ds,). Example, with s' = s + a:
     >>> s, a = np.array([[1.0], [2.0]]), np.array([[3.0], [5.0]])
     >>> model = NeuralDynamics(state_dim=1, action_dim=1).fit(s, a, s + a, n_epochs=1000)
     >>> model.predict(np.array([[2.0]]), np.array([[5.0]])).round(1)
@@ -124,8 +127,8 @@ class NeuralDynamics:
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
             # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
-            # We divide by sqrt(n), so that the sums x @ W stay near size 1: for large sums tanh is
-            # flat, and learning is slow. (float32 is faster than float64.)
+            # We divide by sqrt(n), so that the sums x @ W stay near size 1. For large sums tanh is
+            # flat: its gradients are small, and learning is slow. (float32 is faster.)
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]
 
@@ -142,16 +145,16 @@ class NeuralDynamics:
         W1, b1, W2, b2, W3, b3 = self.weights
         h1, h2, y = self.forward(x)
         # A delta is the derivative of the loss with respect to the sum that enters a unit's tanh.
-        # (The outputs have no tanh.)
+        # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
         # Chain rule, first back through the weights: unit j of layer 2 acts on output k through
         # W3[j, k]. So we take the sum over k of W3[j, k] times output k's delta: a matrix product.
         # Then back through tanh: where it gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is the value that it multiplies, times the delta of the unit to
-        # which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum over n
-        # of x[n, i] times delta1[n, j]. A bias multiplies the value 1.
+        # A weight's derivative is the value that the weight multiplies, times the delta of the
+        # unit to which it leads, summed over the examples: entry [i, j] of x.T @ delta1 is the sum
+        # over n of x[n, i] times delta1[n, j]. A bias multiplies the value 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -166,12 +169,13 @@ class NeuralDynamics:
         n = self.n_inputs
         data[:, n:] -= states
         # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (In a second fit mean and std
-        # change. The old weights are then not quite right, but a much better start than new ones.)
+        # position of 0.1 would hardly count beside a speed of 100. (In a second fit, mean and std
+        # change. Then the old weights, from which it goes on, are not quite right, but a much
+        # better start than new ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0, or nearly 0 by rounding. We cannot divide by
-        # that: there we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean,
+        # mostly far below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: of the gradient g,
@@ -189,18 +193,18 @@ class NeuralDynamics:
                 t += 1
                 gradients = self.gradients(batch[:, :n], batch[:, n:])
                 for i, g in enumerate(gradients):
-                    # Each step moves g_mean a tenth of the way to the new g: so it is a mean of
-                    # about the last 10 g. g2_mean is a mean of about the last 100 g^2.
+                    # g_mean moves a tenth of the way to each new g, and so is a mean of about the
+                    # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small. If g stays the same, g_mean
-                    # is 0.1 g, 0.19 g, 0.27 g, ..., that is (1 - 0.9^t) g, and g2_mean is
-                    # (1 - 0.99^t) g^2. So we divide by these factors.
+                    # Both begin at 0, so at first they are too small. If g stays the same, each
+                    # step closes a tenth of the gap: g_mean is 0.1 g, 0.19 g, 0.27 g, ...,
+                    # (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2. We divide by these factors.
                     mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
-                    # Divided by the size, only the agreement of the gradients counts: if g is 5
-                    # each time, the weight moves by step_size; if it is 5, -5, 5, -5, ..., it soon
-                    # hardly moves. (1e-8: do not divide by 0.)
+                    # We divide by size, so the size of the gradients does not matter, only how
+                    # much they agree: if g is 5 each time, the weight moves by step_size; if it is
+                    # 5, -5, 5, -5, ..., it soon hardly moves. (1e-8: do not divide by 0.)
                     self.weights[i] -= step_size * mean / (size + 1e-8)
         return self
 
@@ -279,10 +283,10 @@ def random_shooting(predict, reward, state, horizon, low, high, n_candidates=100
     """Draw N sequences of actions uniformly, imagine each with the model, return the best (H, da).
     Slide "Planning v1.5": "even random sampling can often work well". predict(states, actions) and
     reward(states, actions, next_states) take N states at once, and must not change these arrays.
-    The plan starts at `state` (ds,). low, high: (da,), or a number (da is 1 if both are numbers).
-    rng: Generator or seed. mean is not used: it is here so that planning_v15 can call this as it
-    calls cem. ValueError if the horizon is below 1, the bounds are wrong or no return is finite.
-    Needs imagined_returns, float_bounds.
+    The plan starts at `state` (ds,). low, high: (da,), or a number for all components (da is 1 if
+    both are numbers). rng: Generator or seed. mean is not used: it is here so that planning_v15
+    can call this as it calls cem. ValueError if the horizon is below 1, the bounds are wrong or no
+    return is finite. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> random_shooting(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(1)
@@ -302,7 +306,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
     largest returns. Arguments are those of random_shooting. mean (H, da) is where the search
     starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if
-    n_elites is below 2 or above n_candidates. Needs imagined_returns, float_bounds.
+    n_elites is below 2 (a single one has no spread: its standard deviation is 0) or above
+    n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -316,12 +321,13 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (If the mean were far outside the bounds, all candidates would be cut to the same bound.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. With this spread, about
-    # a third of the numbers are cut to a bound. So many candidates have full force, which is often
-    # the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
+    # bound is one standard deviation away: a third of all normal numbers are farther away, and are
+    # cut to a bound. So many candidates have full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
+        # mean and spread, (da,) or (H, da), are the same for all N sequences.
         sequences = np.clip(mean + spread * noise, low, high)       # (N, H, da)
         returns = imagined_returns(predict, reward, state, sequences)
         elites = sequences[np.argsort(returns)[-n_elites:]]         # the largest come last
@@ -365,12 +371,13 @@ def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
     # Base policy and planner have a Generator each: so the planner's numbers do not depend on
-    # n_episodes.
+    # n_episodes. The environment gets a seed from rng.
     rng = np.random.default_rng(seed)
-    base_rng, planner_rng = rng.spawn(2)
+    base_rng, planner_rng = rng.spawn(2)            # two new Generators
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # Seed the environment once. With a seed in each reset, all episodes would have the same luck.
+    # This reset only gives the environment a seed. Each episode begins with a reset without one:
+    # with the same seed, all episodes would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -414,12 +421,12 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     # (2) learn the dynamics model
     fit_to(D, model)
     # (3) plan to choose actions. The slide says "plan through pi_0": we plan through the model,
-    # which has only seen data of pi_0. Elsewhere it is wrong, and by luck some places there look
-    # better than they are. The planner takes the plan that looks best: so it goes there. The slide
-    # calls this distribution mismatch.
+    # which has only seen data of pi_0. Away from these data it is wrong, and by luck some places
+    # there look better than they are. The planner takes the plan that looks best: so it goes
+    # there. The slide calls this distribution mismatch.
     state = first_state(env)
     actions = plan(model.predict, reward, state, low=low, high=high, rng=rng, **settings)
-    # Execute them. v0.5 throws the new data away: [].
+    # Execute them. v0.5 does not keep the new data: they go into a list of their own, [].
     total, _, _ = execute(env, state, actions, [])
     return total, actions
 
@@ -466,6 +473,7 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
     >>> len(D), len(plans)                                      # a plan at each of the 5 steps
     (25, 5)
     """
+    # With replan_every = 0 nothing would ever be executed. Without a round there are no plans.
     if replan_every < 1 or n_rounds < 1:
         raise ValueError("need replan_every >= 1 and n_rounds >= 1")
     returns = np.zeros(n_rounds)
@@ -493,8 +501,8 @@ def planning_v15(env, model, reward, n_base, n_rounds, replan_every=1, seed=0, p
             # longer than a plan: [:len(actions)] cuts it.)
             middle = np.tile((low + high) / 2, (replan_every, 1))
             mean = np.concatenate([actions[replan_every:], middle])[:len(actions)]
-            # (6) new: go to (3), in this inner loop. The slide goes to (2) "every N steps", we
-            # once for each episode, in the outer loop: this saves time.
+            # (6) new: go to (3), in this inner loop. "Every N steps", the slide goes to (2). We
+            # do this once for each episode, in the outer loop: this saves time.
     return returns, D, plans
 
 
@@ -504,8 +512,9 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (So in an episode,
-# v1.5 imagines fewer steps than v1.0: 30 * 300 * 8 = 72,000, and not 5000 * 30 = 150,000.)
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a new plan of 8
+# steps at each of 30 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps in an episode. v1.0 imagines
+# 5000 * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -514,7 +523,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    Gives the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
+    (That is not the best possible return, but the best that its search can find.) Gives three
+    things: the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
     recipe's whole result in the last run."""
     returns = []
     for seed in seeds:
@@ -528,7 +538,7 @@ def play(recipe, seeds, exact=False, **settings):
 def draw_paths(ax, title, model, D, plans):
     """The plane from above. D ends with the episode to show; plans: a list of (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]          # the last episode in D
+    executed = states[-WORLD.n_steps:]          # the last episode in D (but not its last state)
     data = states[:-WORLD.n_steps]              # what the model has learned from
     ax.plot(data[:, 0], data[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
@@ -566,8 +576,8 @@ def show_v05(ax, title, seed, exact=False):
     # (imagined_returns takes N plans (N, H, da), here one.)
     promised = imagined_returns(model.predict, WORLD.reward, WORLD.start, actions[None])[0]
     print(f"{title:46} | {total:8.4g} | {promised:.1f}: what the model promised")
-    # v0.5 does not give its data: with the same seed, the base policy collects the same again.
-    # Then execute adds the episode of the plan to D.
+    # v0.5 does not give its data. To draw them, we collect them again: with the same seed, the
+    # base policy does the same. Then execute adds the episode of the plan to D.
     D = run_base_policy(WORLD, N_BASE, seed)[0]
     execute(WORLD, first_state(WORLD), actions, D)
     draw_paths(ax, title, model, D, [(WORLD.start, actions)])
@@ -576,9 +586,10 @@ def show_v05(ax, title, seed, exact=False):
 # %% Slides "Planning v1.0 - can we do better" and "Planning v1.5": the recipes learn
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
-    # v1.5 needs about 5 episodes to become as good as it gets. (In most runs its episode 2 is bad:
-    # in episode 1 the hill pushed the mass around its lower edge. So now the model knows this
-    # edge, but little else of the hill, and the plans lead straight at the middle.)
+    # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
+    # (In most runs its episode 2 is bad: in episode 1 the hill pushed the mass around its lower
+    # edge. So now the model knows this edge, but little else of the hill, and the plans lead
+    # straight at the middle.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0: a plan of v1.0 has 60 numbers, two for each of 30 steps, too many for a
@@ -620,8 +631,8 @@ def show_replanning(ax, label, color, style, seeds, **settings):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All recipes get the same seeds: so the same data of the base policy, and the same first
-    # network. The paths are of the last run.
+    # In a run, all recipes get the same seed: so the same data of the base policy, and the same
+    # first network. (With --seed 1 the seeds are 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)
