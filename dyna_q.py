@@ -4,7 +4,7 @@ The slides, and where they are in this file
     Sample-based planning: Dyna-Q (I), (II)    dyna_q, steps (a) to (f)
     Dyna-Q: set-up, comparison                 Maze, compare_planning, draw_policy
     Dyna-Q: harder, easier                     BLOCKING, SHORTCUT, changing_maze
-    What about Experience Replay?              dyna_q with replay=True (replay_q)
+    What about Experience Replay?              dyna_q (replay=True), replay_q, changing_maze
 The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
@@ -17,18 +17,18 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. Most agents do enter the new gap, but turn back: actions never tried are
-    worth 0, and the old ones, though they lose value, always a bit more. Replay is worse: it still
-    imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
-    still works. Dyna-Q+ tries again what it has not tried for long: so it finds both new ways.
+    find the new way. In the new gap all actions are worth 0, so most agents leave it by chance.
+    From then on, going back is worth a bit more: old values shrink, but stay above 0. Replay is
+    worse: it still imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses
+    it: the old way still works. Dyna-Q+ tries what it has not tried for long: it finds both.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (Stop it with Ctrl-C.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (It never ends: Ctrl-C.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
 imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
 action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
-Left out on purpose: models of random outcomes. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
+Left out: models of random outcomes, networks. Book: Sutton & Barto, 2nd ed. (2018), 8.2 and 8.3.
 """
 
 import argparse
@@ -127,10 +127,10 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
            kappa=0.0, seed=0, replay=False):
     """Tabular Dyna-Q: slide "Sample-based planning: Dyna-Q (II)"; Sutton & Barto, section 8.2.
 
-    env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze
+    env         has Gymnasium's interface. States and actions are numbered from 0. Example: a Maze.
+                (The model keeps the newest outcome of an action. If outcomes are random: replay_q)
     n_planning  imagined updates after each real step, each for a random state where the agent has
-                acted before, and a random action known there. 0 is Q-learning. The model keeps
-                only the newest outcome of an action: this is right if nothing is random
+                acted before, and a random action known there. 0 is Q-learning
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
@@ -139,9 +139,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal (with epsilon = 0, or with a kappa so large that bonuses are worth more than the
-    goal). ValueError for arguments out of range, rewards of NaN or infinity, or spaces that are
-    not numbered from 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may stay at a new wall for ever, and with a large kappa
+    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
+    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -164,7 +164,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
     Q = [[0.0] * A for _ in range(S)]       # lists, for the same reason: they are faster
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
-    # newest, at the end, is Dyna's model: one is enough, as nothing is random here.
+    # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # A model "can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
     # each list begins with a supposed outcome: S' = S, reward 0. The first real one then becomes
@@ -204,8 +204,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             # random() is in [0, 1), and int() rounds down. With 4 actions we get 0, 1, 2 or 3.
             action = known[state][int(planning_rng.random() * len(known[state]))]
             # R, S' <- Model(S,A): the newest outcome. Replay draws from all, even outdated ones.
-            outcomes = memory[state][action]
-            outcome = replay_rng.choice(outcomes) if replay else outcomes[-1]
+            outcome = memory[state][action][-1]
+            if replay:
+                outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
             # bonus makes it attractive. (A real step gets none: its action was tried just now.)
@@ -328,9 +329,8 @@ def draw_comparison(ax, steps):
     # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869 steps: hardly any is longer than 15,000.
-        steps_from = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)
-        exact = steps_from[maze.state]                              # maze.state is the start
+        # Random walks average 869 steps: hardly any is longer than 15,000. maze.state is the start.
+        exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")

@@ -512,7 +512,7 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a new plan of 8
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a plan of 8
 # steps at each of 30 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps in an episode. v1.0 imagines
 # 5000 * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)

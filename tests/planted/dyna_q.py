@@ -16,6 +16,6 @@ BUGS = [
     ("tau instead of its square root", "math.sqrt(t - ", "float(t - ", DYNA),
     ("Dyna-Q+ plans only what was tried", "if kappa > 0 and not replay:", "if False:", DYNA),
     ("untried actions end the episode", "(0.0, s, False)", "(0.0, s, True)", DYNA),
-    ("replay draws the newest transition", "replay_rng.choice(outcomes)", "outcomes[-1]", DYNA),
+    ("replay draws the newest transition", "replay_rng.choice(memory[state][action])", "memory[state][action][-1]", DYNA),
     ("the right border leads to the next row", " and 0 <= column < self.width", "", MAZE),
 ]
