@@ -329,7 +329,7 @@ def draw_comparison(ax, steps):
     # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869 steps: hardly any is longer than 15,000. maze.state is the start.
+        # Random walks average 869 steps, hardly any has 15,000. maze.state is the start.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
