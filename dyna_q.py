@@ -22,7 +22,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     worse: it still imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses
     it: the old way still works. Dyna-Q+ tries what it has not tried for long: it finds both.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (It never ends: Ctrl-C.)
+    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
     ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an

@@ -99,7 +99,7 @@ def draw_from_rows(probabilities, rng):
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
-    sums[:, -1] = 1                                     # rounding may have made it a bit less
+    sums[:, -1] = 1             # rounding may have made it a bit less, and u may be in the gap
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u < sums).argmax(axis=1)                    # argmax finds the first True
 
@@ -150,7 +150,7 @@ class LookupModel:
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
     predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
-             follows and the episode goes on
+             follows and the episode goes on. (If nothing ends, E[S'] is these rows @ features)
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of those seen with the same s, a, s' and terminated. rng: a Generator or a
              seed
@@ -314,8 +314,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, mostly far
-    # below 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, far below
+    # 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -392,7 +392,8 @@ class Network:
             gradient = self.gradient(inputs[batch], targets[batch], loss)
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
-                # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Often: 1000)
+                # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Usual is a
+                # thousandth, but our fits are short.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # Both begin at 0, so at first they are too small. If g stays the same, each step
@@ -720,7 +721,7 @@ def repeat(experiment, n_runs, seed):
 
 def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     """Means of runs (n_runs, curves, len(x)), with bands of about two standard errors to each side
-    (if there are many runs: 95 % confidence)."""
+    (with 4 runs, only a rough guide)."""
     for i, name in enumerate(names):
         curve = runs[:, i]
         mean = curve.mean(axis=0)

@@ -14,13 +14,13 @@ The equations
 Run it: python mcts.py (10 seconds). What you will see, and why
     The world:  gS...G    A small treasure g is beside the start S. A big one, G, is at the end of
                 ##xxx#    a narrow bridge. A step down from the bridge ends in a drop x.
-    Most random walks onto the bridge fall, so on average they earn less than g: flat search takes
-    g, and more walks only make it surer. MCTS repeats what went well, so more and more of its
-    simulations cross the bridge. If c is too small, MCTS gives up the bridge after one or a few
-    bad walks. If c is too large, it goes on trying bad steps, and Q, the mean of all walks, makes
-    the bridge look bad. After a real step, the tree below the new state can be kept: then fewer
-    simulations are enough. In a slippery maze, an agent with a learned model learns fastest if it
-    has both search and learned values V(s).
+    With many walks, flat search prefers g: most random walks onto the bridge fall, so on average
+    they earn less than g. MCTS repeats what went well, so more and more of its simulations cross
+    the bridge. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is
+    too large, it goes on trying bad steps, and Q, the mean of all walks, makes the bridge look
+    bad. After a real step, the tree below the new state can be kept: then fewer simulations are
+    enough. In a slippery maze, an agent with a learned model learns fastest if it has both search
+    and learned values V(s).
 Try, after reading: in the place named, replace the line by this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -52,8 +52,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    the probability of a slip: then one of the offered actions, all equally probable
-            (perhaps the intended one), is done instead
+    slip    with this probability, one of the offered actions, perhaps the intended one, is done
+            at random
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -166,8 +166,7 @@ class Node:
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. With ln, Auer et al. prove for a single state that few turns are wasted. In a tree,
-        # returns drift, because the nodes below still learn.)
+        # too. For ln, Auer et al. have a proof that few turns are wasted.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -354,8 +353,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     max_depth  of mcts. 1 is only a one-step lookahead: each simulation is one imagined step, and
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
-    keep_tree  True: go on with the tree of the step before. Meant for a known model, and without
-               values: else the tree remembers returns of older models and values
+    keep_tree  True: go on with the tree of the step before. Use it with a known model and without
+               values: old returns would not fit a new model or new values
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying, in our maze. Needs CountModel, mcts, Node,
@@ -365,9 +364,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
     0.25
     """
     # World and search have separate streams of random numbers. With one stream, an agent that
-    # searches more would draw more numbers from it, and so have other luck in the real world. With
-    # a known model, this would make comparisons noisier. (Python's generator takes a text as seed,
-    # too.)
+    # searches more would draw more numbers from it, and so have other luck in the real world.
+    # (Python's generator takes a text as seed, too.)
     world_rng = random.Random(f"world {seed}")
     search_rng = random.Random(f"search {seed}")
     learned = CountModel(world.actions)     # the agent knows the moves, not where they lead
@@ -389,8 +387,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (V is mostly too low: it starts at 0, what was never tried pays 0,
-            # and Q is a mean that includes bad tries.)
+            # than the old V(s). (No mean with the old V: the newest search had the best model.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -409,8 +406,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
-    # only 0.95^300 = 0.0000002.
+    # 300 sweeps are plenty: a reward after 300 steps counts only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S" and world.actions(state):       # (not if it is walled in)
@@ -515,7 +511,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
+    world = bridge(2, slip=0.1)
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
@@ -559,8 +555,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All methods get the same seeds: with a known model, this makes comparisons less noisy.
-    # The panels with one episode per run are quick: they get four times as many runs.
+    # All methods get the same seeds. The panels with one episode per run are quick: they get four
+    # times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])
     draw_tree(ax2, seed)

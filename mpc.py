@@ -61,7 +61,7 @@ class PointMass:
     # around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # Every environment of Gymnasium has these two. (We read only low and high.)
+    # As in Gymnasium. (Of these, we read only low and high.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -174,8 +174,8 @@ class NeuralDynamics:
         # better start than new ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean,
-        # mostly far below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
+        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean, far
+        # below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: of the gradient g,
@@ -195,6 +195,7 @@ class NeuralDynamics:
                 for i, g in enumerate(gradients):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
+                    # (Usual is a thousandth, but our fits are short.)
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # Both begin at 0, so at first they are too small. If g stays the same, each
@@ -304,10 +305,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. Arguments are those of random_shooting. mean (H, da) is where the search
-    starts (None is mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if
-    n_elites is below 2 (a single one has no spread: its standard deviation is 0) or above
-    n_candidates. Needs imagined_returns, float_bounds.
+    largest returns. (Of all Normals, this one has the smallest cross-entropy to the elites.)
+    Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
+    mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
+    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -523,8 +524,8 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (That is not the best possible return, but the best that its search can find.) Gives three
-    things: the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
+    (No formula gives the best return here, so we compare with this.) Gives three things:
+    the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
     recipe's whole result in the last run."""
     returns = []
     for seed in seeds:
@@ -559,8 +560,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (if
-    there are many runs: 95 % confidence)."""
+    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (with
+    4 runs, only a rough guide)."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)

@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth (as the values do), until episodes end.
+    on average the error grows with depth, until most episodes are over. (The values grow, too.)
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -94,9 +94,9 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1 (if 1 in 10 tries was the end)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (The mean return is
-              still right: the mean of a sum is the sum of the means. Its spread may be different)
+              the episode ends with the missing probability, .1. (Here, only cells end episodes)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (Mean returns are
+              still right: the mean of a sum is the sum of the means)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (It grows mostly because the values do.)
+            # The error of the optimal values. (These grow with depth, too.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
