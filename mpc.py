@@ -560,8 +560,8 @@ def draw_paths(ax, title, model, D, plans):
 
 
 def draw_band(ax, x, runs, color, style, label):
-    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side (with
-    4 runs, only a rough guide)."""
+    """The mean of runs (n_runs, len(x)), and a band of about two standard errors to each side
+    (with 4 runs, only a rough guide)."""
     mean = runs.mean(axis=0)
     error = 2 * runs.std(axis=0) / len(runs)**0.5
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
