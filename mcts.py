@@ -128,7 +128,7 @@ class Node:
     N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
     lists; mcts gives its root arrays.) children[i] is a dict with a node for each state that this
     action has led to (except terminal states). In a tree no node has two parents: a state that is
-    reached in two ways gets two nodes, each with its own N and Q.
+    reached in two ways gets two nodes, each with its own N and Q. In a new node all N are 0.
     ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
