@@ -181,9 +181,9 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
-    deviation of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is policy[state] @ Q.
-    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
-    policy whose rows are not probabilities. Needs draw_columns.
+    deviation (with K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is
+    policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon below 1, gamma
+    outside [0, 1], or a policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)

@@ -98,7 +98,7 @@ def limited():
     outcome = yield
     timer.cancel()
     if expired.is_set():
-        sentence = f"this took more than {SECONDS} seconds: is there a loop that never ends?"
+        sentence = f"this took more than {SECONDS} seconds: a loop that never ends? NumPy calls for single numbers?"
         outcome.force_exception(pytest.fail.Exception(sentence, pytrace=False))
 
 

@@ -162,7 +162,7 @@ def test_a_return_is_the_discounted_sum_of_the_rewards_from_its_own_step_on(mcts
             node = node.children[0].get(node.state + 1)
         asked, right = [s for s, *_ in model.log], n * list(range(min(100, len(rewards))))
         require(asked == right or settings == {"gamma": 0}, f"{n} simulations of {what}: {len(asked)} steps of the "
-                f"model, from {asked[:9]}..., not {len(right)}, from {right[:9]}...: each begins in the state reached, in rollouts, too; at "
+                f"model, from {asked[:9]}..., not {len(right)}, from {right[:9]}...: each begins in the state reached; at "
                 "the end, or after 100 steps, of tree and rollout together, a new simulation begins")
         require(abs(Q[0] - exact[0]) < 1e-9, f"{n} simulations of {what}: Q is {Q[0]:.9g}, not {exact[0]}: "
                 f"{hints.get(round(Q[0], 6), 'is every reward counted once, in its place?')}")

@@ -64,7 +64,7 @@ class OwnModel:
         require(len(self.log) < 3000, "the model was asked 3,000 times: does the search stop after `horizon` steps?")
         states, actions = np.array(states), np.array(actions)
         u = np.random.default_rng(rng).random(len(states))
-        self.log.append((states, actions, rng, u[0]))
+        self.log.append((states, actions, rng, u[:1].tolist()))
         s2 = (u[:, None] >= self.sums[states, actions]).sum(axis=1)
         ends = np.append(self.ends, True)[s2]           # s2 = S: u has passed all sums
         return np.where(s2 == len(self.R), states, s2), self.pays[states, actions], ends
@@ -279,7 +279,7 @@ def test_mean_and_standard_error_worked_by_hand(rollout_search):
         case = f"returns {[1, 2, 6][:K]} and {[5] * K}"
         require_values(Q, [mean, 5], case, "the means; the third episode of action 0 is cut by the horizon, 2: what it "
                        "has earned counts like the others' returns", {2: "not the median", 1: "all rollouts count"})
-        require(close(error, right), f"{case}: standard errors should be {right}, they are {numbers(error, 9)}: "
+        require(close(error, right, 1e-6), f"{case}: standard errors should be {right}, they are {numbers(error, 9)}: "
                 "sqrt(sum of (G - mean)^2 / (K - 1)) / sqrt(K), for each action; a single return shows no spread: inf")
 
 
@@ -373,7 +373,7 @@ def test_rollouts_tend_to_the_values_of_the_policy(rollout_search, base_seed, k)
     for s in range(4):
         model = OwnModel(*tables)
         answers.append(rollout_search.rollout_search(model, s, policy, K, 100, gamma, rng))
-        for s2 in range(4):
+        for s2 in range(4 * (len(model.log[-1][0]) < K)):       # if it keeps rows of episodes that are over: no check
             actions = np.concatenate([actions[states == s2] for states, actions, *_ in model.log[1:]])
             p, share, n = policy[s2, 1], actions.mean(), len(actions)
             require(abs(share - p) < 5.5 * np.sqrt(p * (1 - p) / n) + 2 / n, f"in state {s2} pi takes action 1 with "
