@@ -307,8 +307,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
     largest returns. (Of all Normals, this one has the smallest cross-entropy to the elites.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
-    mid-range). Returns the mean (H, da) of the last elites. Also a ValueError if n_elites is below
-    2 (a single one has no spread) or above n_candidates. Needs imagined_returns, float_bounds.
+    mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
+    ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
+    imagined_returns, float_bounds.
     >>> def move(states, actions): return states + actions
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(move, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
@@ -406,7 +407,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
               episodes that end
     model     has fit and predict as NeuralDynamics has
     reward    function of (states (N, ds), actions (N, da), next_states (N, ds)), gives (N,)
-    n_base    episodes of the base policy
+    n_base    episodes of the base policy: actions drawn uniformly between the bounds
     plan      cem, random_shooting or a planner with the same arguments
     settings  further arguments for the planner: a horizon, for example horizon=30, is needed
     seed      of environment, base policy and planner
@@ -435,8 +436,8 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
 def planning_v10(env, model, reward, n_base, n_rounds, seed=0, plan=cem, **settings):
     """Slide "Planning v1.0": repeat v0.5, and add the data of each executed plan to D.
     Arguments and errors are those of planning_v05; n_rounds: how often. Gives the returns
-    (n_rounds,) and D. Needs cem, imagined_returns, float_bounds, first_state, execute,
-    run_base_policy, fit_to.
+    (n_rounds,) and D, the list of all (s, a, s'). Needs cem, imagined_returns, float_bounds,
+    first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass(n_steps=5)
     >>> returns, D = planning_v10(env, PhysicalModel(env), env.reward, n_base=2, n_rounds=3,
     ...                           horizon=5)

@@ -275,8 +275,7 @@ def test_count_model_worked_by_hand(mcts):
             ([(9, "go", 1.5, 3, False)], 9, "go", (3, 1.5, False), "what was imagined before is not learned")):
         for outcome in more:
             model.learn(*outcome)
-        found = {tuple(accepted(f"CountModel.step({s}, {a!r})", model.step, s, a, random.Random(k))[-len(exact):])
-                 for k in range(40)}
+        found = {tuple(accepted("CountModel.step", model.step, s, a, random.Random(k))[-len(exact):]) for k in range(40)}
         require(found == {exact}, f"learned (state, action, reward, next_state, terminated): {learned + more}; 40 "
                 f"times step({s}, {a!r}) gives {found}, it should be {exact}, (next state, reward, terminated): {hint}")
     for s in (0, 8):
