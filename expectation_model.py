@@ -427,10 +427,11 @@ class NeuralModel(FeatureModel):
 
     Slides "How to build a model? (II)", mean squared error, and "(III)", deep neural networks.
     n_members > 1 is an ensemble. seed is what NumPy's default_rng takes, for example a number.
-    fit      Adam, from scratch each time; settings: n_steps, batch_size, learning_rate
+    fit      learns the change S' - S by Adam, from scratch each time; settings: n_steps,
+             batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): for each feature the standard deviation
-             of their answers (standardised: units do not matter), then the mean of these
+             of their answers, divided by that of S' - S in the data, then the mean of these
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:

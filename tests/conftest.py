@@ -54,7 +54,7 @@ def require_refused(what, function, *arguments, **settings):
     except Exception as error:
         if isinstance(error, ValueError) and str(error):
             return
-        outcome = f"it raised {error!r}"
+        outcome = f"it raised {error!r}{', with an empty text' * isinstance(error, ValueError)}"
     require(False, f"{what}: this must be a ValueError that says what is wrong, but {outcome}")
 
 
