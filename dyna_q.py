@@ -10,17 +10,18 @@ The equations
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (A small bonus: 0.001 sqrt(1000) = 0.03)
+                 steps since A was last tried in S. (If kappa is 0.001: 0.03 after 1000 steps)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. In the new gap all actions are worth 0, so most agents leave it by chance.
-    From then on, going back is worth a bit more: old values shrink, but stay above 0. Replay is
-    worse: it still imagines old steps through the wall. When a shortcut opens, Dyna-Q hardly uses
-    it: the old way still works. Dyna-Q+ tries what it has not tried for long: it finds both.
+    find the new way. Most agents enter the new gap. There all actions are worth 0, so about half
+    of them go back, by chance. From then on going back is worth more: old values shrink, but stay
+    above 0. Replay is worse: it still imagines old steps through the wall. When a shortcut opens,
+    Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries what it has not tried for long:
+    so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -318,8 +319,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: the number of episodes after which the book calls its agent nearly optimal. (The best
-    # mean is 15.8, as 1 action in 10 is random.) We count the episodes with a mean above 20.
+    # `book`: episodes until the book calls its agent nearly optimal. We count means above 20.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -329,7 +329,7 @@ def draw_comparison(ax, steps):
     # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869 steps, hardly any has 15,000. maze.state is the start.
+        # Random walks average 869: hardly any is longer than 15,000. maze.state is the start.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",

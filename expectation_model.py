@@ -99,7 +99,7 @@ def draw_from_rows(probabilities, rng):
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
-    sums[:, -1] = 1             # rounding may have made it a bit less, and u may be in the gap
+    sums[:, -1] = 1             # rounding may have made it less: for a u above it, argmax gives 0
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u < sums).argmax(axis=1)                    # argmax finds the first True
 
@@ -217,7 +217,7 @@ class LookupModel:
         ended = outcomes // self.n_states                                   # 0 or 1
         next_states = outcomes % self.n_states
         places = states, actions, ended, next_states
-        # The mean of the rewards seen with this outcome.
+        # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
         return rewards, next_states, ended == 1
 
@@ -228,8 +228,8 @@ class FeatureModel:
 
     inputs  x and actions as one array of N rows, made by the method encode
     y       (N, 1+d): the reward, and the change of each feature
-    Each model adds learn(inputs, y, ...), whose result fit keeps as self.learned, and
-    expected(inputs), which returns the expected y.
+    Each model adds learn(inputs, y, ...), which learns y from inputs and returns its weights or
+    networks (fit keeps them as `learned`), and expected(inputs), which returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -248,7 +248,7 @@ class FeatureModel:
     def predict(self, x, actions):
         x, inputs = self.prepare(x, actions)
         y = self.expected(inputs)
-        return y[:, 0], x + y[:, 1:]
+        return y[:, 0], x + y[:, 1:]            # S' = S + change
 
     def prepare(self, x, actions):
         """x (N, d) as an array, and inputs."""
@@ -606,7 +606,7 @@ class MixtureModel(FeatureModel):
 
     def expected(self, inputs):
         log_weights, means, _ = self.components(inputs)
-        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)
+        return (np.exp(log_weights)[:, :, None] * means).sum(axis=1)    # a weighted sum of means
 
     def sample(self, x, actions, rng):
         x, inputs = self.prepare(x, actions)
@@ -805,7 +805,7 @@ def leap_samples(seed):
     landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
     rows = [X[landings, 1]]
     # There are two landings, but we take 8 components: the more there are, the likelier it is that
-    # two of them settle on different landings. (Else samples fall between the landings, too.)
+    # one starts near each landing. (Else samples fall between the landings, too.)
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(X[starts], [LEAP] * 400, rng)
@@ -876,6 +876,7 @@ def draw_compound(ax, errors):
 def what_it_knows(seed):
     """The disagreement of five networks and their true error, means over the rows (2, columns). An
     agent could explore the cells where they disagree, or avoid them for safety."""
+    # There are data only from columns 0 to 2.
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)

@@ -52,8 +52,8 @@ class GridWorld:
 
     rows    equally long texts of '.' free, '#' wall, 'S' start, and three kinds of cells that end
             the episode: 'x' drop (reward 0), 'g' small treasure (0.4), 'G' big treasure (1)
-    slip    with this probability, one of the offered actions, perhaps the intended one, is done
-            at random
+    slip    the probability of a slip: then one of the offered actions is done at random (perhaps
+            the intended one)
     States are numbered row by row. `start` is the number of the cell S. Actions: 0 up, 1 right, 2
     down, 3 left; moves into walls or over the border are not offered. ValueError for rows that are
     not equally long, other letters, not exactly one S, or a bad slip. Needs pick.
@@ -166,7 +166,7 @@ class Node:
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. For ln, Auer et al. have a proof that few turns are wasted.)
+        # too. With ln, Auer et al. prove for a single state that few turns are wasted.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -387,7 +387,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (No mean with the old V: the newest search had the best model.)
+            # than the old V(s). (We take no mean with the old V: newer searches know more. V is
+            # mostly too low: it starts at 0, and Q is a mean that includes bad tries.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -406,7 +407,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
 def optimal_values(world):
     """V* of all states of a GridWorld with our GAMMA, by value iteration."""
     V = np.zeros(len(world.cells))      # stays 0 where an episode ends: nothing follows
-    # 300 sweeps are plenty: a reward after 300 steps counts only 0.95^300 = 0.0000002.
+    # Each sweep looks at least one step further. 300 are plenty: a reward after 300 steps counts
+    # only 0.95^300 = 0.0000002.
     for _ in range(300):
         for state, cell in enumerate(world.cells):
             if cell in ".S" and world.actions(state):       # (not if it is walled in)
@@ -511,7 +513,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)
+    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The world itself is the model, and no values are used: what is learned has no effect, so one
     # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.

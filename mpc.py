@@ -14,7 +14,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. For these a short horizon is better, and even random plans are not bad.
+    searches are enough. A short horizon is better then, and with it even random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -61,7 +61,7 @@ class PointMass:
     # around it is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
-    # As in Gymnasium. (Of these, we read only low and high.)
+    # Gymnasium's environments have these, too. (We read only low and high.)
     observation_space = SimpleNamespace(shape=start.shape)
     action_space = SimpleNamespace(shape=(2,), low=-np.ones(2), high=np.ones(2))
 
@@ -305,7 +305,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Of all Normals, this one has the smallest cross-entropy to the elites.)
+    largest returns. (Of all such Normals, this one has the smallest cross-entropy to the elites.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -364,7 +364,7 @@ def execute(env, state, actions, D):
         D.append((state, action, next_state))
         total += float(reward)
         state = next_state
-        if terminated or truncated:
+        if terminated or truncated:         # either way, nothing more can be executed
             return total, state, True
     return total, state, False
 

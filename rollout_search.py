@@ -1,7 +1,7 @@
 """Choose an action by looking ahead in a model: with a whole search tree or with sampled episodes.
 
 The slides, and where they are in this file
-    Forward search             forward_search; show_depth, show_nodes ("expensive"), show_learned
+    Forward search             forward_search; show_depth, show_nodes (cost), show_learned (errors)
     Simulation-based search    rollout_search; rollout_errors, values_of_acting
 The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
@@ -13,12 +13,12 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error grows with depth, until most episodes are over. (The values grow, too.)
+    on average the error grows with depth (as the values do), until nearly all episodes are over.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
-    With few, luck decides, and the agent may do worse. Rollouts of the random policy do not show
-    the way to the big treasure: from S, only 1 in 200 gets there.
+    With few, luck decides which action looks best, and the agent may do worse than the policy.
+    Random rollouts do not show the way to the big treasure: from S, only 1 in 200 gets there.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -94,9 +94,9 @@ def draw_columns(sums, rng):
 class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
-              the episode ends with the missing probability, .1. (Here, only cells end episodes)
+              the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
     R         (S, A) expected reward: each step pays this mean, whatever S' is. (Mean returns are
-              still right: the mean of a sum is the sum of the means)
+              right: the mean of a sum is the sum of the means. Their spread is mostly too small)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -181,7 +181,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
-    deviation (with K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is
+    deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is
     policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon below 1, gamma
     outside [0, 1], or a policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
@@ -248,7 +248,7 @@ def lookahead_values(policy=None, P=MODEL.P, R=MODEL.R):
 
 
 V_EXACT = lookahead_values()
-OPTIMUM = V_EXACT[HORIZON, START]       # the best policy's (more steps would add nearly nothing)
+OPTIMUM = V_EXACT[HORIZON, START]       # of the best policy (more steps would add nearly nothing)
 
 # %% What the experiments and panels below share
 RED, BLUE, GREEN = "#D55E00", "#0072B2", "#009E73"
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (These grow with depth, too.)
+            # The error of the optimal values. (It grows largely because the values do.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # searches for each K and cell: enough for rough means
+N_SEARCHES = 12                 # per K and cell: for errors, and how often each action looks best
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
