@@ -402,8 +402,8 @@ class Network:
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
-                # time, the weight moves by `rate`; if it is 5, -5, 5, -5, ..., it hardly moves.
-                # (1e-8 prevents 0/0.)
+                # time, the weight moves by `rate`; if it is 5, -5, 5, -5, ..., it soon
+                # hardly moves. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * mean / (size + 1e-8)
         return self
 
