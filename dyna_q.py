@@ -136,9 +136,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
                 never tried are imagined, too, as if S' = S, reward 0. (Replay adds only the bonus)
-    seed        as in NumPy's default_rng: an int, a list of ints, or a Generator
+    seed        int, list of ints or Generator. Acting, planning, replay get streams of their own
     replay      imagine from stored transitions instead of the model; see replay_q
-    Returns three arrays: Q (S, A), the steps of each finished episode (ended or cut off), and the
+    Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
     reach a goal: with epsilon = 0 it may stay at a new wall for ever, and with a large kappa
     bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN

@@ -114,8 +114,8 @@ def test_a_maze_by_hand(dyna_q):
     require(sizes == (12, 4), f"a maze of 3 x 4 cells has 12 states and 4 actions, not {sizes}")
     for path in ["U0 U0 L0 D4 L4 R4 U0 R1 D1 U1 R2 R3 R3 U3 D7 R7 D11 R11 D11 L10 L10 D10 U6", "D8"]:
         start = maze.reset()
-        require(start == (4, {}), f"{rows}: reset() leads to S, (4, {{}}), not {start}: row 1, column 0, where "
-                "cell = row * columns + column")
+        require(start[0] == 4 and isinstance(start[1], dict), f"{rows}: reset() leads to S, (4, {{}}), not {start}: "
+                "row 1, column 0, where cell = row * columns + column; then info, a dict")
         follow(maze, rows, path)
 
 
