@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error grows with depth (as the values do), until nearly all episodes are over.
+    on average the error grows with depth, in the first steps faster than the values do.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -95,8 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (Mean returns are
-              right: the mean of a sum is the sum of the means. Their spread is mostly too small)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
+              are right, but mostly spread too little: the luck of the rewards is missing)
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (It grows largely because the values do.)
+            # The error of the optimal values. (Divided by them, it grows only in the first steps.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
