@@ -180,7 +180,7 @@ class NeuralDynamics:
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: of the gradient g,
         # because a single g is partly luck, and of g^2, to know the usual size of g.
-        g_mean = [0 * w for w in self.weights]              # zeros
+        g_mean = [0 * w for w in self.weights]      # zeros: Adam begins anew in each fit
         g2_mean = [0 * w for w in self.weights]
         t = 0
         for epoch in range(n_epochs):
@@ -305,7 +305,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Of all such Normals, this one has the smallest cross-entropy to the elites.)
+    largest returns. (This Normal makes the elites most probable. Cross-entropy is minus the mean
+    of their log probabilities: the smallest possible here.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
