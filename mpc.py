@@ -617,7 +617,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
 # 300 sequences of 60 random numbers there is hardly a good one.)
 def show_replanning(ax, label, color, style, seeds, **settings):
     """Return of v1.5 with the true dynamics, against the steps between two plans: one curve."""
-    intervals = [1, 2, 4, 8]
+    intervals = [1, 4, 8]
     # play gives the returns first: [0]. They are columns (runs, 1), as n_rounds is 1. hstack puts
     # them side by side: (runs, intervals).
     runs = np.hstack([
