@@ -577,7 +577,7 @@ class Mass:
 @pytest.mark.parametrize("recipe, arguments, planner, horizon, n_runs, least, most", [
     ("planning_v05", [1], "cem", 30, 4, -39, -34),                          # -36.3 +- 0.9
     ("planning_v05", [10], "cem", 30, 10, -113, -61),                       # -87 +- 16
-    ("planning_v10", [10, 8], "cem", 30, 2, -73, -33),                      # -48 +- 7, the best ever seen -34
+    ("planning_v10", [10, 8], "cem", 30, 2, -85, -33),                      # -48 +- 7, of 800 the worst -82, best -34
     ("planning_v15", [10, 8], "cem", 8, 2, -33, -25),                       # -28 +- 1, the best ever seen -25.5
     ("planning_v15", [1, 1, 1], "cem", 8, 5, -28.6, -25.8),                 # -27.2 +- 0.45
     ("planning_v15", [1, 1, 8], "cem", 8, 5, -47, -32),                     # -39.2 +- 2.8
@@ -661,7 +661,7 @@ def test_bad_arguments_of_a_recipe_are_refused(mpc, recipe):
 
 
 def test_our_figure_and_physical_model(ours, mpc, base_seed, capsys):
-    """One run, at 5 standard deviations; four plans of v0.5 (180 promised 45 +- 14 too much); theta from fit's data."""
+    """One run, at 5 standard deviations (v1.0: -45 +- 5, once in 1,200 -154); v0.5 promised 45 +- 14 too much; theta."""
     figure, axes = mpc.plt.subplots(2, 3)
     mpc.run_all(axes, 1, base_seed)
     [mpc.show_v05(axes[0, 0], "v0.5 again", [base_seed, run]) for run in (1, 2, 3)]
@@ -669,7 +669,7 @@ def test_our_figure_and_physical_model(ours, mpc, base_seed, capsys):
     require(all(len(line) == 3 for line in lines) and lines[0] == ["what", "measured", "compare"], f"printed: {lines}")
     too_much = [float(lines[i][2].split(":")[0]) - float(lines[i][1]) for i in (1, -3, -2, -1)]
     require(np.mean(too_much) > 10, f"v0.5's model promised too much: {too_much} in four runs")
-    for what, least, most in [("v0.5 leaves", -170, -37), ("v0.5 works", -41, -32), ("v1.0:", -82, -33),
+    for what, least, most in [("v0.5 leaves", -170, -37), ("v0.5 works", -41, -32), ("v1.0:", -170, -33),
                               ("v1.5:", -36, -25), ("CEM, H = 8", -29.7, -25), ("random, H = 8", -75, -27)]:
         measured = [float(line[1]) for line in lines if line[0].startswith(what)]
         require(len(measured) == 1 and least < measured[0] < most, f"{what!r}: {measured}, not from {least} to {most}")
