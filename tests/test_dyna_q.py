@@ -25,13 +25,14 @@ both = pytest.mark.parametrize("name", ["dyna_q", "replay_q"])
 class Discrete:
     """What an agent may ask of Gymnasium's space of that name."""
     def __init__(self, n, start=0):
-        self.n, self.start = n, start
+        self.n, self.start, self.rng = n, start, random.Random()
+        self.seed = self.rng.seed
 
     def contains(self, x):
         return self.start <= x < self.start + self.n
 
     def sample(self):
-        return self.start + random.Random(0).randrange(self.n)
+        return self.start + self.rng.randrange(self.n)
 
 
 class World:

@@ -300,8 +300,7 @@ def test_all_luck_comes_from_the_rng_handed_over(rollout_search):
     model, zeros = rollout_search.TabularModel(thirds, R), np.zeros(200, int)
     search, all_0, half = rollout_search.rollout_search, np.eye(2)[[0, 0, 0]], np.full((1, 2), 0.5)
     calls = {"step": lambda rng: model.step(zeros, zeros, rng)[0], "rollout_search (only the model is random)":
-             lambda rng: search(OwnModel(thirds, R), 0, all_0, 200, 9, 0.9, rng),
-             "rollout_search (only pi is random)":
+             lambda rng: search(OwnModel(thirds, R), 0, all_0, 200, 9, 0.9, rng), "rollout_search (only pi is random)":
              lambda rng: search(OwnModel(np.ones((1, 2, 1)), R[:1]), 0, half, 200, 9, 0.9, rng)}
     before = np.random.get_state()[1].copy(), random.getstate()
     for what, draw in calls.items():
