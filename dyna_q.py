@@ -9,8 +9,8 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (If kappa is 0.001: 0.03 after 1000 steps)
+    Dyna-Q+      (from the book, not on the slides) imagined updates use R + kappa sqrt(tau); tau:
+                 real steps since A was last tried in S. (kappa = 0.001: 0.03 after 1000 steps)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
@@ -163,7 +163,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # same episode 1. (Python's random: for single numbers, it is far faster than NumPy.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
-    Q = [[0.0] * A for _ in range(S)]       # lists, for the same reason: they are faster
+    Q = [[0.0] * A for _ in range(S)]       # Q[s][a]. For single numbers lists are faster, too
     # memory[s][a]: all outcomes (R, S', terminated) of a in s, for example [(0.0, 4, False)]. The
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
@@ -225,9 +225,9 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random and no wall moves, all of these are
-    equal: then, with kappa = 0, replay and Dyna-Q learn the same Q. Both trade computation for
-    real steps. (DQN draws whole transitions, so pairs visited often are replayed often.) Other
+    with this S and A, not from the model. If nothing is random and no wall moves, S and A always
+    give the same R, S': then replay and Dyna-Q learn the same Q, if kappa = 0. Both trade
+    computation for real steps. (DQN draws whole transitions: frequent pairs come often.) Other
     arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -247,11 +247,11 @@ def check_maze(maze, all_rows):
         raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
     if first.count("S") != 1 or later.count("S") != 1:
         raise ValueError("a maze needs exactly one start S")
-    # A shortest way has fewer than n steps. For a cell without a way, steps_to_goal gives n here.
+    # A shortest way has fewer than n steps. From a cell without a way, steps_to_goal counts n.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell that had a way, even in one that becomes a
-    # wall. To be safe, each move from each of these cells must lead to a cell that has a way.
+    # When the walls move, the agent may be in any cell from which there was a way to a goal (even
+    # in one that becomes a wall). So each move from such a cell must lead to where a way begins.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -260,8 +260,8 @@ def check_maze(maze, all_rows):
 
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
-    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. A walk of
-    more than n_rounds steps counts as n_rounds, because each round looks one step further."""
+    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each round
+    looks one step further: walks of more than n_rounds steps count as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming (value iteration), but we count steps, not rewards: so min replaces max.
@@ -326,7 +326,7 @@ def draw_comparison(ax, steps):
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
-    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
+    # Three exact lines. No agent with epsilon = 0.1 can have a smaller mean than the second.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
         # Random walks average 869: hardly any is longer than 15,000. maze.state is the start.

@@ -56,12 +56,12 @@ import numpy as np
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
 START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
-# What each action does: columns to the right, rows down (-1 is up), probability.
-MOVES = [[(0, -1, 1)],                      # action 0: up
-         [(1, 0, 1)],                       # action 1: right
-         [(0, 1, 1)],                       # action 2: down
-         [(-1, 0, 1)],                      # action 3: left
-         [(2, -1, 0.5), (2, 1, 0.5)]]       # action 4: the leap; a coin decides, up or down
+# What each action does: columns to the right, rows down (-1 is up).
+MOVES = [[(0, -1)],                     # action 0: up
+         [(1, 0)],                      # action 1: right
+         [(0, 1)],                      # action 2: down
+         [(-1, 0)],                     # action 3: left
+         [(2, -1), (2, 1)]]             # action 4: the leap; a coin decides, up or down
 N_ACTIONS = 5
 LEAP = 4
 GAMMA = 0.9                                 # the discount in planning
@@ -78,11 +78,11 @@ ARRIVAL[GOAL] = 1
 TRUE_P = np.zeros((N_STATES, N_ACTIONS, N_STATES))
 for s in range(N_STATES):
     for a, outcomes in enumerate(MOVES):
-        for right, down, probability in outcomes:
+        for right, down in outcomes:
             # No move leaves the grid: clip keeps column and row between 0 and the last one.
             column = np.clip(s % N_COLUMNS + right, 0, N_COLUMNS - 1)
             row = np.clip(s // N_COLUMNS + down, 0, N_ROWS - 1)
-            TRUE_P[s, a, row * N_COLUMNS + column] += probability
+            TRUE_P[s, a, row * N_COLUMNS + column] += 1 / len(outcomes)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 # For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
@@ -297,7 +297,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (An action never tried has only zeros in its columns. There, lstsq gives w = 0.)
+        # (An action never tried has only zeros in its columns, so there any w fits. Of all w that
+        # fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -314,8 +315,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, far below
-    # 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
+    # A column that is always the same, say 0.1, has scale 0 or, by rounding, about 1e-17. Dividing
+    # by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -467,7 +468,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # [:, 1:] leaves out column 0, the reward.
+        # These outputs are still divided by the sd of the data (see Network.fit). [:, 1:] leaves
+        # out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -526,9 +528,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. The reward's is larger. With a small one, rewards would count
-        # more than S': one component might take all data with reward 1, another those with reward
-        # 0, whatever their S'. (Both numbers were found by trying.)
+        # would grow without end. The reward's is larger: two rewards that differ by 1 are 10 sds
+        # apart if sd = 0.1, and only 2 if sd = 0.5. With 10, components would divide the data by
+        # reward, whatever their S'. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -539,8 +541,8 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         # The mean of each component starts at a random row of the data, so that they differ. The
-        # sds start small, at floor + e^-2 = floor + 0.14: a wide component would be pulled towards
-        # two outcomes at once, and stay between them.
+        # sds start small, at floor + e^-2 = floor + 0.14: a wide component would be about equally
+        # probable for two outcomes, learn from both, and stay between them.
         mean, scale = mean_and_scale(y)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
@@ -568,7 +570,8 @@ class MixtureModel(FeatureModel):
     def loss(self, outputs, targets):
         """The mean of -log p^(y), y being a row of targets, and its derivative by each output."""
         # Why -log p^? If a coin shows heads in 1 of 3 cases, and a model says p, the mean of
-        # -log p^ is -1/3 log p - 2/3 log(1 - p). It is smallest if p is right: for p = 1/3.
+        # -log p^ is -1/3 log p - 2/3 log(1 - p). It is smallest if p is right: its derivative
+        # -1/(3p) + 2/(3(1-p)) is 0 at p = 1/3.
         log_weights, means, sds = self.split(outputs)
         terms, z = log_terms(log_weights, means, sds, targets)
         log_p = log_sum_exp(terms)                                              # (N, 1)
@@ -797,6 +800,8 @@ def draw_convergence(ax, errors):
 
 
 # %% Slide "Models can be stochastic too": a leap over the pit
+# Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
+# here V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
@@ -820,8 +825,6 @@ def draw_leap(ax, rows):
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
             label=["the world", "Gaussian", "mixture"])
     ax.legend()
-    # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-    # V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
     ax.set(title="after the leap: a mixture knows\nboth landings, a Gaussian does not",
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",

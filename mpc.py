@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # The hill pushes with up to strength * 0.61 = 8 * 0.61 = 4.9, and we with at most 4.2: that is
-    # gain * sqrt(2) = 3 * 1.41, by the action (1, 1). The hill's middle is at y = 0.4, so the way
-    # around it is shorter below.
+    # We cannot simply push through the hill: it pushes with up to 4.9 (strength * 0.61), and we
+    # with 4.2 at most (gain * sqrt(2), by the action (1, 1)). The way around it is shorter below,
+    # because its middle is at y = 0.4.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Gymnasium's environments have these, too. (We read only low and high.)
@@ -80,7 +80,7 @@ class PointMass:
         force, minus_v, push = self.forces(states, actions)
         acceleration = gain * force + drag * minus_v + strength * push
         velocities = states[:, 2:] + self.dt * acceleration
-        # We use the new velocity. With the old one, a force would move the mass one step later.
+        # The position uses the new velocity: so a force moves the mass in the same step.
         return np.hstack([states[:, :2] + self.dt * velocities, velocities])
 
     def reward(self, states, actions, next_states):
@@ -160,22 +160,21 @@ class NeuralDynamics:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
-        # As floats: unsigned integers, such as pixels, would have wrong changes (3 - 5 = 254).
-        data = np.concatenate([states, actions, next_states], axis=1).astype(float)
+        # A row of data is the input x = (s, a), n numbers, and then the change s' - s. (As floats:
+        # with unsigned integers 3 - 5 would not be -2.)
+        n = self.n_inputs
+        changes = next_states - states.astype(float)
+        data = np.concatenate([states, actions, changes], axis=1)
         if (len(data) == 0 or states.shape != next_states.shape or not np.isfinite(data).all()
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
-        # In each row of data, the first n numbers are the input x. The others become the change.
-        n = self.n_inputs
-        data[:, n:] -= states
-        # Standardize each column of inputs and targets to mean 0 and standard deviation 1: else a
-        # position of 0.1 would hardly count beside a speed of 100. (In a second fit, mean and std
-        # change. Then the old weights, from which it goes on, are not quite right, but a much
-        # better start than new ones.)
+        # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
+        # hardly count beside a speed of 100. (A second fit has another mean and std, so the old
+        # weights no longer fit exactly. But they are a much better start than new ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has deviation 0 or, by rounding, a tiny part of its mean, far
-        # below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
+        # A column that is always the same, say 0.1, has deviation 0 or, by rounding, about 1e-17.
+        # Dividing by that would give NaN or nonsense: such a column is divided by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam is gradient descent with two running means for each weight: of the gradient g,
@@ -261,8 +260,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model diverges, to infinity or NaN, the sequence must lose. But argmax would choose
-    # NaN, and a 0 in its place would beat all negative returns. So: -infinity.
+    # If the model's numbers explode, a return is infinity or NaN, and argmax would choose it. Such
+    # a sequence must lose: -infinity. (0 would win, if all other returns are negative.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -273,7 +272,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    # If one of the bounds is infinite or NaN, high - low is, too.
+    # (If low or high is infinite or NaN, so is high - low.)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
@@ -305,8 +304,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (This Normal makes the elites most probable. Cross-entropy is minus the mean
-    of their log probabilities: the smallest possible here.)
+    largest returns.
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -322,11 +320,10 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # (If the mean were far outside the bounds, all candidates would be cut to the same bound.)
+    # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, each
-    # bound is one standard deviation away: a third of all normal numbers are farther away, and are
-    # cut to a bound. So many candidates have full force, which is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. With this spread, about
+    # a third of the actions are cut to a bound: full force, which is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -337,10 +334,11 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         # Where the elites agree, the next iteration is narrow; elsewhere it stays wide.
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
-    # In the mean of the elites, their noise averages out. (If they went two different ways around
-    # the hill, their mean would hit it. But one way is shorter: if the model knows the hill, soon
-    # all elites go this way.)
-    return np.clip(mean, low, high)                             # clip: against rounding
+    # In the mean of the elites, their noise averages out. (Danger: if some elites went around the
+    # hill above it, and the others below, their mean would lead into it. But one way is shorter:
+    # if the model knows the hill, soon all elites go this way.)
+    # (clip, because by rounding the mean of many 0.1 may be 0.10000000000000002.)
+    return np.clip(mean, low, high)
 
 
 # %% Algorithm: the three recipes. (1) to (6) are the slides' numbers; "new" is what a recipe adds
@@ -515,9 +513,8 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a plan of 8
-# steps at each of 30 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps in an episode. v1.0 imagines
-# 5000 * 30 = 150,000.)
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (In a whole episode
+# v1.5 imagines fewer steps than v1.0: if its plans have 8 steps, 30 * 300 * 8 against 5000 * 30.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -532,7 +529,7 @@ def play(recipe, seeds, exact=False, **settings):
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
-        model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, 32, seed)
+        model = PhysicalModel(WORLD) if exact else NeuralDynamics(4, 2, hidden=32, seed=seed)
         result = recipe(WORLD, model, WORLD.reward, N_BASE, seed=seed, **settings)
         returns.append(result[0])       # all recipes give their return, or returns, first
     return np.array(returns), model, result
@@ -552,7 +549,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
+    # The hill, drawn out to |d| = 2: farther away we are much stronger than it.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -590,9 +587,8 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad: in episode 1 the hill pushed the mass around its lower
-    # edge. So now the model knows this edge, but little else of the hill, and the plans lead
-    # straight at the middle.)
+    # (In most runs its episode 2 is bad. In episode 1 it met only the lower edge of the hill. So
+    # the model does not know the middle yet, and the next plans lead straight at it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0: a plan of v1.0 has 60 numbers, two for each of 30 steps, too many for a

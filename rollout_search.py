@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error grows with depth, in the first steps faster than the values do.
+    on average the error of the values grows with depth.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -37,14 +37,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-# S start, g small treasure, G big treasure, x drop, # wall, . free. S and . are never at the
-# border, so that no step leads out of the map.
+# S start, g small treasure, G big treasure, # wall, . free, x drop (it ends the episode and pays
+# nothing). S and . are never at the border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
 # A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
-# walks along the upper drops, so search has something to improve.
+# walks right beside drops, so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -95,8 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. (So mean returns
-              are right, but mostly spread too little: the luck of the rewards is missing)
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. So the mean of
+              returns is right, but not their spread: the luck of the rewards is missing
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -313,7 +313,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (Divided by them, it grows only in the first steps.)
+            # The error of the optimal values. (Its share of them grows in the first steps only.)
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -361,8 +361,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # The agent's action in s depends on luck: its pi(a|s) is the probability that a search
-            # in s prefers a. We estimate this pi by N_SEARCHES searches, and compute its value.
+            # We need not run the agent. Its pi(a|s) is the probability that a search in s prefers
+            # a. We estimate it by 12 searches (100 give nearly the same), and compute its value.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -378,8 +378,8 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K). We measure the spread with 10,000 rollouts: it is
-    # sqrt(10,000) times the standard error. (RMS again, over the four actions.)
+    # Theory: the error is spread / sqrt(K). We measure the spread (standard deviation) with 10,000
+    # rollouts: sqrt(10,000) times the standard error. (RMS over the four actions, as above.)
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
     spread = np.sqrt(10_000 * (standard_error**2).mean())
     theory = spread / np.sqrt(K_ROLLOUTS)
