@@ -17,11 +17,9 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way. Most agents enter the new gap. There all actions are worth 0, so about half
-    of them go back, by chance. From then on going back is worth more: old values shrink, but stay
-    above 0. Replay is worse: it still imagines old steps through the wall. When a shortcut opens,
-    Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries what it has not tried for long:
-    so it finds both new ways.
+    find the new way: see BLOCKING. Replay is worse: it still imagines old steps through the wall.
+    When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries what it
+    has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -64,8 +62,7 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.t = 0                      # real steps so far
-        self.reset()
+        self.reset(seed=0)              # sets self.t, the number of real steps so far, to 0
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -118,7 +115,7 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 def size(space):
     """Number of states or actions. ValueError if they are not numbered from 0, as lists are."""
-    # Gymnasium's Discrete has a number `start`. A Maze's spaces have none: getattr gives 0.
+    # Gymnasium's spaces have a number `start`. A Maze's have none: then getattr gives 0.
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -135,21 +132,20 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (Replay adds only the bonus)
-    seed        int, list of ints or Generator. Acting, planning, replay get streams of their own
+                never tried are imagined, too, as if S' = S, reward 0. (Not so in replay)
+    seed        for NumPy's default_rng. Acting, planning, replay get random numbers of their own
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may stay at a new wall for ever, and with a large kappa
-    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
+    reach a goal: with epsilon = 0 it may repeat itself for ever, and with a large kappa bonuses
+    may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
     or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
     """
-    # The loop below stops at one of two limits. The one that is not used becomes infinite.
     if n_steps is None:
-        n_steps = math.inf
+        n_steps = math.inf              # the limit that is not used becomes infinite
     else:
         n_episodes = math.inf
     if not (0 < alpha <= 1 and 0 <= gamma <= 1 and 0 <= epsilon <= 1
@@ -238,23 +234,24 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
-def check_maze(maze, all_rows):
+def check_maze(maze, texts):
     """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
     first, later = maze.layouts
     n = len(first)
-    if (any(len(row) != maze.width for row in all_rows) or len(later) != n
-            or maze.change_at is None):
+    if any(len(row) != maze.width for row in texts) or len(later) != n or maze.change_at is None:
         raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
     if first.count("S") != 1 or later.count("S") != 1:
         raise ValueError("a maze needs exactly one start S")
     # A shortest way has fewer than n steps. From a cell without a way, steps_to_goal counts n.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # When the walls move, the agent may be in any cell from which there was a way to a goal (even
-    # in one that becomes a wall). So each move from such a cell must lead to where a way begins.
-    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
-             and max(later_steps[maze.moves(later, s)]) == n]
-    if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
+    no_way = max(steps[first.index("S")], later_steps[later.index("S")]) == n
+    for s in range(n):
+        # If the agent can be here when the walls move (not in a wall, in a goal, or where no way
+        # leads on), each move from here must lead to a cell with a way.
+        if first[s] != "#" and 0 < steps[s] < n:
+            no_way = no_way or max(later_steps[maze.moves(later, s)]) == n
+    if no_way:
         raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
 
@@ -264,8 +261,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     looks one step further: walks of more than n_rounds steps count as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Dynamic programming (value iteration), but we count steps, not rewards: so min replaces max.
-    # The steps from a cell are 1 plus those from the next cell.
+    # Value iteration, but we count steps, not rewards: so min replaces max. The steps from a cell
+    # are 1 plus those from the next cell: with epsilon a random one, else the nearest to a goal.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         # (S, 4): steps[moves] looks up each number in moves. If moves[0] is [0, 1, 9, 0], after[0]
@@ -313,23 +310,23 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run, all agents have the same seed. (With --seed 1: 1000, 1001, ...)
-            _, steps[run, i], _ = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
+            # In a run all agents have the same seed. (1000: another --seed has other runs.)
+            result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
+            steps[run, i] = result[1]           # result: Q, steps, rewards
     return steps
 
 
 def draw_comparison(ax, steps):
-    # `book`: episodes until the book calls its agent nearly optimal. We count means above 20.
+    # `book`: after so many episodes the book calls its agent nearly optimal. A rough comparison.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
-    # Three exact lines. No agent with epsilon = 0.1 can have a smaller mean than the second.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869: hardly any is longer than 15,000. maze.state is the start.
+        # Exact. Random walks average 869: hardly any is above 15,000. maze.state is the start.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
@@ -338,7 +335,7 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i had learned halfway through episode 2 of run 0: we repeat it up to there."""
+    """What agent i had learned halfway through episode 2 of run 0: the same seed repeats it."""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
@@ -362,6 +359,9 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
+# Why do many Dyna-Q agents fail at BLOCKING? Most do enter the new gap. But on the way from there
+# to G all values are still 0, so about half of them turn back by chance. From then on, going back
+# is worth more than 0 (old values shrink, but do not vanish), and they stay where the old way was.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? An
 # action not tried for long has a large bonus in its Q. Once it is tried, tau and the bonus are 0.
@@ -413,14 +413,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen (matplotlib's "agg") we can only save the figure.
+    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has Jupyter's options, not ours.
+    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install.
+# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

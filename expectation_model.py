@@ -394,7 +394,7 @@ class Network:
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
                 # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Usual is a
-                # thousandth, but our fits are short.)
+                # thousandth, but most fits here have only 500 steps.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # Both begin at 0, so at first they are too small. If g stays the same, each step
@@ -719,7 +719,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed. (--seed 0 has 0, 1, ..., --seed 1 has 1000, 1001, ...)
+    # Each run has another seed. (1000: another --seed has other runs.)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
@@ -908,14 +908,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen (matplotlib's "agg") we can only save the figure.
+    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has Jupyter's options, not ours.
+    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -938,7 +938,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install.
+# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

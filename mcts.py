@@ -557,8 +557,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
-    # All methods get the same seeds. The panels with one episode per run are quick: they get four
-    # times as many runs.
+    # All methods get the same seeds. (1000: another --seed has other runs.) The panels with
+    # one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])
     draw_tree(ax2, seed)
@@ -570,14 +570,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen (matplotlib's "agg") we can only save the figure.
+    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has Jupyter's options, not ours.
+    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -600,7 +600,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install.
+# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -44,7 +44,7 @@ class PointMass:
     State (x, y, vx, vy) in m and m/s. Action: our force (fx, fy), each within [-1, 1]. A step is
         d = (position - hill) / 0.7,  push = d exp(-|d|^2 / 2),  v = (vx, vy),  dt = 0.25
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
-    push points away from the middle of the hill. It is largest, 0.61, at the distance |d| = 1.
+    push points away from the middle of the hill. It is largest, exp(-1/2) = 0.61, at |d| = 1.
     theta = (gain, drag, strength). Reward: minus the distance from position' to the goal. The
     interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. Example: at
     rest, far from the hill, we push to the right. Then vx' = dt * gain = 0.25 * 3, and x moves by
@@ -70,7 +70,7 @@ class PointMass:
         self.n_steps = n_steps
 
     def forces(self, states, actions):
-        """Three arrays (N, 2): our force, -v (drag slows us down) and push."""
+        """Three arrays (N, 2), which theta multiplies: our force, -v (drag is against v), push."""
         d = (states[:, :2] - self.hill) / self.width                # (N, 2), from hill to mass
         push = d * np.exp(-(d**2).sum(axis=1, keepdims=True) / 2)   # keepdims: (N, 1), not (N,)
         return np.clip(actions, -1, 1), -states[:, 2:], push
@@ -169,8 +169,8 @@ class NeuralDynamics:
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
-        # hardly count beside a speed of 100. (A second fit has another mean and std, so the old
-        # weights no longer fit exactly. But they are a much better start than new ones.)
+        # hardly count beside a speed of 100. (In a second fit, mean and std are a bit different:
+        # the old weights are not quite right any more, but a better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that is always the same, say 0.1, has deviation 0 or, by rounding, about 1e-17.
@@ -194,7 +194,7 @@ class NeuralDynamics:
                 for i, g in enumerate(gradients):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
-                    # (Usual is a thousandth, but our fits are short.)
+                    # (Usual is a thousandth, but a fit here has only some hundred steps.)
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # Both begin at 0, so at first they are too small. If g stays the same, each
@@ -393,7 +393,7 @@ def fit_to(D, model):
     """(2) Learn the dynamics model p to minimize sum_i |p(s, a) - s'_i|^2. (p(s, a) is the
     predicted next state; NeuralDynamics uses standardized units. On the slide, p(s'|s, s) is a
     misprint.)"""
-    def column(i):
+    def column(i):      # the i-th parts of all (s, a, s') as an array: i = 0 gives the states
         return np.array([transition[i] for transition in D])
     model.fit(column(0), column(1), column(2))          # states, actions, next states
 
@@ -631,7 +631,7 @@ def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
     # In a run, all recipes get the same seed: so the same data of the base policy, and the same
-    # first network. (With --seed 1 the seeds are 1000, 1001, ...) The paths are of the last run.
+    # first network. (1000: another --seed has other runs.) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)
@@ -649,14 +649,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen (matplotlib's "agg") we can only save the figure.
+    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mpc.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has Jupyter's options, not ours.
+    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -679,7 +679,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install.
+# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

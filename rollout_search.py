@@ -43,8 +43,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# A policy that makes sense: if no step slips, it takes a shortest way to the big treasure. But it
-# walks right beside drops, so search has something to improve.
+# If no step slips, this policy takes a shortest way to the big treasure. But it walks right beside
+# drops: so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -122,8 +122,8 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
-        # For draw_columns: P's running sums, and a last column for the missing probability. If
-        # P[s, a] is .7 .2, the sums are .7 .9 1: from u = .9 on, the last column ends the episode.
+        # For draw_columns: P's running sums, and a column for the missing probability. The sums of
+        # .7 .2 are .7 .9 1: from u = .9 on, the episode ends. (A sum of 0.99999999999 becomes 1.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -307,14 +307,14 @@ def errors_of_learned_models(n_runs, seed):
     """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # for --seed 1: 1000, 1001, ...
+        rng = np.random.default_rng(1000 * seed + run)      # another --seed has other runs
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # for all pairs: (cells, 4, S)
-            # The error of the optimal values. (Its share of them grows in the first steps only.)
-            error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)    # (HORIZON + 1, S)
+            # The error of the optimal values: (HORIZON + 1, S).
+            error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
 
@@ -362,7 +362,7 @@ def values_of_acting(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # We need not run the agent. Its pi(a|s) is the probability that a search in s prefers
-            # a. We estimate it by 12 searches (100 give nearly the same), and compute its value.
+            # a: we estimate it by 12 searches (100 would change the value by about 0.02 at most).
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -413,14 +413,14 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen (matplotlib's "agg") we can only save the figure.
+    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # SUPPRESS: an error is one line, without the list of options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook, sys.argv has Jupyter's options, not ours.
+    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the program uv what to install.
+# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
