@@ -4,7 +4,7 @@ NETWORK, IMAGINED, EXECUTE = "class NeuralDynamics:", "def imagined_returns(", "
 
 BUGS = [
     ("backpropagation without the slope of tanh", "delta1 = (delta2 @ W2.T) * (1 - h1**2)", "delta1 = delta2 @ W2.T", NETWORK),
-    ("predict does not standardize its inputs", "(x - self.mean[:n]) / self.std[:n]", "x", NETWORK),
+    ("predict does not standardize its inputs", "(np.hstack([states, actions]) - self.mean[:n]) / self.std[:n]", "np.hstack([states, actions])", NETWORK),
     ("Adam descends in the wrong direction", "self.weights[i] -= step_size", "self.weights[i] += step_size", NETWORK),
     ("all steps are imagined from the start state", "        states = next_states\n", "", IMAGINED),
     ("a return that is NaN counts as 0", "returns[~np.isfinite(returns)] = -np.inf", "returns[~np.isfinite(returns)] = 0", IMAGINED),
@@ -13,6 +13,6 @@ BUGS = [
     ("observations are not copied", "next_state = np.array(observation, float)", "next_state = observation", EXECUTE),
     ("an episode that is cut off goes on", "if terminated or truncated:", "if terminated:", EXECUTE),
     ("v1.0 forgets what it executed", "execute(env, state, actions, D)", "execute(env, state, actions, [])", V10),
-    ("the rest of the plan is not shifted", "[actions[replan_every:], middle]", "[actions, middle]", V15),
-    ("what the rest lacks is filled with 0", "middle = np.tile((low + high) / 2,", "middle = np.tile(0 * low,", V15),
+    ("the rest of the plan is not shifted", "rest = actions[replan_every:]", "rest = actions", V15),
+    ("what the rest lacks is filled with 0", "mean = np.tile((low + high) / 2,", "mean = np.tile(0 * low,", V15),
 ]
