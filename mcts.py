@@ -250,23 +250,22 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Select until you reach a leaf node of the tree ----
         node = root
         path = []
-        terminated = False
-        # We go down until next_state has no node (then `node` is None: the path leaves the tree),
-        # or the episode ends, or the simulation is cut.
-        while node is not None and not terminated and len(path) < max_depth:
-            parent = node
-            i = parent.select(c, rng)
+        for _ in range(max_depth):
+            i = node.select(c, rng)
             # We ask the model again, even where we have been before: the same action may now lead
             # to another state.
-            next_state, reward, terminated = model.step(parent.state, parent.actions[i], rng)
-            path.append((parent, i, float(reward)))
-            node = parent.children[i].get(next_state)
+            next_state, reward, terminated = model.step(node.state, node.actions[i], rng)
+            path.append((node, i, float(reward)))
+            children = node.children[i]
+            if terminated or next_state not in children:
+                break               # the episode is over, or the path leaves the tree
+            node = children[next_state]
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
         # terminal one needs none, because nothing is chosen there.
-        if node is None and not terminated:
-            parent.children[i][next_state] = Node(next_state, model.actions(next_state))
+        if not terminated and next_state not in children:
+            children[next_state] = Node(next_state, model.actions(next_state))
 
         # ---- Rollout until episode termination with a fixed simulation policy ----
         # G is what will be earned from next_state on: 0 if the episode is over, else an estimate.
@@ -282,9 +281,9 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # Each pair gets the return from its own step u on: G_u = R_{u+1} + gamma G_{u+1}. Example:
         # gamma = 0.5, rewards 1 and 4, then the end. The last pair gets 4, the first 1 + 0.5 * 4.
         # (The N of the new node stay 0: only actions on the path are counted.)
-        for visited, i, reward in reversed(path):
+        for node, i, reward in reversed(path):
             G = reward + gamma * G
-            visited.update(i, G)
+            node.update(i, G)
 
     # For the caller, arrays: one can compute with them, for example root.N / root.N.sum().
     root.N = np.array(root.N)
@@ -556,7 +555,7 @@ def draw_learning(ax, seeds):
 # %% The run: what is printed, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
+    ax1, ax2, ax3, ax4, ax5, ax6 = axes.flat        # two rows of three panels
     # All methods get the same seeds. (1000: another --seed has other runs.) The panels with
     # one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)

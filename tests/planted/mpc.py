@@ -4,7 +4,7 @@ NETWORK, IMAGINED, EXECUTE = "class NeuralDynamics:", "def imagined_returns(", "
 
 BUGS = [
     ("backpropagation without the slope of tanh", "delta1 = (delta2 @ W2.T) * (1 - h1**2)", "delta1 = delta2 @ W2.T", NETWORK),
-    ("predict does not standardize its inputs", "(np.hstack([states, actions]) - self.mean[:n]) / self.std[:n]", "np.hstack([states, actions])", NETWORK),
+    ("predict does not standardize its inputs", "(x - self.mean[:n]) / self.std[:n]", "x", NETWORK),
     ("Adam descends in the wrong direction", "self.weights[i] -= step_size", "self.weights[i] += step_size", NETWORK),
     ("all steps are imagined from the start state", "        states = next_states\n", "", IMAGINED),
     ("a return that is NaN counts as 0", "returns[~np.isfinite(returns)] = -np.inf", "returns[~np.isfinite(returns)] = 0", IMAGINED),
