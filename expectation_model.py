@@ -175,7 +175,7 @@ class LookupModel:
         rewards = checked("rewards", rewards, states.shape)
         next_states = checked("next_states", next_states, states.shape, self.n_states)
         if terminated is None:
-            terminated = np.zeros_like(states)
+            terminated = 0 * states
         terminated = checked("terminated", terminated, states.shape, 2)
         # For each transition, its place in counts: four arrays (N,), one for each axis.
         places = states, actions, terminated, next_states
@@ -394,7 +394,7 @@ class Network:
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
                 # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Usual is a
-                # thousandth, but most fits here have only 500 steps.)
+                # thousandth, but the experiments here train for only 500 steps.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                 # Both begin at 0, so at first they are too small. If g stays the same, each step
@@ -403,8 +403,8 @@ class Network:
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
-                # time, the weight moves by `rate`; if it is 5, -5, 5, -5, ..., it soon
-                # hardly moves. (1e-8 prevents 0/0.)
+                # time, each step is `rate`; if it is 5, -5, 5, -5, ..., all steps after the first
+                # are small. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * mean / (size + 1e-8)
         return self
 
@@ -643,10 +643,9 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     need not be that of the world. ValueError if P, R or gamma is not like this, or tolerance is
     not above 0. Sutton & Barto, section 4.4. Action 0 pays 1 and ends the episode, action 1 pays 0
     and stays:
-    >>> model = LookupModel(n_states=1, n_actions=2)
-    >>> model = model.fit(states=[0, 0], actions=[0, 1], rewards=[1, 0], next_states=[0, 0],
-    ...                   terminated=[True, False])
-    >>> V, Q = value_iteration(model.P, model.R, gamma=0.9)
+    >>> P = [[[0], [1]]]                # one state; action 0 leads nowhere, action 1 to it
+    >>> R = [[1, 0]]
+    >>> V, Q = value_iteration(P, R, gamma=0.9)
     >>> print(V.round(3), Q.round(3))
     [1.] [[1.  0.9]]
     """
@@ -655,24 +654,23 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
     # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
+            and P.shape == (*R.shape, len(R)) and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
             "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
-    # We start with V = 0. A reward of max |R| in each step would be worth max |R| (1 + gamma +
-    # gamma^2 + ...) = max |R| / (1 - gamma), so V is wrong by at most this: a bound on its error.
-    # We stop when this bound is small enough.
-    V = np.zeros(len(R))
-    Q = R                   # R + gamma P V, as V is 0. (If R is 0, too, the loop never runs.)
+    # We start with Q = R. What may follow is worth at most max |R| (gamma + gamma^2 + ...), which
+    # is less than max |R| / (1 - gamma). So Q is wrong by at most this: a bound on its error. We
+    # stop when this bound is small enough.
+    Q = R
     bound = abs(R).max() / (1 - gamma)
     while bound > tolerance:
-        # Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')        V(s) <- max_a Q(s,a)
-        Q = R + gamma * (P @ V)
+        # V(s) <- max_a Q(s,a)        Q(s,a) <- R(s,a) + gamma sum_s' p(s'|s,a) V(s')
         V = Q.max(axis=1)
-        # In Q, the errors of V(s') are multiplied by gamma. max_a does not make them larger: if
-        # all Q are off by at most 1, so is the largest.
+        Q = R + gamma * (P @ V)
+        # In the new Q, the errors of V(s') are multiplied by gamma. max_a does not make them
+        # larger: if all Q are off by at most 1, so is the largest.
         bound *= gamma
-    return V, Q
+    return Q.max(axis=1), Q
 
 
 # %% Exact answers
@@ -756,10 +754,10 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. The linear model may do this, as for a linear function f(mean of x) is
-        # the mean of f(x): only the errors of its fit grow. The network is not linear: for it,
-        # this is one more error. And soon, positions are between cells, or out of the grid, where
-        # no data were.
+        # walker were there. For a linear f, f(mean of x) is the mean of f(x): so for the linear
+        # model this is no error, but its bias is added anew in each leap. The network is not
+        # linear: for it, this is one more error. And soon, positions are between cells, or out of
+        # the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -792,10 +790,10 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    # errors[:, 0, -1]: all runs, table, most data.
-    print(f"error of E[S'|s,a], most data: table           | {errors[:, 0, -1].mean():8.4g} | "
+    table, linear, network = errors.mean(axis=0)[:, -1]         # means of the runs, most data
+    print(f"error of E[S'|s,a], most data: table           | {table:8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
-    print(f"error of E[S'|s,a], most data: linear          | {errors[:, 1, -1].mean():8.4g} | "
+    print(f"error of E[S'|s,a], most data: linear          | {linear:8.4g} | "
           f"{PLANE_ERROR:.4f}, exact: the best plane")
 
 
@@ -806,14 +804,14 @@ def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
     data = features(collect(N_GOOD, rng, actions=[LEAP]))       # only leaps
-    starts = [START] * 400
-    landings = draw_from_rows(LEAP_P[starts], rng)      # what the world does
-    rows = [X[landings, 1]]
-    # There are two landings, but we take 8 components: the more there are, the likelier it is that
-    # one starts near each landing. (Else samples fall between the landings, too.)
+    # What the world does: 400 leaps from the start.
+    x, actions, _, x_next = features(collect(400, rng, [START], [LEAP]))
+    rows = [x_next[:, 1]]
+    # There are two landings, but with two components both may start near the same landing. Then
+    # none learns the other, and samples fall between them, too. With 8 this is unlikely.
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
-        _, samples = model.sample(X[starts], [LEAP] * 400, rng)
+        _, samples = model.sample(x, actions, rng)
         rows.append(samples[:, 1])
     return np.array(rows)
 
@@ -830,9 +828,9 @@ def draw_leap(ax, rows):
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples\n(bars in the legend's order)")
     # How many of the samples are nearer to the pit's row than to any other?
-    in_pit = (rows.round() == X[PIT, 1]).mean(axis=1)
-    print(f"leap: share in the pit's row, Gaussian         | {in_pit[1]:8.4g} | 0: never happens")
-    print(f"leap: share in the pit's row, mixture          | {in_pit[2]:8.4g} | 0: never happens")
+    _, gaussian, mixture = (rows.round() == X[PIT, 1]).mean(axis=1)
+    print(f"leap: share in the pit's row, Gaussian         | {gaussian:8.4g} | 0: never happens")
+    print(f"leap: share in the pit's row, mixture          | {mixture:8.4g} | 0: never happens")
 
 
 # %% Slides "Examples of planning?" 1. and "Challenges of learned models"
@@ -842,9 +840,8 @@ def plan_on_the_table(seed):
     for n in SIZES:
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
-        # they are, others worse. max_a takes those that look better: so, on average, the plan
-        # achieves less. (By bad luck, or because a pair never seen leads nowhere, V can be below
-        # V*, too.)
+        # they are, and max_a takes those: so, on average, V is more than the plan achieves. (With
+        # 100 data both are far below V*: most pairs were never seen, or once, and lead nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
@@ -862,7 +859,7 @@ def draw_plan(ax, values):
     draw_curves(ax, SIZES, values, ["promised by the model", "achieved in the world"],
                 "planning on a table of few data\npromises more than it achieves",
                 "transitions N in D", "value of the start")
-    # [:, 0, 1]: all runs, promised, the second of SIZES.
+    # [:, 0, 1]: all runs, promised, the second of SIZES (400 data).
     print(f"value of the start, 400 data: promised         | {values[:, 0, 1].mean():8.4g} | "
           f"V* = {OPTIMAL[START]:.4f}, exact")
     print(f"value of the start, 400 data: achieved         | {values[:, 1, 1].mean():8.4g} | "
@@ -897,7 +894,7 @@ def draw_known(ax, known):
 # %% The run: all experiments, and main
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
-    (ax1, ax2, ax3), (ax4, ax5, ax6) = axes         # two rows of panels
+    ax1, ax2, ax3, ax4, ax5, ax6 = axes.flat        # two rows of three panels
     draw_world(ax1)
     draw_convergence(ax2, repeat(convergence, n_runs, seed))
     draw_leap(ax3, repeat(leap_samples, n_runs, seed))
