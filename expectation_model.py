@@ -841,7 +841,7 @@ def plan_on_the_table(seed):
         model = LookupModel(N_STATES, N_ACTIONS).fit(*collect(n, seed))
         # V is what the model promises for its best plan. By luck some actions look better than
         # they are, and max_a takes those: so, on average, V is more than the plan achieves. (With
-        # 100 data both are far below V*: most pairs were never seen, or once, and lead nowhere.)
+        # 100 data both are far below V*: most pairs were never seen, and seem to lead nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
         # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
