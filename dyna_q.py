@@ -9,8 +9,8 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (from the book, not on the slides) imagined updates use R + kappa sqrt(tau); tau:
-                 real steps since A was last tried in S. (kappa = 0.001: 0.03 after 1000 steps)
+    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
+                 steps since A was last tried in S. (If kappa is 0.001: 0.03 after 1000 steps)
     replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
@@ -62,7 +62,8 @@ class Maze:
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
         check_maze(self, [*rows, *later_rows])
-        self.reset(seed=0)              # sets self.t, the number of real steps so far, to 0
+        self.t = 0                      # real steps so far
+        self.reset()
 
     def moves(self, layout, s):
         """The four states to which up, right, down, left lead from state s."""
@@ -115,7 +116,7 @@ def update(Q, s, a, r, s2, terminated, alpha, gamma):
 
 def size(space):
     """Number of states or actions. ValueError if they are not numbered from 0, as lists are."""
-    # Gymnasium's spaces have a number `start`. A Maze's have none: then getattr gives 0.
+    # Gymnasium's Discrete has a number `start`. A Maze's spaces have none: getattr gives 0.
     if getattr(space, "start", 0) != 0:
         raise ValueError(f"states and actions must be numbered from 0, not as in {space}")
     return int(space.n)
@@ -132,14 +133,14 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (Not so in replay)
-    seed        for NumPy's default_rng. Acting, planning, replay get random numbers of their own
+                never tried are imagined, too, as if S' = S, reward 0. (In replay: the bonus only)
+    seed        int, list of ints or Generator. Acting, planning, replay get streams of their own
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may repeat itself for ever, and with a large kappa bonuses
-    may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
-    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may never find a new way after the walls move, and with a
+    large kappa bonuses may be worth more than the goal. ValueError for arguments out of range,
+    rewards of NaN or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -223,8 +224,8 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
     with this S and A, not from the model. If nothing is random and no wall moves, S and A always
     give the same R, S': then replay and Dyna-Q learn the same Q, if kappa = 0. Both trade
-    computation for real steps. (DQN draws whole transitions: frequent pairs come often.) Other
-    arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
+    computation for real steps. (DQN draws whole transitions: pairs visited often are drawn often.)
+    Other arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> bool((Q == same_Q).all())
@@ -245,13 +246,11 @@ def check_maze(maze, texts):
     # A shortest way has fewer than n steps. From a cell without a way, steps_to_goal counts n.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    no_way = max(steps[first.index("S")], later_steps[later.index("S")]) == n
-    for s in range(n):
-        # If the agent can be here when the walls move (not in a wall, in a goal, or where no way
-        # leads on), each move from here must lead to a cell with a way.
-        if first[s] != "#" and 0 < steps[s] < n:
-            no_way = no_way or max(later_steps[maze.moves(later, s)]) == n
-    if no_way:
+    # The agent may be in s when the walls move if s is no wall, no goal (0 steps), and has a way
+    # (fewer than n steps). Then each move from s must lead to a cell that has a way, too.
+    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
+             and max(later_steps[maze.moves(later, s)]) == n]
+    if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
         raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
 
@@ -261,8 +260,8 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
     looks one step further: walks of more than n_rounds steps count as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
-    # Value iteration, but we count steps, not rewards: so min replaces max. The steps from a cell
-    # are 1 plus those from the next cell: with epsilon a random one, else the nearest to a goal.
+    # Dynamic programming: value iteration that counts steps, not rewards, so min replaces max. The
+    # steps from a cell are 1 plus those from the next: with epsilon a random one, else the best.
     steps = np.zeros(len(layout))
     for _ in range(n_rounds):
         # (S, 4): steps[moves] looks up each number in moves. If moves[0] is [0, 1, 9, 0], after[0]
@@ -310,23 +309,24 @@ def compare_planning(n_runs, seed, n_episodes=50):
     steps = np.zeros((n_runs, 3, n_episodes), int)
     for run in range(n_runs):
         for i, n in enumerate(N_PLANNING):
-            # In a run all agents have the same seed. (1000: another --seed has other runs.)
+            # In a run all agents have the same seed. (--seed 1 takes the seeds 1000, 1001, ...)
             result = dyna_q(Maze(DYNA_MAZE), n, n_episodes, seed=1000 * seed + run)
             steps[run, i] = result[1]           # result: Q, steps, rewards
     return steps
 
 
 def draw_comparison(ax, steps):
-    # `book`: after so many episodes the book calls its agent nearly optimal. A rough comparison.
+    # `book`: episodes until the book calls its agent nearly optimal. We count means above 20.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
+    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Exact. Random walks average 869: hardly any is above 15,000. maze.state is the start.
+        # Random walks average 869: hardly any is longer than 15,000. maze.state is the start.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
@@ -335,7 +335,7 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i had learned halfway through episode 2 of run 0: the same seed repeats it."""
+    """What agent i knew halfway through episode 2 of run 0: we run it up to there, same seed."""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
@@ -359,9 +359,9 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
-# Why do many Dyna-Q agents fail at BLOCKING? Most do enter the new gap. But on the way from there
-# to G all values are still 0, so about half of them turn back by chance. From then on, going back
-# is worth more than 0 (old values shrink, but do not vanish), and they stay where the old way was.
+# Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. No action has been tried
+# there, so all are worth 0, and many go back, by chance. From then on going back is worth more
+# than 0 (old values shrink, but do not vanish): about half of those that enter never find G.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? An
 # action not tried for long has a large bonus in its Q. Once it is tried, tau and the bonus are 0.

@@ -315,8 +315,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that is always the same, say 0.1, has scale 0 or, by rounding, about 1e-17. Dividing
-    # by that would give NaN or nonsense: such a scale becomes 1.
+    # A column that is always the same, say 0.1, has scale 0 or, by rounding, a tiny part of its
+    # mean, far below 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -403,8 +403,8 @@ class Network:
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
-                # time, each step is `rate`; if it is 5, -5, 5, -5, ..., all steps after the first
-                # are small. (1e-8 prevents 0/0.)
+                # time, each step is `rate`; if it is 5, -5, 5, -5, ..., the steps soon shrink to
+                # about a twentieth of that. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * mean / (size + 1e-8)
         return self
 
@@ -528,9 +528,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. The reward's is larger: two rewards that differ by 1 are 10 sds
-        # apart if sd = 0.1, and only 2 if sd = 0.5. With 10, components would divide the data by
-        # reward, whatever their S'. (Both numbers were found by trying.)
+        # would grow without end. The reward's is larger. Rewards 0 and 1 are about 3
+        # standardised units apart, so 30 sds if sd = 0.1: components would divide the data by
+        # reward, whatever their S'. With 0.5 it is 6 sds. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -717,7 +717,7 @@ FAST = {"n_steps": 500, "batch_size": 64}
 
 def repeat(experiment, n_runs, seed):
     """The arrays that experiment(run_seed) returns, with a leading axis of runs."""
-    # Each run has another seed. (1000: another --seed has other runs.)
+    # Each run has another seed. (--seed 1 takes the seeds 1000, 1001, ...)
     return np.array([experiment(1000 * seed + run) for run in range(n_runs)])
 
 
@@ -790,7 +790,7 @@ def draw_convergence(ax, errors):
     draw_curves(ax, SIZES, errors, MODELS,
                 "with data the table finds E[S' | s, a],\nthe linear model keeps its bias",
                 "transitions N in D (grey: in theory)", "error of E[S' | s, a] (cells)")
-    table, linear, network = errors.mean(axis=0)[:, -1]         # means of the runs, most data
+    table, linear, _ = errors.mean(axis=0)[:, -1]         # means of the runs, most data
     print(f"error of E[S'|s,a], most data: table           | {table:8.4g} | "
           f"{TABLE_ERROR[-1]:.4f}, in theory")
     print(f"error of E[S'|s,a], most data: linear          | {linear:8.4g} | "
@@ -808,7 +808,7 @@ def leap_samples(seed):
     x, actions, _, x_next = features(collect(400, rng, [START], [LEAP]))
     rows = [x_next[:, 1]]
     # There are two landings, but with two components both may start near the same landing. Then
-    # none learns the other, and samples fall between them, too. With 8 this is unlikely.
+    # usually none learns the other, and samples fall between. With 8 this is unlikely.
     for n_components in [1, 8]:
         model = MixtureModel(2, N_ACTIONS, n_components, seed=seed).fit(*data, **FAST)
         _, samples = model.sample(x, actions, rng)

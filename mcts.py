@@ -74,7 +74,6 @@ class GridWorld:
         self.start = self.cells.index("S")
         rewards = {"g": 0.4, "G": 1.0}
         # outcomes[state][action] = (next state, reward, terminated), if the agent does not slip.
-        # (Walls and ends have entries, too, but nobody asks for them.)
         self.outcomes = []
         for state in range(len(self.cells)):
             offered = {}
@@ -119,7 +118,7 @@ def as_generator(rng):
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # For single numbers, Python's generator is faster than NumPy's. (int(), because newer Pythons
-    # refuse NumPy's integers as seeds. From None it makes another seed each time.)
+    # refuse NumPy's integers as seeds. With None, each generator gets another seed.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -165,8 +164,7 @@ class Node:
         # small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. With ln, Auer et al. prove for a single state that few turns are wasted.)
+        # a million), so the turns of bad actions become ever rarer.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -263,7 +261,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there.
+        # terminal one needs none, because nothing is chosen there. (If max_depth has ended the
+        # loop, next_state has a node already.)
         if not terminated and next_state not in children:
             children[next_state] = Node(next_state, model.actions(next_state))
 
@@ -556,7 +555,7 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     ax1, ax2, ax3, ax4, ax5, ax6 = axes.flat        # two rows of three panels
-    # All methods get the same seeds. (1000: another --seed has other runs.) The panels with
+    # All methods get the same seeds. (--seed 1 takes the seeds 1000, 1001, ...) The panels with
     # one episode per run are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])

@@ -56,9 +56,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # From the start we cannot push straight through the hill: it pushes with up to 4.9, which is
-    # strength * 0.61, and we with at most 4.2, which is gain * sqrt(2), by the action (1, 1). The
-    # way around it is shorter below, because its middle is at y = 0.4.
+    # Pushing straight at the goal does not get us over the hill: we push to the right with at most
+    # 3 (gain), and the hill pushes back with up to 4.9 (strength * 0.61). The way around it is
+    # shorter below, because its middle is at y = 0.4.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Gymnasium's environments have these, too. (We read only low and high.)
@@ -158,7 +158,7 @@ class NeuralDynamics:
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         # A row of data is the input x = (s, a), n numbers, and then the change s' - s. (As floats:
-        # with unsigned integers 3 - 5 would not be -2.)
+        # with unsigned integers of 8 bits, such as pixels, 3 - 5 would be 254.)
         n = self.n_inputs
         changes = next_states - states.astype(float)
         data = np.concatenate([states, actions, changes], axis=1)
@@ -166,12 +166,12 @@ class NeuralDynamics:
                 or (states.shape[1], actions.shape[1]) != self.dims):
             raise ValueError("fit needs finite arrays (N, ds), (N, da) and (N, ds), with N >= 1")
         # Standardize each column to mean 0 and standard deviation 1: else a position of 0.1 would
-        # hardly count beside a speed of 100. (In a second fit, mean and std are a bit different:
-        # the old weights are not quite right any more, but a better start than random ones.)
+        # hardly count beside a speed of 100. (A second fit has another mean and std, so the old
+        # weights no longer fit exactly. But they are a much better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A constant column, say 0.1 everywhere, has deviation 0 or, by rounding, about 1e-17.
-        # Dividing by that would give NaN or nonsense: we divide by 1.
+        # A constant column, say 0.1 everywhere, has deviation 0 or, by rounding, a tiny part of
+        # its mean, far below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -227,16 +227,16 @@ class PhysicalModel:
     """
 
     def __init__(self, env):
-        self.world = type(env)          # the class PointMass: world(theta) makes another world
+        self.env_class = type(env)      # PointMass: env_class(theta) is a world with another theta
 
     def fit(self, states, actions, next_states):
         # v' - v = dt (gain * force - drag * v + strength * push) is linear in the three unknowns:
-        # this is linear regression. What belongs to gain is the v' - v of a world in which gain is
-        # 1 and the others are 0; so it is for drag and strength. (Velocities are enough: the new
-        # positions follow from them.)
+        # this is linear regression. The column of gain is dt * force: that is the v' - v of a
+        # world in which gain is 1 and the others are 0. So it is for drag and strength, too.
+        # (Velocities are enough: the new positions follow from them.)
         columns = []
         for theta in np.eye(3):                         # 1 0 0, then 0 1 0, then 0 0 1
-            change = self.world(theta).dynamics(states, actions) - states
+            change = self.env_class(theta).dynamics(states, actions) - states
             columns.append(change[:, 2:].ravel())       # (2N,): vx and vy of example 1, of 2, ...
         A = np.column_stack(columns)                    # (2N, 3)
         b = (next_states - states)[:, 2:].ravel()       # (2N,): v' - v in the data
@@ -246,7 +246,7 @@ class PhysicalModel:
         return self
 
     def predict(self, states, actions):
-        return self.world(self.theta).dynamics(states, actions)
+        return self.env_class(self.theta).dynamics(states, actions)
 
 
 # %% Algorithm, step (3) of the recipes: plan through the model
@@ -261,8 +261,8 @@ def imagined_returns(predict, reward, state, sequences):
         next_states = predict(states, actions)
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
-    # If the model's numbers explode, a return is infinity or NaN, and argmax would choose it. Such
-    # a sequence must lose: -infinity. (0 would win, if all other returns are negative.)
+    # If the model's numbers explode, a return is infinite or NaN, and argmax and argsort treat NaN
+    # as the largest. Such a sequence must lose: -infinity. (0 would win, if all others are below.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -309,7 +309,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
-    imagined_returns, float_bounds.
+    imagined_returns, float_bounds. Example: as there.
     >>> def near_one(states, actions, next_states): return -abs(next_states[:, 0] - 1)
     >>> cem(np.add, near_one, [0.0], horizon=1, low=-2, high=2, rng=0).round(2)
     array([[1.]])
@@ -322,8 +322,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. With this spread, a
-    # third of the actions or more are cut to a bound: full force, which is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. A bound is one standard
+    # deviation from the middle: so at first, a third of the actions or more are cut to a bound.
+    # Full force is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -335,7 +336,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = elites.mean(axis=0)                                  # (H, da)
         spread = elites.std(axis=0)                                 # (H, da)
     # In the mean of the elites, their noise averages out. Danger: elites on both sides of the hill
-    # would have a mean that leads into it. But usually the shorter side soon wins.
+    # would have a mean that leads into it. But the shorter side has the larger returns: so soon
+    # nearly all elites go there.
     # (clip, because by rounding the mean of many 0.1 may be 0.10000000000000002.)
     return np.clip(mean, low, high)
 
@@ -512,8 +514,9 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (In a whole episode
-# v1.5 imagines fewer steps than v1.0: if its plans have 8 steps, 30 * 300 * 8 against 5000 * 30.)
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a plan of 8
+# steps at each of 30 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps in an episode, and v1.0
+# 5000 * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -549,7 +552,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, drawn out to |d| = 2: farther away we are much stronger than it.
+    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -587,12 +590,12 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad. In episode 1 it met only the lower edge of the hill. So
+    # (In most runs its episode 2 is bad: v1.5 met only the lower edge of the hill before. So
     # the model does not know the middle yet, and the next plans lead straight at it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16, and is improved at each step.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16, and another search at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -631,7 +634,7 @@ def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     ax1, ax2, ax3, ax4, ax5, ax6 = axes.flat        # two rows of three panels
     # In a run, all recipes get the same seed: so the same data of the base policy, and the same
-    # first network. (1000: another --seed has other runs.) The paths are of the last run.
+    # first network. (--seed 1 takes the seeds 1000, 1001, ...) The paths are of the last run.
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)

@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth.
+    on average the error of the values grows with depth, until the values stop growing, too.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -22,7 +22,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
-    TREASURES: "g": 0.1   Do rollouts of the random policy now lead to the big treasure?
+    TREASURES = {"g": 0.1, "G": 1.0}   Do random rollouts now lead to the big treasure?
 Notation: s, a, s2 are the slides' S, A, S', G is a return. P[s, a, s2] = p(s2|s,a), R[s, a] =
 expected reward, policy[s, a] = pi(a|s). In shapes, S and A are the numbers of states and actions.
 "Needs f, g" in a docstring: if you copy the function, copy f and g, too.
@@ -37,14 +37,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-# S start, g small treasure, G big treasure, # wall, . free, x drop (it ends the episode and pays
-# nothing). S and . are never at the border, so that no step leads out of the map.
+# S start, g small treasure, G big treasure, x drop (pays 0), # wall, . free. To enter g, G, x
+# ends the episode. S and . are never at the border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# If no step slips, this policy takes a shortest way to the big treasure. But it walks right beside
-# drops: so search has something to improve.
+# If no step slips, this policy takes a shortest way to the big treasure. But it walks along the
+# upper drops instead of going down first: so search has something to improve.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -83,11 +83,11 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw a column for each row. sums (N, n): running sums that end with 1. rng: a Generator."""
+    """Draw a column number for each row. sums (N, n): running sums, the last is 1."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random((len(sums), 1), dtype="float32")     # (N, 1); float32 is faster than float64
+    u = rng.random((len(sums), 1), dtype="float32")     # (N, 1); float32 only for speed
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
@@ -95,8 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected reward: each step pays this mean, whatever S' is. So the mean of
-              returns is right, but not their spread: the luck of the rewards is missing
+    R         (S, A) expected reward: each step pays this mean, whatever S' is. So mean returns are
+              right, but their standard error is mostly too small: the luck of rewards is missing
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -122,8 +122,8 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
-        # For draw_columns: P's running sums, and a column for the missing probability. The sums of
-        # .7 .2 are .7 .9 1: from u = .9 on, the episode ends. (A sum of 0.99999999999 becomes 1.)
+        # For draw_columns: P's running sums, and a last column for the missing probability: .7 .2
+        # has .7 .9 1, from u = .9 on the episode ends. (float32 rounds a sum 0.9999999999 to 1.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -307,7 +307,7 @@ def errors_of_learned_models(n_runs, seed):
     """Mean error over CELLS of V_0, V_1, ...: (n_runs, len(N_SAMPLES), HORIZON + 1)."""
     errors = np.zeros((n_runs, len(N_SAMPLES), HORIZON + 1))
     for run in range(n_runs):
-        rng = np.random.default_rng(1000 * seed + run)      # another --seed has other runs
+        rng = np.random.default_rng(1000 * seed + run)      # --seed 1: 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
             # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12                 # per K and cell: for errors, and how often each action looks best
+N_SEARCHES = 12     # searches for each K and cell (100 changed values by about 0.02 at most)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -361,8 +361,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # We need not run the agent. Its pi(a|s) is the probability that a search in s prefers
-            # a: we estimate it by 12 searches (100 would change the value by about 0.02 at most).
+            # We need not run the agent. Its action depends on luck: its pi(a|s) is the probability
+            # that a search in s prefers a. We estimate this pi, and compute its value exactly.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
