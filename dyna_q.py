@@ -206,8 +206,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             if replay:
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
-            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
-            # bonus makes it attractive. (A real step gets none: its action was tried just now.)
+            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
+            # bonus makes it attractive. (A real step gets none. The root is the book's choice.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)

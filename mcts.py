@@ -164,7 +164,8 @@ class Node:
         # small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer.
+        # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
+        # too. For ln, Auer et al. could prove that bad actions get few turns.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -213,7 +214,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 equal (==) if they are the same. model.actions is not called for terminal states
                 (if the search does not start in one)
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. Auer et al. use sqrt(2), for returns from 0 to 1
+    c           of UCB1, at least 0. Auer et al. use sqrt(2), to be on the safe side, for returns
+                from 0 to 1 (their standard deviation is at most 1/2)
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
