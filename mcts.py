@@ -214,8 +214,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 equal (==) if they are the same. model.actions is not called for terminal states
                 (if the search does not start in one)
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. Auer et al. use sqrt(2), to be on the safe side, for returns
-                from 0 to 1 (their standard deviation is at most 1/2)
+    c           of UCB1, at least 0. For returns in [0, 1] Auer et al. use sqrt(2), to be on the
+                safe side (the standard deviation of such returns is at most 1/2)
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
