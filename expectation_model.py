@@ -403,7 +403,7 @@ class Network:
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
-                # time, each step is `rate`; if it is 5, -5, 5, -5, ..., the mean soon comes near 0,
+                # time, each step is `rate`; if it is 5, -5, 5, -5, ..., the mean soon is near 0,
                 # and the steps are small. (1e-8 prevents 0/0.)
                 self.weights[i] -= rate * mean / (size + 1e-8)
         return self
@@ -528,10 +528,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. The reward's is larger. Standardised, the rewards 0
-        # and 1 are about 3 apart (they have standard deviations near 0.3): 30 sds, if sd = 0.1. So
-        # components would divide the data by reward, whatever their S'. With 0.5 it is 6 sds.
-        # (Both numbers were found by trying.)
+        # would grow without end. The reward's is larger. Standardised, rewards 0 and 1 are about 3
+        # apart (their standard deviation is near 0.3): 30 sds, if sd = 0.1. So components would
+        # divide the data by reward, whatever their S'. With 0.5 it is 6 sds. (Both numbers were
+        # found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):

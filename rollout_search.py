@@ -122,8 +122,8 @@ class TabularModel:
         self.P = P
         self.R = R
         self.terminal = terminal
-        # For draw_columns: P's running sums, and a last column for the missing probability: .7 .2
-        # has .7 .9 1, from u = .9 on the episode ends. (float32 rounds a sum 0.9999999999 to 1.)
+        # For draw_columns: P's running sums, and 1 for the missing probability: .7 .2 has .7 .9 1,
+        # from u = .9 on the episode ends. (Rounding ends none: float32 makes 0.9999999999 a 1.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -292,8 +292,8 @@ def show_nodes(ax):
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
-    # A rough comparison: a node costs about one step in the model, like each step of a rollout.
-    # Imagine 1000 rollouts for each of the 4 actions, each of at most d steps.
+    # A rough comparison (a node costs about one step in the model, like each step of a rollout):
+    # 1000 rollouts of at most d steps for each of the 4 actions.
     ax.semilogy(depths, 4000 * depths, "--", color=GREEN, label="4 x 1000 rollouts")
     ax.set(title="expensive: the tree multiplies", xlabel="depth: steps looked ahead",
            ylabel="steps in the model")
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell (100 changed values by about 0.02 at most)
+N_SEARCHES = 12     # searches for each K and cell (with 100, our curves changed by at most 0.02)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
