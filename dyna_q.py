@@ -17,9 +17,9 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
     real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
     is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way: see BLOCKING. Replay is worse: it still imagines old steps through the wall.
-    When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries what it
-    has not tried for long: so it finds both new ways.
+    find the new way in time: see BLOCKING. Replay is worse: it still imagines old steps through
+    the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries
+    what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
@@ -138,9 +138,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
-    reach a goal: with epsilon = 0 it may never find a new way after the walls move, and with a
-    large kappa bonuses may be worth more than the goal. ValueError for arguments out of range,
-    rewards of NaN or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
+    reach a goal: with epsilon = 0 it may run into a new wall for ever, and with a large kappa
+    bonuses may be worth more than the goal. ValueError for arguments out of range, rewards of NaN
+    or infinity, spaces not numbered from 0. Needs epsilon_greedy, size, update.
     >>> Q, steps, rewards = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
     >>> Q.shape, steps.shape
     ((4, 4), (20,))
@@ -207,7 +207,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
-            # bonus makes it attractive. (A real step gets none. The root is the book's choice.)
+            # bonus makes it attractive. (Real steps get none: tau is 0. The root is the book's.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -246,8 +246,8 @@ def check_maze(maze, texts):
     # A shortest way has fewer than n steps. From a cell without a way, steps_to_goal counts n.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
-    # The agent may be in s when the walls move if s is no wall, no goal (0 steps), and has a way
-    # (fewer than n steps). Then each move from s must lead to a cell that has a way, too.
+    # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals have
+    # 0), even in one that becomes a wall. Each of its moves must lead to a cell that has a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -361,7 +361,7 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. No action has been tried
 # there, so all are worth 0, and many go back, by chance. From then on going back is worth more
-# than 0 (old values shrink, but do not vanish): about half of those that enter never find G.
+# than 0 (old values shrink, but do not vanish): half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? An
 # action not tried for long has a large bonus in its Q. Once it is tried, tau and the bonus are 0.

@@ -118,7 +118,7 @@ def as_generator(rng):
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
     # For single numbers, Python's generator is faster than NumPy's. (int(), because newer Pythons
-    # refuse NumPy's integers as seeds. With None, each generator gets another seed.)
+    # refuse NumPy's integers as seeds. With None, each generator gets a fresh seed.)
     return random.Random(None if rng is None else int(rng))
 
 
@@ -165,7 +165,7 @@ class Node:
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. For ln, Auer et al. could prove that bad actions get few turns.)
+        # too. For ln, Auer et al. proved, for a single state, that bad actions get few turns.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -214,8 +214,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 equal (==) if they are the same. model.actions is not called for terminal states
                 (if the search does not start in one)
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. For returns in [0, 1] Auer et al. use sqrt(2), to be on the
-                safe side (the standard deviation of such returns is at most 1/2)
+    c           of UCB1, at least 0. For returns in [0, 1] Auer et al. use sqrt(2), which is on the
+                safe side: the standard deviation of such returns is at most 1/2
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
@@ -250,6 +250,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Select until you reach a leaf node of the tree ----
         node = root
         path = []
+        # Down the tree, until the episode ends, next_state has no node, or max_depth is reached.
         for _ in range(max_depth):
             i = node.select(c, rng)
             # We ask the model again, even where we have been before: the same action may now lead
@@ -258,13 +259,13 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             path.append((node, i, float(reward)))
             children = node.children[i]
             if terminated or next_state not in children:
-                break               # the episode is over, or the path leaves the tree
+                break
             node = children[next_state]
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there. (If max_depth has ended the
-        # loop, next_state has a node already.)
+        # terminal one needs none, because nothing is chosen there. (If the loop ended without a
+        # break, next_state has a node already.)
         if not terminated and next_state not in children:
             children[next_state] = Node(next_state, model.actions(next_state))
 

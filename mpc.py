@@ -15,8 +15,8 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. Then a short horizon is better than a long one, and with it even random
-    plans are not bad.
+    searches are enough. In them, a short horizon is better than a long one, and with it even
+    random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -47,9 +47,9 @@ class PointMass:
         v' = v + dt (gain * force - drag * v + strength * push),  position' = position + dt v'
     push points away from the middle of the hill. It is largest, exp(-1/2) = 0.61, at |d| = 1.
     theta = (gain, drag, strength) = (3, 1.5, 8). Reward: minus the distance from position' to the
-    goal. The interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps. At
-    rest, far from the hill, we push to the right. Then vx' = dt * gain = 0.25 * 3, and x moves by
-    dt * vx' = 0.19:
+    goal. The interface is Gymnasium's; nothing is random. Episodes are cut off after n_steps.
+    Example: at rest, far from the hill, we push to the right. So vx' = dt * gain = 0.75, and x
+    moves by dt * vx' = 0.19:
     >>> PointMass().dynamics(np.array([[-5.0, 2.0, 0.0, 0.0]]), np.array([[1.0, 0.0]])).round(2)
     array([[-4.81,  2.  ,  0.75,  0.  ]])
     """
@@ -57,9 +57,8 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Pushing straight at the goal does not get us over the hill: we push to the right with at most
-    # 3 (gain), and the hill pushes back with up to 4.9 (strength * 0.61). The way around it is
-    # shorter below, because its middle is at y = 0.4.
+    # Head-on, the hill stops us: it pushes back with up to 4.9 (strength * 0.61), and we push with
+    # at most 3 (gain) along one axis. Its middle is at y = 0.4: so the way around is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Gymnasium's environments have these, too. (We read only low and high.)
@@ -306,7 +305,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns.
+    largest returns. (Cross-entropy measures how far two distributions are apart. This Normal is
+    the nearest to the elites.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -416,7 +416,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -120             # who stays at the start gets -120: 30 steps, 4 m
+    >>> actions.shape, total > -50              # staying at the start would give 30 * -4 = -120
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -591,12 +591,12 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad: v1.5 met only the lower edge of the hill before. So
-    # the model does not know the middle yet, and the next plans lead straight at it.)
+    # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
+    # edge. So the model knows this edge, but not the middle, and the plans lead straight at it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16, and another search at each step.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16, and is improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
