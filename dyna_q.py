@@ -207,7 +207,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
-            # bonus makes it attractive. (Real steps get none: tau is 0. The root is the book's.)
+            # bonus makes it attractive. (Real steps get none: tau is 0. The book chose the root.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)

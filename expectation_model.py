@@ -56,7 +56,8 @@ import numpy as np
 N_COLUMNS, N_ROWS = 7, 5
 N_STATES = N_COLUMNS * N_ROWS
 START, PIT, GOAL = 16, 18, 20           # in row 2, columns 2, 4 and 6: 2 * 7 + 2 and so on
-# What each action does: columns to the right, rows down (-1 is up).
+# What each action does: columns to the right, rows down (-1 is up). All outcomes of an action are
+# equally likely.
 MOVES = [[(0, -1)],                     # action 0: up
          [(1, 0)],                      # action 1: right
          [(0, 1)],                      # action 2: down

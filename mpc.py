@@ -15,7 +15,7 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. In them, a short horizon is better than a long one, and with it even
+    searches are enough. With them, a short horizon is better than a long one, and with it even
     random plans are not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?

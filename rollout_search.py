@@ -37,8 +37,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %% Settings
-# S start, g small treasure, G big treasure, x drop (pays 0), # wall, . free. To enter g, G, x
-# ends the episode. S and . are never at the border, so that no step leads out of the map.
+# S start, g small treasure, G big treasure, x drop, # wall, . free. g, G and x end the episode; x
+# pays nothing. S and . are never at the border, so that no step leads out of the map.
 BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
@@ -83,7 +83,7 @@ def bridge_model(maze, slip):
 
 # %% Algorithm: a model in tables, forward search, rollouts
 def draw_columns(sums, rng):
-    """Draw a column number for each row. sums (N, n): running sums, the last is 1."""
+    """Draw a column number for each row of running sums (N, n), last sum 1. rng: a Generator."""
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
