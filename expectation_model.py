@@ -656,7 +656,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
     # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and P.shape == (*R.shape, len(R)) and P.min() >= 0
+            and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
             "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
@@ -693,14 +693,14 @@ SIZES = 100 * 4**np.arange(5)           # 100, 400, 1600, 6400, 25600
 
 def distance(guess, truth):
     """The typical distance (root mean square) of guessed positions (n, 2) from the right ones."""
-    return np.sqrt(((guess - truth)**2).sum(axis=1).mean())
+    return np.sqrt(((guess - truth)**2).sum() / len(guess))
 
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
 # mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
 # (This is only a guide at N = 100 and 400, where some leaps were never seen.)
-VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum(axis=1).mean()
+VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum() / N_STATES
 TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells,
 # which are drawn equally often. We get it by fitting it to these means. (Rewards do not matter.)

@@ -601,10 +601,10 @@ def test_bad_arguments_are_refused(dyna_q, name):
 def test_steps_to_goal(ours, dyna_q):
     """Solved elsewhere: shortest paths, the best agents with 10 % random actions, the random walk."""
     for rows, epsilon, n in [(DYNA_MAZE, 0, 14), (DYNA_MAZE, 0.1, 15.813), (DYNA_MAZE, 1, 868.73), (GAP_LEFT, 0, 16)]:
-        maze = dyna_q.Maze(rows)
-        steps = dyna_q.steps_to_goal(maze, "".join(rows), epsilon, 15_000)[maze.reset()[0]]
+        steps = dyna_q.steps_to_goal(dyna_q.Maze(rows), "".join(rows), epsilon, 15_000)["".join(rows).index("S")]
         require(abs(steps - n) < 0.005, f"steps_to_goal({rows}, {epsilon}) is {steps:.3f}, not {n}")
-    require_refused("a maze whose new wall shuts the agent in", dyna_q.Maze, ["GS.#"], ["GS#."], 1)
+    for old, new in [(["GS.#"], ["GS#."]), (["S.G", "...", "###"], ["S.G", "###", "..."])]:
+        require_refused(f"{old}, then {new}, which shuts the agent in,", dyna_q.Maze, old, new, 1)
 
 
 def test_experiments_run_what_they_say(ours, dyna_q):

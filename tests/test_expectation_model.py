@@ -173,13 +173,13 @@ def test_value_iteration_by_hand(expectation_model):
                            ([0.95, 1, 0], "Is gamma used?"), ([1, 1, 0], "Is gamma used?")]),
             ("one state that stays, reward -1, gamma = 0.5", np.ones((1, 1, 1)), [[-1]], 0.5, [-2],
              [([-1], "It stops while V still falls: |change| counts.")]),
+            ("one state that stays, reward 0: a table before any reward", np.ones((1, 1, 1)), [[0]], 0.5, [0], []),
             ("one state with two actions that stay, rewards 1 and 3, gamma = 0.5", np.ones((1, 2, 1)), [[1, 3]], 0.5,
              [6], [([4], "That is the mean over actions, not the best."), ([2], "That is the worst action's.")]),
             ("s0 ends with 1, or goes to s1 (by a coin); s1 ends with 2; gamma = 0.8", coin, [[1], [2]], 0.8, [1.8, 2],
              [([2.6, 2], "What rows lack to 1 ends the episode: they are not made to sum to 1."),
               ([25 / 3, 10], "What rows lack to 1 ends the episode: it does not stay put.")])]:
-        R = np.array(R, dtype=float)
-        values, Q = ask(f"value_iteration, {what},", expectation_model.value_iteration, P, R, gamma)
+        values, Q = ask(f"value_iteration, {what},", expectation_model.value_iteration, P, np.array(R, float), gamma)
         require_near(f"value_iteration, {what}: V", values, V, 1e-3, telling=telling)
         future = gamma * P @ np.array(V)
         require_near(f"value_iteration, {what}: Q", Q, R + future, 1e-3, "Q(s, a) = R + gamma sum_s' P V(s')",
