@@ -9,21 +9,21 @@ The equations
     Q-learning   Q(S,A) <- Q(S,A) + alpha [R + gamma max_a Q(S',a) - Q(S,A)], after a real step
     Dyna-Q       also Model(S,A) <- R, S'. Then n times: draw a pair S, A met before, ask the
                  model for R, S', and do the same update
-    Dyna-Q+      (in the book) imagined updates use R + kappa sqrt(tau). tau is the number of real
-                 steps since A was last tried in S. (If kappa is 0.001: 0.03 after 1000 steps)
-    replay       as Dyna-Q, but all R, S' that followed S, A are kept, and one of them is drawn
+    Dyna-Q+      (in the book) imagined rewards get the bonus kappa sqrt(tau). tau is the number of
+                 real steps since A was last tried in S. (kappa 0.001, tau 1000: a bonus of 0.03)
+    replay       without a model: all R, S' that followed S, A are kept, and one of them is drawn
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), the mean of the
-    runs is above 20 steps in about the first 30 episodes; with n = 5 imagined updates after each
-    real step, in the first 5; with n = 50, in the first 2. (Episode 1 is the same for all: there
-    is no reward yet to plan with.) When the path is blocked, about 6 in 10 runs of Dyna-Q do not
-    find the new way in time: see BLOCKING. Replay is worse: it still imagines old steps through
-    the wall. When a shortcut opens, Dyna-Q hardly uses it: the old way still works. Dyna-Q+ tries
-    what it has not tried for long: so it finds both new ways.
+    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), episodes take
+    more than 20 steps (mean of the runs) until about episode 30; with n = 5 imagined updates after
+    each real step, until episode 5; with n = 50, until episode 2. (Episode 1 is the same for all:
+    there is no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q
+    do not find the new way in time (below, a comment at BLOCKING says why). Replay is worse: it
+    still imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the
+    old way still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
-    KAPPA = 1e-4, then 5e-3.  Can an agent be too curious, or not curious enough?
-    ALPHA = 0.1.  Why does Dyna-Q+ need a large alpha?
+    KAPPA = 1e-4, then 5e-3 (now 1e-3).   Can an agent be too curious, or not curious enough?
+    ALPHA = 0.1 (now 1).   Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
 imagined ("simulated") one. An array of shape (S, A) has a row for each state, a column for each
 action. "Needs f, g" in a docstring: if you copy this function, copy f and g, too.
@@ -47,7 +47,7 @@ class Maze:
     States are numbered row by row from the top left. Actions: 0 up, 1 right, 2 down, 3 left. A
     step into a goal pays 1 and ends the episode. A move into a wall or over the border leaves the
     agent where it is. ValueError if rows or layouts differ in size, if there is not exactly one S,
-    or if some move might lead to a cell with no way to a goal. Needs check_maze, steps_to_goal.
+    or if the agent might come to a cell without a way to a goal. Needs check_maze, steps_to_goal.
     >>> Maze(["S.G"]).step(1)           # next state, reward, terminated, truncated (never), info
     (1, 0.0, False, False, {})
     """
@@ -61,7 +61,7 @@ class Maze:
         self.layouts = ["".join(rows), "".join(later_rows)]
         self.observation_space = SimpleNamespace(n=len(self.layouts[0]))     # as in Gymnasium
         self.action_space = SimpleNamespace(n=4)
-        check_maze(self, [*rows, *later_rows])
+        check_maze(self, [*rows, *later_rows])      # below: ValueError for a wrong maze
         self.t = 0                      # real steps so far
         self.reset()
 
@@ -133,8 +133,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (In replay: the bonus only)
-    seed        int, list of ints or Generator. Acting, planning, replay get streams of their own
+                never tried are imagined, too, as if S' = S, reward 0. (Not in replay)
+    seed        int, list of ints or Generator. All random numbers depend on it
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
@@ -154,10 +154,9 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         raise ValueError("need 0 < alpha <= 1; gamma, epsilon in [0, 1]; kappa finite; all >= 0")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
-
-    # Environment, acting, planning and replay each have their own stream of random numbers. With
-    # one for all, more planning would use up more of it, and n = 0, 5, 50 would not even have the
-    # same episode 1. (Python's random: for single numbers, it is far faster than NumPy.)
+    # Environment (seeds[0], below), acting, planning and replay have a random generator each. If
+    # they shared one, more planning would take more numbers from it, and n = 0, 5, 50 would not
+    # even have the same episode 1. (Python's random: far faster than NumPy for single numbers.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
     Q = [[0.0] * A for _ in range(S)]       # Q[s][a]. For single numbers lists are faster, too
@@ -165,11 +164,11 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # A model "can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # each list begins with a supposed outcome: S' = S, reward 0. The first real one then becomes
-    # the newest. (Replay would go on drawing the supposed outcome: so not for replay.)
+    # we invent an outcome for each: S' = S, reward 0. When it is tried, the real outcome is newer,
+    # and counts. (Replay would go on drawing the invented one: it gets none.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # when a was last tried in s. 0: never, so tau = t
+    tried_at = [[0] * A for _ in range(S)]      # the real step when a was last tried in s, or 0
     known = {}          # for each state met, the actions planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -192,9 +191,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw actions whose memory is not empty: those tried in s, in Dyna-Q+ all.
+        # Planning may draw actions with outcomes in memory: those tried in s (in Dyna-Q+ all).
         known[s] = [action for action in range(A) if memory[s][action]]
-
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
         # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)
         for state in planning_rng.choices(list(known), k=n_planning):
@@ -206,8 +204,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
             if replay:
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
-            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now: the
-            # bonus makes it attractive. (Real steps get none: tau is 0. The book chose the root.)
+            # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
+            # bonus makes it attractive. (The book chose the root: it grows ever more slowly.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -215,16 +213,17 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         if terminated or truncated:
             ends.append(t)
             s, _ = env.reset()
-    return np.array(Q), np.diff([0] + ends), np.array(rewards)      # ends [5, 12]: steps [5, 7]
+    # Differences: if episodes ended at the real steps [5, 12], they took 5 and 12 - 5 = 7 steps.
+    return np.array(Q), np.diff([0] + ends), np.array(rewards)
 
 
 def replay_q(env, n_replay=5, *arguments, **settings):
     """Q-learning with experience replay: slide "What about Experience Replay?".
 
-    S and A are drawn as in dyna_q, with the same random numbers, but R, S' are from any transition
-    with this S and A, not from the model. If nothing is random and no wall moves, S and A always
-    give the same R, S': then replay and Dyna-Q learn the same Q, if kappa = 0. Both trade
-    computation for real steps. (DQN draws whole transitions: pairs visited often are drawn often.)
+    S and A are drawn as in dyna_q, with the same random numbers. R, S' do not come from the model,
+    but from any stored transition with this S and A. If nothing is random and no wall moves, these
+    are all equal: then replay and Dyna-Q (without kappa) learn the same Q. Both trade computation
+    for real steps. (DQN draws all transitions alike: so pairs visited often are drawn often.)
     Other arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -243,11 +242,11 @@ def check_maze(maze, texts):
         raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
     if first.count("S") != 1 or later.count("S") != 1:
         raise ValueError("a maze needs exactly one start S")
-    # A shortest way has fewer than n steps. From a cell without a way, steps_to_goal counts n.
+    # steps_to_goal (below) gives the shortest way from each cell: fewer than n steps, n if none.
     steps = steps_to_goal(maze, first, 0, n)
     later_steps = steps_to_goal(maze, later, 0, n)
     # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals have
-    # 0), even in one that becomes a wall. Each of its moves must lead to a cell that has a way.
+    # 0), even in one that becomes a wall. It is trapped if a move leads to a cell without a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -257,7 +256,7 @@ def check_maze(maze, texts):
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
     random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each round
-    looks one step further: walks of more than n_rounds steps count as n_rounds."""
+    counts one step more. So where there is no way, the result is n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming: value iteration that counts steps, not rewards, so min replaces max. The
@@ -316,17 +315,17 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # `book`: episodes until the book calls its agent nearly optimal. We count means above 20.
+    # After `book` episodes, the book's agent is nearly optimal. We count means above 20 steps.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
-    # Three exact lines. The second is the smallest mean that agents with epsilon = 0.1 can have.
+    # Three exact lines. The second is the lowest mean that is possible with 10 % random actions.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # Random walks average 869: hardly any is longer than 15,000. maze.state is the start.
+        # After 15,000 steps hardly any random walk goes on (mean: 869). maze.state is the start.
         exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
@@ -335,7 +334,7 @@ def draw_comparison(ax, steps):
 
 
 def draw_policy(ax, steps, i, seed):
-    """What agent i knew halfway through episode 2 of run 0: we run it up to there, same seed."""
+    """What agent i of run 0 knew halfway through episode 2. (We run it again, with its seed.)"""
     halfway = steps[0, i, 0] + steps[0, i, 1] // 2          # steps[run, agent, episode]
     Q, _, _ = dyna_q(Maze(DYNA_MAZE), N_PLANNING[i], n_steps=halfway, seed=1000 * seed)
     draw_maze(ax, DYNA_MAZE)
@@ -359,13 +358,14 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
-# Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. No action has been tried
-# there, so all are worth 0, and many go back, by chance. From then on going back is worth more
-# than 0 (old values shrink, but do not vanish): half of those that enter do not find G in time.
+# Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. There, all actions are worth
+# 0, as none was tried, and by chance many agents go back: to cells whose old values, from the time
+# of the old way, shrink, but stay above 0. So from then on going back is worth more than all else,
+# and half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
-# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? An
-# action not tried for long has a large bonus in its Q. Once it is tried, tau and the bonus are 0.
-# But each update takes only a tenth of the old bonus out of Q: the agent repeats it for nothing.
+# alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
+# Q of an action not tried for long contains a large bonus. When it is tried, the bonus should go.
+# But with 0.1, an update takes only a tenth of it out of Q: so the agent repeats it for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -374,7 +374,7 @@ def changing_maze(method, layouts, n_steps, n_runs, seed):
     """Rewards so far (runs, n_steps) of "Dyna-Q", "Dyna-Q+", "replay". layouts: like BLOCKING."""
     rewards = np.zeros((n_runs, n_steps))
     for run in range(n_runs):
-        _, _, rewards[run] = dyna_q(
+        _, _, rewards[run] = dyna_q(            # row `run`: the rewards of this run
             Maze(*layouts), n_planning=10, n_steps=n_steps, alpha=ALPHA, seed=1000 * seed + run,
             kappa=KAPPA if method == "Dyna-Q+" else 0.0, replay=(method == "replay"))
     return rewards.cumsum(axis=1)
@@ -415,7 +415,7 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS: an error is one line, without the list of options (usage).
+    # SUPPRESS: else each error would come with a list of all options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

@@ -23,7 +23,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     near the border leaps are cut short, and no linear function is right there and elsewhere.
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
-    never lands. A mixture of Gaussians draws samples from where the leaps do land.
+    never lands. A weighted sum ("mixture") of Gaussians draws samples from where leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
     A model that is fed with its own predictions goes astray: errors compound.
@@ -100,7 +100,7 @@ def draw_from_rows(probabilities, rng):
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
-    sums[:, -1] = 1             # rounding may have made it less: for a u above it, argmax gives 0
+    sums[:, -1] = 1     # by rounding it may be less: then, for a u above it, argmax would give 0
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u < sums).argmax(axis=1)                    # argmax finds the first True
 
@@ -109,8 +109,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     """The slide's data set D: states, actions, rewards, next_states, terminated, each (n,). rng: a
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
-    # On the slide, D comes from episodes. Here each transition begins in a random cell, even in
-    # pit and goal, so that the models see all `cells` about equally often.
+    # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
+    # the models see all `cells` about equally often. (Even pit and goal: we ask about them, too.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -151,7 +151,8 @@ class LookupModel:
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
     predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
-             follows and the episode goes on. (If nothing ends, E[S'] is these rows @ features)
+             follows and the episode goes on. (For E[S'], fit without terminated. Then it is these
+             rows @ the features of all states)
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of those seen with the same s, a, s' and terminated. rng: a Generator or a
              seed
@@ -199,8 +200,8 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # N is how many numbers there are. Two axes or a single number are refused: their shape is
-        # not (N,).
+        # N is how many numbers there are. If these have two axes, or none (a single number), their
+        # shape is not (N,), and checked refuses them.
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -229,8 +230,9 @@ class FeatureModel:
 
     inputs  x and actions as one array of N rows, made by the method encode
     y       (N, 1+d): the reward, and the change of each feature
-    Each model adds learn(inputs, y, ...), which learns y from inputs and returns its weights or
-    networks (fit keeps them as `learned`), and expected(inputs), which returns the expected y.
+    Each model below adds two methods, see LinearModel: learn(inputs, y, ...) learns y from inputs
+    and returns its weights or networks, which fit keeps as self.learned; expected(inputs) returns
+    the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -286,9 +288,10 @@ class LinearModel(FeatureModel):
     """
 
     def encode(self, x, actions):
-        """(N, A (d+1)): a block of columns for each action, so that each has its own weights. The
-        block of the action taken has x and a 1, the others have zeros. Example: there are two
-        actions, action 1 was taken, and x = 7. The row is 0 0 7 1."""
+        """In place of FeatureModel's: (N, A (d+1)), a block of columns for each action, so that
+        each has its own weights. The block of the action taken has x and a 1, the others have
+        zeros. Example: there are two actions, action 1 was taken, and x = 7. The row is
+        0 0 7 1."""
         N = len(x)
         blocks = np.zeros((N, self.n_actions, self.n_features + 1))
         # In row i, block actions[i] gets x[i] and a 1. (The weight of the 1 is the intercept.)
@@ -298,8 +301,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (An action never tried has only zeros in its columns, so there any w fits. Of all w that
-        # fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
+        # (An action never tried has only zeros in its columns, so its w changes nothing. Of all w
+        # that fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -316,8 +319,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that is always the same, say 0.1, has scale 0 or, by rounding, a tiny part of its
-    # mean, far below 1e-10. Dividing by that would give NaN or nonsense: such a scale becomes 1.
+    # A column that never changes has scale 0 or, by rounding, about 1e-16 times its mean. Dividing
+    # by that would give NaN or nonsense: such a scale becomes 1. (1e-10 is well between 1e-16 and
+    # what really changes.)
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -329,8 +333,8 @@ class Network:
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs (B, n_out), standardised targets (B, D)) is a function,
                            such as squared_error below. It returns the mean loss, and its
-                           derivative by each output (B, n_out). (For a mixture, n_out is larger
-                           than D.)
+                           derivative by each output (B, n_out). (squared_error needs an output
+                           for each of the D targets; a mixture needs more.)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -341,9 +345,10 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. With weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer:
-        # a sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them, but
-        # max(z, 0) makes half of h1 and h2 0, so only n/2 count.
+        # alike. Their size: a sum of n random numbers (of mean 0) is about sqrt(n) times as large
+        # as one of them. But max(z, 0) makes half of h1 and h2 0, so only about n/2 count. So with
+        # weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer. (The inputs
+        # are not half 0: there, sums are a bit larger, which does no harm.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -364,9 +369,9 @@ class Network:
         # Backpropagation. A unit's delta is the derivative of the loss by the sum z that goes into
         # this unit. The function loss returns the loss (not needed here) and the outputs' deltas.
         _, delta3 = loss(outputs, targets)                  # (B, n_out)
-        # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So its delta
-        # is the sum over k of W3[j, k] times output k's delta: a matrix product. max(z, 0) passes
-        # it on if z > 0, and blocks it otherwise.
+        # Chain rule: unit j of layer 2 acts on output k through the weight W3[j, k]. So, in row n,
+        # its delta is the sum over k of delta3[n, k] W3[j, k]: that is delta3 @ W3.T. max(z, 0)
+        # passes it on if z > 0, and blocks it otherwise.
         delta2 = (delta3 @ W3.T) * (h2 > 0)                 # (B, hidden)
         delta1 = (delta2 @ W2.T) * (h1 > 0)                 # (B, hidden)
         # The derivative by a weight is the weight's input times the delta of the unit it leads to,
@@ -377,7 +382,8 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, x, y, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # Standardise. Else a feature of size 100 would drown one of size 0.1.
+        # (The settings were found by trying.) Standardise: else a feature of size 100 would drown
+        # one of size 0.1.
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         inputs = (x - self.x_mean) / self.x_scale
@@ -395,12 +401,12 @@ class Network:
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
                 # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Usual is a
-                # thousandth, but the experiments here train for only 500 steps.)
+                # thousandth: too slow for the experiments below, which train for only 500 steps.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. If g stays the same, each step
-                # closes a tenth of the gap: g_mean is 0.1 g, 0.19 g, 0.27 g, ..., (1 - 0.9^t) g,
-                # and g2_mean is (1 - 0.99^t) g^2. So we divide by these factors.
+                # Both begin at 0, so at first they are too small. If g is always 1, g_mean is
+                # below 1 by 0.9, then 0.9^2, 0.9^3, ...: after t steps it is 1 - 0.9^t, and
+                # g2_mean is 1 - 0.99^t. So we divide by these numbers.
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
@@ -432,8 +438,9 @@ class NeuralModel(FeatureModel):
     fit      learns the change S' - S by Adam, from scratch each time; settings: n_steps,
              batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): for each feature the standard deviation
-             of their answers, divided by that of S' - S in the data, then the mean of these
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
+             for each feature in units of the standard deviation of S' - S in the data; then the
+             mean over the features
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -469,8 +476,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # These outputs are still divided by the sd of the data (see Network.fit). [:, 1:] leaves
-        # out column 0, the reward.
+        # raw_outputs are standardised (in units of the data's sd). [:, 1:] leaves out column 0,
+        # the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -486,8 +493,9 @@ def log_sum_exp(terms):
 
 
 def log_terms(log_weights, means, sds, y):
-    """log(weight_k Normal(y; mean_k, sd_k)): (N, K), for N rows of y (N, D) and K components, with
-    log_weights (N, K), means and sds (N, K, D). Also z (N, K, D), needed for derivatives."""
+    """For the next class: log(weight_k Normal(y; mean_k, sd_k)) (N, K), for N rows of y (N, D) and
+    K components, with log_weights (N, K), means and sds (N, K, D). Also z (N, K, D), needed for
+    derivatives."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds.
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
@@ -530,9 +538,9 @@ class MixtureModel(FeatureModel):
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
         # would grow without end. The reward's is larger. Standardised, rewards 0 and 1 are about 3
-        # apart (their standard deviation is near 0.3): 30 sds, if sd = 0.1. So components would
-        # divide the data by reward, whatever their S'. With 0.5 it is 6 sds. (Both numbers were
-        # found by trying.)
+        # apart (their standard deviation is near 0.3). With sd = 0.1, that is 30 sds, a factor of
+        # e^(-30^2 / 2) in the density: no component would serve two rewards, whatever their S'.
+        # With 0.5 it is 6 sds, and S' counts, too. (Both numbers were found by trying.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -543,16 +551,16 @@ class MixtureModel(FeatureModel):
         D = y.shape[1]
         rng = np.random.default_rng(self.seed)
         # The mean of each component starts at a random row of the data, so that they differ. The
-        # sds start small, at floor + e^-2 = floor + 0.14: a wide component would be about equally
-        # probable for two outcomes, learn from both, and stay between them.
+        # sds start small, at floor + e^-2 = floor + 0.14: a wide component would cover two
+        # outcomes, learn from both, and stay between them.
         mean, scale = mean_and_scale(y)
         start = np.zeros((K, 2 * D + 1))
         start[:, :D] = (y[rng.integers(len(y), size=K)] - mean) / scale     # means
         start[:, D:-1] = -2                                                 # widths
         network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
-        # weights[4], becomes 0, and b3, weights[5], becomes start. (The first step of fit changes
-        # W3, because its gradient h2.T @ delta3 is not 0. Then W1 and W2 learn, too.)
+        # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 does not stay 0: its
+        # gradient h2.T @ delta3 is not 0, as h2 is random. Then W1 and W2 learn, too.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
@@ -584,10 +592,11 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
         # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
         # component learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
-        #         -log p^ = log(sum of e^score) - log(sum of e^score * Normal).
-        # By the same rule, the first log has the derivative weight_k, the second one share_k. So a
-        # score rises while the share of its component is larger than its weight.
+        # (1) By a score. In term_k, the log weight is score_k - log(sum of e^score). The first part
+        # is only in term_k: so it gives -share_k. The second part is the same in all terms: so
+        # -log p^ contains + log(sum of e^score). By the rule above, the derivative of this is
+        # e^score_k / (sum of e^score), which is weight_k. So a score rises while the share of its
+        # component is larger than its weight.
         by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -629,8 +638,8 @@ class MixtureModel(FeatureModel):
         x, inputs = self.prepare(x, actions)
         x_next = checked("x_next", x_next, x.shape)
         log_weights, means, sds = self.components(inputs)
-        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent: so the
-        # product without the reward's factor is the density of the others.
+        # [:, :, 1:] leaves out the reward. In a component the numbers of y are independent, so its
+        # density is a product: without the reward's factor, it is the density of S' alone.
         terms, _ = log_terms(log_weights, means[:, :, 1:], sds[:, :, 1:], x_next - x)
         return log_sum_exp(terms)[:, 0]
 
@@ -683,8 +692,8 @@ LEAP_P = TRUE_P[:, LEAP]
 MEANS = LEAP_P @ X
 # V*, the values of the best plan.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-# After an arrival in pit or goal it is 0: the episode is over, and the reward for arriving belongs
-# to the step before.
+# PLANNING_P has no steps into pit and goal, but still steps out of them, so both have got a value.
+# But there the episode is over: V* is 0. (The reward for arriving belongs to the step before.)
 OPTIMAL[ARRIVAL != 0] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
@@ -713,7 +722,7 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
-# A short training: enough for N_GOOD. (With 25,600 data, more steps would help the network.)
+# A short training in small batches: enough for N_GOOD. (With 25,600 data, more steps would help.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -747,7 +756,7 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s of truth (35, 35) has the probabilities of where a walker from s
-    # is now (at first in s itself). guess is what the table believes.
+    # is now (np.eye: at first in s, with probability 1). guess is what the table believes.
     truth = guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
@@ -755,10 +764,10 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         # A row of probabilities, times P, is the row of probabilities one leap later.
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
-        # The linear model and the network only know an expected position, and answer as if the
-        # walker were there. For a linear f, f(mean of x) is the mean of f(x): so for the linear
-        # model this is no error, but its bias is added anew in each leap. The network is not
-        # linear: for it, this is one more error. And soon, positions are between cells, or out of
+        # The linear model and the network only give an expected position, and next time we ask
+        # them as if the walker were there. For the network this is one more error: it is not
+        # linear, so f(mean of x) is not the mean of f(x). For the linear model they are the same,
+        # but its bias is added anew in each leap. And soon, positions are between cells, or out of
         # the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
@@ -782,7 +791,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # Here one leap from each cell is enough. [:, 0]: the errors after it.
+    # Here one leap from each cell is enough. [:, 0]: (3, 1) becomes (3,).
     return np.transpose([errors_of_leaps(seed, n, 1)[:, 0] for n in SIZES])
 
 
@@ -801,7 +810,7 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-# here V* is high above and below the pit, and 0 in it (the -1 belongs to the step before).
+# here V* is high in the cells above and below the pit, and 0 in the pit, as there all is over.
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
@@ -909,7 +918,7 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS: an error is one line, without the list of options (usage).
+    # SUPPRESS: else each error would come with a list of all options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

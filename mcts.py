@@ -5,7 +5,8 @@ The slides, and where they are in this file
     Monte-Carlo Tree Search      mcts: Select, Expand, Rollout, Update; Node.best: the best action
     Putting it all together      together: search in a learned model, with learned values
 The equations
-    Counts   N(s,a): how often action a was chosen in a node of s. N(s): the sum over all a
+    Counts   N(s,a): how often action a was chosen in state s (in one node of the tree). N(s): the
+             sum over all a
     Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
              u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
@@ -17,11 +18,11 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     With many walks, flat search prefers g: most random walks onto the bridge fall, so on average
     they earn less than g. MCTS repeats what went well, so more and more of its simulations cross
     the bridge. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is
-    too large, it goes on trying bad steps, and Q, the mean of all walks, makes the bridge look
-    bad. After a real step, the tree below the new state can be kept: then fewer simulations are
+    too large, it goes on trying bad steps on the bridge: most walks fall, and Q, their mean, stays
+    low. After a real step, the tree below the new state can be kept: then fewer simulations are
     enough. In a slippery maze, an agent with a learned model learns fastest if it has both search
     and learned values V(s).
-Try, after reading: in the place named, replace the line by this one, run again, and answer
+Try, after reading: change the line that begins like this, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
@@ -117,17 +118,18 @@ def as_generator(rng):
     """Returns rng if it is a generator of random numbers. If it is a seed or None, makes one."""
     if hasattr(rng, "random"):          # generators have a method random, seeds have none
         return rng
-    # For single numbers, Python's generator is faster than NumPy's. (int(), because newer Pythons
-    # refuse NumPy's integers as seeds. With None, each generator gets a fresh seed.)
+    # For single numbers, Python's generator is faster than NumPy's. With None, it chooses a seed
+    # itself. Newer Pythons refuse NumPy's integers as seeds: int() makes them Python's.
     return random.Random(None if rng is None else int(rng))
 
 
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
     N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
-    lists; mcts gives its root arrays.) children[i] is a dict with a node for each state that this
-    action has led to (except terminal states). In a tree no node has two parents: a state that is
-    reached in two ways gets two nodes, each with its own N and Q. In a new node all N are 0.
+    lists. At its end, mcts makes those of the root arrays, for its caller.) children[i] is a dict
+    with a node for each state that this action has led to (except terminal states). In a tree no
+    node has two parents: a state that is reached in two ways gets two nodes, each with its own N
+    and Q. In a new node all N are 0.
     ValueError for no actions, or a return of NaN or infinity. Needs pick, index_of_best,
     as_generator.
     >>> node = Node("start", ["left", "right"])
@@ -159,13 +161,13 @@ class Node:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. A mean of n returns is wrong by about
-        # their standard deviation / sqrt(n): hence sqrt(1 / N(s,a)). We do not know this standard
-        # deviation: c stands for it. (So if returns are 100 times as large, c must be, too.) A
-        # small c trusts Q, a large c tries all actions alike.
+        # (their standard deviation) / sqrt(n). Here n is N(s,a), and c stands for the standard
+        # deviation, which we do not know. (So if returns are 100 times as large, c must be, too.)
+        # A small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer. (Other functions grow slowly,
-        # too. For ln, Auer et al. proved, for a single state, that bad actions get few turns.)
+        # a million), so the turns of bad actions become ever rarer. (Why just ln? With it, Auer et
+        # al. could prove that bad actions get few turns, if there is only one state.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -195,7 +197,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float(): some models give NumPy numbers)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's numbers are slow)
         G += discount * float(reward)
         discount *= gamma
         if terminated:
@@ -211,11 +213,11 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 (next_state, reward, terminated). It must be able to step from any state (most
                 environments cannot). All its random numbers must come from rng: so the same seed
                 gives the same tree. States must be hashable, because they are keys of a dict, and
-                equal (==) if they are the same. model.actions is not called for terminal states
-                (if the search does not start in one)
+                equal (==) if they are the same. model.actions is never asked about a terminal
+                state, unless the search starts there
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. For returns in [0, 1] Auer et al. use sqrt(2), which is on the
-                safe side: the standard deviation of such returns is at most 1/2
+    c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. It
+                explores a lot: the standard deviation of such returns is at most 1/2
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
@@ -250,7 +252,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Select until you reach a leaf node of the tree ----
         node = root
         path = []
-        # Down the tree, until the episode ends, next_state has no node, or max_depth is reached.
+        # Down the tree, until a step leads out of it (next_state has no node), the episode ends or
+        # max_depth is reached. The node of this last step is the slide's leaf.
         for _ in range(max_depth):
             i = node.select(c, rng)
             # We ask the model again, even where we have been before: the same action may now lead
@@ -264,8 +267,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
 
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
-        # terminal one needs none, because nothing is chosen there. (If the loop ended without a
-        # break, next_state has a node already.)
+        # terminal one needs none, because nothing is chosen there. (And if max_depth has ended the
+        # loop, next_state has a node already.)
         if not terminated and next_state not in children:
             children[next_state] = Node(next_state, model.actions(next_state))
 
@@ -339,8 +342,8 @@ class CountModel:
     def step(self, state, action, rng):
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
-        # the agent walks about until it finds a treasure. Later it hardly explores the real world:
-        # Select explores only in the model. (See the third change to try.)
+        # the agent walks about until it finds a treasure. From then on, its real steps are those
+        # that look best: only in simulations, Select tries others. (See the third change to try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -388,8 +391,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             action = root.best(search_rng)
             i = root.actions.index(action)
             # V(s) becomes Q of the action taken, the best one: the search has looked further ahead
-            # than the old V(s). (We take no mean with the old V: newer searches know more. V is
-            # mostly too low: it starts at 0, and Q is a mean that includes bad tries.)
+            # than the old V(s). (Why no mean of old and new? V starts at 0, which is too low, and
+            # later searches know more.)
             V[state] = root.Q[i]
             # One real step. If `learned` is the model, the next search will be a little wiser.
             next_state, reward, terminated = world.step(state, action, world_rng)
@@ -423,7 +426,8 @@ def optimal_values(world):
 
 
 # %% What the experiments and panels below share
-# A slippery maze. G is 11 steps away: of random walks of 20 steps, fewer than 1 in 100 get there.
+# A slippery maze. G is 11 steps away: of random walks of 20 steps (as rollouts are in `together`)
+# fewer than 1 in 100 get there.
 MAZE = GridWorld(["....#...",
                   ".##.#.#.",
                   "S#....#G",
@@ -491,8 +495,9 @@ def draw_bars(ax, node, x, step):
         ax.barh(step, n, left=x, color="lightblue", edgecolor="black")
         if n > 90:          # narrower bars have no room for a name
             ax.text(x + n / 2, step, MOVES[action], ha="center", va="center")
-        # The bars of the next step lie above this bar and begin at the same left end: their visits
-        # are a part of these n. (Nobody slips, so there is at most one child.)
+        # In all but the first of these n visits, a further action was chosen in the child. The
+        # bars of these actions lie above this bar, side by side, and begin at the same left end.
+        # (Nobody slips, so there is at most one child.)
         for child in children.values():
             draw_bars(ax, child, x, step + 1)
         x += n
@@ -516,8 +521,8 @@ def draw_tree(ax, seed):
 def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
-    # The world itself is the model, and no values are used: what is learned has no effect, so one
-    # episode is enough. Each call of play gives a column (runs, 1); hstack puts them side by side.
+    # The model is the world itself, and no values are used: so nothing gets better from episode to
+    # episode, and one is enough. play gives a column (runs, 1); hstack puts them side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
@@ -545,8 +550,9 @@ def draw_reuse(ax, seeds):
 
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
-    # With max_depth=1 the agent sees only one step ahead ("without search"): so each visit carries
-    # values back by one cell only. With values=False, rollouts take the place of the values.
+    # "Without search": with max_depth=1, a simulation is one imagined step, and then V. So the
+    # agent sees only one step ahead, and each visit carries values back by one cell only.
+    # "Without values": with values=False, rollouts take their place.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),
              "without values": play(MAZE, seeds, 15, values=False)}
@@ -558,8 +564,8 @@ def draw_learning(ax, seeds):
 def run_all(axes, n_runs, seed):
     print("what                                           | measured | compare")
     ax1, ax2, ax3, ax4, ax5, ax6 = axes.flat        # two rows of three panels
-    # All methods get the same seeds. (--seed 1 takes the seeds 1000, 1001, ...) The panels with
-    # one episode per run are quick: they get four times as many runs.
+    # All methods get the same seeds. (--seed 1 takes the seeds 1000, 1001, ...) Panels 3 and 4,
+    # with one episode per run, are quick: they get four times as many runs.
     seeds = range(1000 * seed, 1000 * seed + 4 * n_runs)
     draw_crossing(ax1, seeds[:n_runs])
     draw_tree(ax2, seed)
@@ -573,7 +579,7 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS: an error is one line, without the list of options (usage).
+    # SUPPRESS: else each error would come with a list of all options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")

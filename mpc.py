@@ -15,8 +15,8 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. With them, a short horizon is better than a long one, and with it even
-    random plans are not bad.
+    searches are enough. Short searches find short plans more easily: so a short horizon is better
+    than a long one. And for short plans, even random shooting is not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -145,20 +145,20 @@ class NeuralDynamics:
         # The outputs have no tanh, and the derivative of (y - target)^2 is 2 (y - target).
         delta3 = 2 * (y - target) / len(x)                  # (N, ds)
         # Chain rule, first back through the weights: unit j of layer 2 acts on output k through
-        # W3[j, k]. So we take the sum over k of W3[j, k] times output k's delta: a matrix product.
+        # W3[j, k]. In example n, we take the sum over k of delta3[n, k] W3[j, k]: delta3 @ W3.T.
         # Then back through tanh: where it gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
         # A weight's derivative is the value that the weight multiplies, times the delta of the
-        # unit to which it leads. The matrix product adds up the examples: entry [i, j] of
-        # x.T @ delta1 is the sum over n of x[n, i] times delta1[n, j]. A bias multiplies 1.
+        # unit to which it leads, summed over the examples. For W1[i, j] it is the sum over n of
+        # x[n, i] delta1[n, j]: entry [i, j] of x.T @ delta1. A bias multiplies 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, states, actions, next_states, n_epochs=100, batch_size=128):
         # A row of data is the input x = (s, a), n numbers, and then the change s' - s. (As floats:
-        # with unsigned integers of 8 bits, such as pixels, 3 - 5 would be 254.)
+        # if states were NumPy's small integers, uint8, then 3 - 5 would be 254.)
         n = self.n_inputs
         changes = next_states - states.astype(float)
         data = np.concatenate([states, actions, changes], axis=1)
@@ -170,8 +170,9 @@ class NeuralDynamics:
         # weights no longer fit exactly. But they are a much better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A constant column, say 0.1 everywhere, has deviation 0 or, by rounding, a tiny part of
-        # its mean, far below 1e-10. Dividing by that would give NaN or nonsense: we divide by 1.
+        # A column that never changes has std 0 or, by rounding, about 1e-16 times its mean.
+        # Dividing by that would give NaN or nonsense: we divide by 1. (1e-10 is well between 1e-16
+        # and what really changes.)
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -194,9 +195,9 @@ class NeuralDynamics:
                     # (Usual is a thousandth, but a fit here has only some hundred steps.)
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small. If g stays the same, each
-                    # step closes a tenth of the gap: g_mean is 0.1 g, 0.19 g, 0.27 g, ...,
-                    # (1 - 0.9^t) g, and g2_mean is (1 - 0.99^t) g^2. We divide by these factors.
+                    # Both begin at 0, so at first they are too small. If g is always 1, g_mean is
+                    # below 1 by 0.9, then 0.9^2, 0.9^3, ...: after t steps it is 1 - 0.9^t, and
+                    # g2_mean is 1 - 0.99^t. We divide by these numbers.
                     mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
                     # We divide by size, so the size of the gradients does not matter, only how
@@ -230,10 +231,10 @@ class PhysicalModel:
         self.env_class = type(env)      # PointMass: env_class(theta) is a world with another theta
 
     def fit(self, states, actions, next_states):
-        # v' - v = dt (gain * force - drag * v + strength * push) is linear in the three unknowns:
-        # this is linear regression. The column of gain is dt * force: that is the v' - v of a
-        # world in which gain is 1 and the others are 0. So it is for drag and strength, too.
-        # (Velocities are enough: the new positions follow from them.)
+        # v' - v = gain (dt force) + drag (-dt v) + strength (dt push). What stands in brackets can
+        # be computed from the data, so this is linear regression: with a column for each bracket.
+        # In a world with theta = (1, 0, 0), v' - v is just the first bracket, with (0, 1, 0) the
+        # second, and so on. (Velocities are enough: the new positions follow from them.)
         columns = []
         for theta in np.eye(3):                         # 1 0 0, then 0 1 0, then 0 0 1
             change = self.env_class(theta).dynamics(states, actions) - states
@@ -305,8 +306,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Cross-entropy measures how far two distributions are apart. This Normal is
-    the nearest to the elites.)
+    largest returns. (Why the name? These mean and spread make the elites most probable: maximum
+    likelihood, which is the same as minimum cross-entropy.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -323,9 +324,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. A bound is one standard
-    # deviation from the middle: so at first, a third of the actions or more are cut to a bound.
-    # Full force is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. This spread is as large
+    # as the way from the middle to a bound: so at first, a third of the actions or more are cut to
+    # a bound. This is no harm: full force is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -373,14 +374,14 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner have a Generator each (spawn makes two new ones): so the planner's
-    # random numbers do not depend on n_episodes.
+    # Base policy and planner have a Generator each (spawn makes two new ones): so with more base
+    # data, the planner still has the same luck, and we can compare.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # This reset only gives the environment a seed, any number. Each episode begins with a reset
-    # without one: with the same seed, all episodes would have the same luck.
+    # Only this reset gives the environment a seed (some number), so that its luck can be repeated.
+    # Those of the episodes, below, have none: with this seed, all would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -515,9 +516,9 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (With a plan of 8
-# steps at each of 30 steps, v1.5 imagines 30 * 300 * 8 = 72,000 steps in an episode, and v1.0
-# 5000 * 30 = 150,000.)
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (v1.5 is not better
+# because it computes more: in an episode, with plans of 8 steps, it imagines 30 searches * 300
+# sequences * 8 = 72,000 steps. v1.0 imagines 1 search * 5000 sequences * 30 = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -526,9 +527,9 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
     Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here, so we compare with this.) Gives three things:
-    the returns, (runs,) for v0.5, (runs, n_rounds) for the others; the last model; and the
-    recipe's whole result in the last run."""
+    (No formula gives the best return here: we compare with this.) Gives (1) the returns: (runs,)
+    for v0.5, (runs, n_rounds) for the others; (2) the last model; (3) what the recipe gave in the
+    last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -553,7 +554,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2. (Farther away it pushes with less than 2.2, and we with 3 or more.)
+    # The hill, out to |d| = 2: there it pushes with 8 * 2 exp(-2) = 2.2, less than our gain of 3.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -591,12 +592,13 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
-    # edge. So the model knows this edge, but not the middle, and the plans lead straight at it.)
+    # (In most runs episode 2 of v1.5 is bad. In episode 1, the hill pushed the mass along its
+    # lower edge. So now the model knows this edge, but not the middle of the hill: plans lead into
+    # it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16, and is improved at each step.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16 (8 steps), and is improved at each.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -639,6 +641,7 @@ def run_all(axes, n_runs, seed):
     seeds = range(1000 * seed, 1000 * seed + n_runs)
     show_v05(ax1, "v0.5 leaves the data, and fails", seeds[-1])
     show_v05(ax2, "v0.5 works in system identification", seeds[-1], exact=True)
+    # Panel 3 shows the last run of v1.5 from panel 4.
     show_learning(ax4, "v1.0", GREEN, "--", planning_v10, seeds, **OPEN_LOOP)
     model, result = show_learning(ax4, "v1.5", BLUE, "-", planning_v15, seeds, horizon=8, **REPLAN)
     returns, D, plans = result          # what planning_v15 gives
@@ -655,7 +658,7 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS: an error is one line, without the list of options (usage).
+    # SUPPRESS: else each error would come with a list of all options (usage).
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
