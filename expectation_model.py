@@ -592,7 +592,7 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
         # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
         # component learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score. In term_k, the log weight is score_k - log(sum of e^score). The first part
+        # (1) By a score. term_k has the log weight score_k - log(sum of e^score). The first part
         # is only in term_k: so it gives -share_k. The second part is the same in all terms: so
         # -log p^ contains + log(sum of e^score). By the rule above, the derivative of this is
         # e^score_k / (sum of e^score), which is weight_k. So a score rises while the share of its
