@@ -24,8 +24,8 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
     never lands. A weighted sum ("mixture") of Gaussians draws samples from where leaps do land.
-    A plan made with few data promises more, on average, than it achieves: it picks what looks good
-    by luck.
+    With few data, the value that a model promises for its best plan is, on average, more than the
+    plan achieves: it takes what looks good by luck.
     A model that is fed with its own predictions goes astray: errors compound.
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
@@ -86,10 +86,11 @@ for s in range(N_STATES):
             TRUE_P[s, a, row * N_COLUMNS + column] += 1 / len(outcomes)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
-# episode, and then nothing more is earned. So some rows sum to less than 1: the missing rest is
-# the probability that the episode ends. (True counts as 1, False as 0.)
-PLANNING_P = TRUE_P * (ARRIVAL == 0)
+# For planning, steps into pit and goal get probability 0: they end the episode, and then nothing
+# more is earned. So beside pit and goal, rows sum to less than 1: the missing rest is the
+# probability that the episode ends.
+PLANNING_P = TRUE_P.copy()
+PLANNING_P[:, :, [PIT, GOAL]] = 0
 
 
 # %% Algorithm: draw, and collect data
@@ -100,7 +101,8 @@ def draw_from_rows(probabilities, rng):
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
-    sums[:, -1] = 1     # by rounding it may be less: then, for a u above it, argmax would give 0
+    # By rounding, the last sum may be less than 1. Then no sum is above a still larger u.
+    sums[:, -1] = 1
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u < sums).argmax(axis=1)                    # argmax finds the first True
 
@@ -168,8 +170,9 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # counts[s, a, ended, s'] is N(s, a, s'), split: ended is 1 if the episode ended, else 0.
-        self.counts = np.zeros((n_states, n_actions, 2, n_states))
+        # counts[s, a, o] is how often s, a had the outcome o. There are 2S outcomes: in 0 to S - 1
+        # the episode goes on in s' = o, in S to 2S - 1 it ends in s' = o - S.
+        self.counts = np.zeros((n_states, n_actions, 2 * n_states))
         self.reward_sums = 0 * self.counts         # zeros
 
     def fit(self, states, actions, rewards, next_states, terminated=None):
@@ -179,29 +182,28 @@ class LookupModel:
         if terminated is None:
             terminated = 0 * states
         terminated = checked("terminated", terminated, states.shape, 2)
-        # For each transition, its place in counts: four arrays (N,), one for each axis.
-        places = states, actions, terminated, next_states
+        # For each transition, its place in counts: three arrays (N,), one for each axis.
+        places = states, actions, next_states + self.n_states * terminated
         # counts[places] += 1 would count a transition that is in the data three times only once.
         # np.add.at counts all three.
         np.add.at(self.counts, places, 1)
         np.add.at(self.reward_sums, places, rewards)
         # E^[R|s,a] = (sum of the rewards seen) / N(s,a)      p^(s'|s,a) = N(s,a,s') / N(s,a)
-        seen = self.counts.sum(axis=(2, 3))                             # N(s,a)
-        n = np.maximum(seen, 1)                                         # prevents 0/0
-        self.R = self.reward_sums.sum(axis=(2, 3)) / n
-        self.outcome_P = self.counts / n[:, :, None, None]      # (S, A, 2, S) / (S, A, 1, 1)
+        seen = self.counts.sum(axis=2)                          # N(s,a)
+        n = np.maximum(seen, 1)                                 # prevents 0/0
+        self.R = self.reward_sums.sum(axis=2) / n
+        self.outcome_P = self.counts / n[:, :, None]            # (S, A, 2S) / (S, A, 1)
         # A pair never seen needs an answer, too: s' = s and no reward, as if one waited.
         # (argwhere lists these pairs.)
         for s, a in np.argwhere(seen == 0):
-            self.outcome_P[s, a, 0, s] = 1
-        # P leaves out the outcomes that end the episode (third index 1): nothing is earned after
-        # them, so in planning they must add nothing to sum_s' p(s'|s,a) V(s').
-        self.P = self.outcome_P[:, :, 0]
+            self.outcome_P[s, a, s] = 1
+        # P leaves out the outcomes that end the episode: nothing is earned after them, so in
+        # planning they must add nothing to sum_s' p(s'|s,a) V(s').
+        self.P = self.outcome_P[:, :, :self.n_states]
         return self
 
     def check_pairs(self, states, actions):
-        # N is how many numbers there are. If these have two axes, or none (a single number), their
-        # shape is not (N,), and checked refuses them.
+        # np.size, not len: so a single number is refused, too, as its shape is not (1,).
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -212,16 +214,12 @@ class LookupModel:
 
     def sample(self, states, actions, rng):
         states, actions = self.check_pairs(states, actions)
-        # Both rows of (2, S) side by side are 2S outcomes: in 0 to S - 1 the episode goes on in
-        # s', in S to 2S - 1 it ends there. If S = 4, outcome 6 is an end in s' = 2.
-        rows = self.outcome_P[states, actions].reshape(len(states), -1)     # (N, 2S)
-        outcomes = draw_from_rows(rows, np.random.default_rng(rng))
-        ended = outcomes // self.n_states                                   # 0 or 1
-        next_states = outcomes % self.n_states
-        places = states, actions, ended, next_states
+        outcomes = draw_from_rows(self.outcome_P[states, actions], np.random.default_rng(rng))
         # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
+        places = states, actions, outcomes
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        return rewards, next_states, ended == 1
+        # If S = 4, outcome 6 is an end in s' = 6 - 4 = 2. (6 % 4 is 2, and 2 % 4 is 2, too.)
+        return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
 # %% Algorithm: a linear model, and what all models of features have in common
@@ -274,8 +272,8 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions go in as further features, with n_actions=1. Example: x has the columns
-    angle, speed, force; all `actions` are 0; x_next has next angle, next speed, the same force
-    (it needs the same columns).
+    angle, speed, force; all `actions` are 0. x_next must have the same columns: next angle, next
+    speed, and a third, for example the same force (ignore what is predicted for it).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -301,8 +299,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (An action never tried has only zeros in its columns, so its w changes nothing. Of all w
-        # that fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
+        # (An action never tried has only zeros in its columns, so any w fits equally well: lstsq
+        # then takes the smallest, 0. Older NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -404,9 +402,9 @@ class Network:
                 # thousandth: too slow for the experiments below, which train for only 500 steps.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. If g is always 1, g_mean is
-                # below 1 by 0.9, then 0.9^2, 0.9^3, ...: after t steps it is 1 - 0.9^t, and
-                # g2_mean is 1 - 0.99^t. So we divide by these numbers.
+                # Both begin at 0, so at first they are too small. If g is always 1, g_mean is 0.1,
+                # then 0.19, then 0.271: it is 1 - 0.9^t, and g2_mean is 1 - 0.99^t. So we divide
+                # by these numbers.
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
@@ -438,9 +436,8 @@ class NeuralModel(FeatureModel):
     fit      learns the change S' - S by Adam, from scratch each time; settings: n_steps,
              batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers,
-             for each feature in units of the standard deviation of S' - S in the data; then the
-             mean over the features
+    spread   how much the members disagree about S' (N,): the standard deviation of their answers.
+             (In units of the standard deviation of S' - S in the data; mean over the features)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -516,7 +513,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
               larger it is for new data, the better the model. (Not used below)
     No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
-    is half of the standard deviation in the data. (Where this is 0, the limits are 0.1 and 0.5.)
+    is half of their standard deviation in the data. (If that is 0: not below 0.1 and 0.5.)
     So samples are noisy, above all rewards, and even a feature that never changes.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
@@ -537,10 +534,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. The reward's is larger. Standardised, rewards 0 and 1 are about 3
-        # apart (their standard deviation is near 0.3). With sd = 0.1, that is 30 sds, a factor of
-        # e^(-30^2 / 2) in the density: no component would serve two rewards, whatever their S'.
-        # With 0.5 it is 6 sds, and S' counts, too. (Both numbers were found by trying.)
+        # would grow without end. (0.5 and 0.1 were found by trying. With 0.1 for the reward, too,
+        # the rewards 0 and 1 are many sds apart. Then a component serves only one of them, and
+        # several are needed for each S': more samples fall between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -665,7 +661,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
     # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and R.ndim == 2 and P.shape == (*R.shape, len(R)) and P.min() >= 0
+            and R.ndim == 2 and P.shape == R.shape + R.shape[:1] and P.min() >= 0
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
             "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
@@ -692,8 +688,8 @@ LEAP_P = TRUE_P[:, LEAP]
 MEANS = LEAP_P @ X
 # V*, the values of the best plan.
 OPTIMAL, _ = value_iteration(PLANNING_P, TRUE_R, GAMMA)
-# PLANNING_P has no steps into pit and goal, but still steps out of them, so both have got a value.
-# But there the episode is over: V* is 0. (The reward for arriving belongs to the step before.)
+# In PLANNING_P there still are steps out of pit and goal, so value_iteration gave them values. But
+# there the episode is over: V* is 0. (The reward for arriving belongs to the step before.)
 OPTIMAL[ARRIVAL != 0] = 0
 # The numbers N of transitions in D. Each is four times the one before, so errors that fall with
 # 1/sqrt(N) halve each time.
@@ -707,10 +703,10 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175.
-# (This is only a guide at N = 100 and 400, where some leaps were never seen.)
+# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175. (This is
+# only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum() / N_STATES
-TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
+TABLE_ERROR = np.sqrt(VARIANCE / (SIZES / (N_STATES * N_ACTIONS)))
 # With endless data, a linear model would be the plane nearest to the exact means of all cells,
 # which are drawn equally often. We get it by fitting it to these means. (Rewards do not matter.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -757,7 +753,8 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s of truth (35, 35) has the probabilities of where a walker from s
     # is now (np.eye: at first in s, with probability 1). guess is what the table believes.
-    truth = guess = np.eye(N_STATES)
+    truth = np.eye(N_STATES)
+    guess = np.eye(N_STATES)
     x_linear = x_network = X
     errors = []
     for _ in range(n_leaps):
@@ -828,7 +825,7 @@ def leap_samples(seed):
 
 
 def draw_leap(ax, rows):
-    rows = np.hstack(rows)              # (n_runs, 3, 400) becomes (3, 400 n_runs)
+    rows = np.hstack(rows)      # side by side, (n_runs, 3, 400) becomes (3, 400 n_runs)
     # Bins from -4.5 to -3.5, -3.5 to -2.5, ..., so that a row is in the middle of its bin. (The
     # Gaussian draws rows outside of the grid, too.)
     ax.hist(rows.T, np.arange(-4.5, N_ROWS + 2), color=COLORS,
@@ -838,7 +835,7 @@ def draw_leap(ax, rows):
            xlabel=f"row of S'. E[S'] is the pit, row {X[PIT, 1]}:\n"
            f"E[V*(S')] = {LEAP_P[START] @ OPTIMAL:.2f}, but V*(E[S']) = {OPTIMAL[PIT]:.2f}",
            ylabel="number of samples\n(bars in the legend's order)")
-    # How many of the samples are nearer to the pit's row than to any other?
+    # How many of the samples are nearer to the pit's row than to any other? (_: the world's)
     _, gaussian, mixture = (rows.round() == X[PIT, 1]).mean(axis=1)
     print(f"leap: share in the pit's row, Gaussian         | {gaussian:8.4g} | 0: never happens")
     print(f"leap: share in the pit's row, mixture          | {mixture:8.4g} | 0: never happens")
@@ -877,6 +874,7 @@ def draw_plan(ax, values):
           f"at most V* = {OPTIMAL[START]:.4f}")
 
 
+# The experiment is errors_of_leaps, above: convergence uses it, too.
 def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, MODELS,               # 20 leaps
                 "fed with their own predictions,\nmodels go astray: errors compound",
@@ -891,8 +889,8 @@ def what_it_knows(seed):
     data = collect(N_GOOD, seed, cells=np.flatnonzero(X[:, 0] <= 2))
     network = NeuralModel(2, N_ACTIONS, n_members=5, seed=seed).fit(*features(data), **FAST)
     error = np.linalg.norm(network.predict(X, LEAPS)[1] - MEANS, axis=1)
-    # The two arrays (35,) become (2, rows, columns), and then we take the mean over the rows.
-    return np.reshape([network.spread(X, LEAPS), error], (2, N_ROWS, N_COLUMNS)).mean(axis=1)
+    both = np.array([network.spread(X, LEAPS), error])                  # (2, 35)
+    return both.reshape(2, N_ROWS, N_COLUMNS).mean(axis=1)              # mean over the rows
 
 
 def draw_known(ax, known):

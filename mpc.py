@@ -196,8 +196,8 @@ class NeuralDynamics:
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
                     # Both begin at 0, so at first they are too small. If g is always 1, g_mean is
-                    # below 1 by 0.9, then 0.9^2, 0.9^3, ...: after t steps it is 1 - 0.9^t, and
-                    # g2_mean is 1 - 0.99^t. We divide by these numbers.
+                    # 0.1, then 0.19, then 0.271: it is 1 - 0.9^t, and g2_mean is 1 - 0.99^t. So we
+                    # divide by these numbers.
                     mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
                     # We divide by size, so the size of the gradients does not matter, only how

@@ -4,7 +4,7 @@ NEURAL, MIXTURE, VALUES = "class NeuralModel(", "class MixtureModel(", "def valu
 
 BUGS = [
     ("+= counts a repeated transition once", "np.add.at(self.counts, places, 1)", "self.counts[places] += 1", TABLE),
-    ("the table does not know that an episode ended", "actions, terminated, next_states\n", "actions, 0 * terminated, next_states\n", TABLE),
+    ("the table does not know that an episode ended", "next_states + self.n_states * terminated", "next_states + 0 * terminated", TABLE),
     ("gamma dropped", "R + gamma * (P @ V)", "R + P @ V * (gamma > 0) * 0.999", VALUES),
     ("stops after the first sweep", "bound *= gamma", "bound *= 0", VALUES),
     ("reward and change of another action", "blocks[np.arange(N), actions]", "blocks[np.arange(N), 0]", LINEAR),
