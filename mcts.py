@@ -607,7 +607,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
+# MIT-0: do what you like. The rest tells the tool uv which packages "uv run" has to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

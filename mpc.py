@@ -263,7 +263,7 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # If the model's numbers explode, a return is infinite or NaN, and argmax and argsort treat NaN
-    # as the largest. Such a sequence must lose: -infinity. (0 would win, if all others are below.)
+    # as the largest. Such a sequence must lose: -infinity. (0 would win if rewards are negative.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -306,8 +306,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Why the name? These mean and spread make the elites most probable: maximum
-    likelihood, which is the same as minimum cross-entropy.)
+    largest returns. (Why the name? For this Normal p, the mean of -log p over the elites is as
+    small as it can be. This mean is called cross-entropy.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -381,7 +381,7 @@ def run_base_policy(env, n_episodes, seed):
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
     # Only this reset gives the environment a seed (some number), so that its luck can be repeated.
-    # Those of the episodes, below, have none: with this seed, all would have the same luck.
+    # The resets of the episodes, below, get none: with this seed, all would have the same luck.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -417,7 +417,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60              # staying at the start would give 30 * -4 = -120
+    >>> actions.shape, total > -60          # -120 is what staying at the start pays: 30 * -4
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -592,13 +592,12 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs episode 2 of v1.5 is bad. In episode 1, the hill pushed the mass along its
-    # lower edge. So now the model knows this edge, but not the middle of the hill: plans lead into
-    # it.)
+    # (In most runs its episode 2 is bad: by then the model has seen an edge of the hill, but not
+    # the middle, and plans lead into it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16 (8 steps), and is improved at each.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16 numbers: two for each of 8.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -686,7 +685,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is read by the tool uv, which installs these packages.
+# MIT-0: do what you like. The rest tells the tool uv which packages "uv run" has to install.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
