@@ -21,7 +21,7 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     still imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the
     old way still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy: "return values.index(best)". Why break ties at random? (Ctrl-C stops it.)
+    epsilon_greedy, last line: return values.index(best). Why break ties at random? (Ctrl-C stops.)
     KAPPA = 1e-4, then 5e-3 (now 1e-3).   Can an agent be too curious, or not curious enough?
     ALPHA = 0.1 (now 1).   Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
@@ -133,8 +133,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (Not in replay)
-    seed        int, list of ints or Generator. All random numbers depend on it
+                never tried are imagined, too, as if S' = S, reward 0. (Replay: only the bonus)
+    seed        int, list of ints or NumPy Generator. All random numbers come from it
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
     reward of each real step. With kappa, Q contains the bonus. Give n_steps if the agent may never
@@ -243,8 +243,8 @@ def check_maze(maze, texts):
     if first.count("S") != 1 or later.count("S") != 1:
         raise ValueError("a maze needs exactly one start S")
     # steps_to_goal (below) gives the shortest way from each cell: fewer than n steps, n if none.
-    steps = steps_to_goal(maze, first, 0, n)
-    later_steps = steps_to_goal(maze, later, 0, n)
+    steps = steps_to_goal(maze, first, epsilon=0, n_rounds=n)
+    later_steps = steps_to_goal(maze, later, epsilon=0, n_rounds=n)
     # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals have
     # 0), even in one that becomes a wall. It is trapped if a move leads to a cell without a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
@@ -315,7 +315,7 @@ def compare_planning(n_runs, seed, n_episodes=50):
 
 
 def draw_comparison(ax, steps):
-    # After `book` episodes, the book's agent is nearly optimal. We count means above 20 steps.
+    # `book`: after so many episodes the book's agent is nearly optimal. We count means above 20.
     for i, color, style, book in [(0, RED, ":", 25), (1, GREEN, "--", 5), (2, BLUE, "-", 3)]:
         draw_band(ax, steps[:, i], color, style, f"n = {N_PLANNING[i]}")
         n_slow = (steps[:, i].mean(axis=0) > 20).sum()
@@ -359,9 +359,9 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. There, all actions are worth
-# 0, as none was tried, and by chance many agents go back: to cells whose old values, from the time
-# of the old way, shrink, but stay above 0. So from then on going back is worth more than all else,
-# and half of those that enter do not find G in time.
+# 0, as none was tried, and by chance many agents go back: to cells with old values, from the time
+# of the old way. Each update makes these smaller, but not 0. So from then on going back is worth
+# more than all else, and half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
 # Q of an action not tried for long contains a large bonus. When it is tried, the bonus should go.
@@ -415,12 +415,12 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
-    # SUPPRESS: else each error would come with a list of all options (usage).
+    # usage=SUPPRESS: after a wrong option, print only the error, not a list of all options.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook the program is Jupyter's ipykernel_launcher, and sys.argv has its options.
+    # In a notebook the program is Jupyter's kernel_launcher: the options are its own, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
