@@ -166,8 +166,7 @@ class Node:
         # A small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer. (Why just ln? With it, Auer et
-        # al. could prove that bad actions get few turns, if there is only one state.)
+        # a million), so the turns of bad actions become ever rarer.
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -197,7 +196,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's numbers are slow)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, if a model pays NumPy's slow numbers.)
         G += discount * float(reward)
         discount *= gamma
         if terminated:
@@ -214,10 +213,10 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 environments cannot). All its random numbers must come from rng: so the same seed
                 gives the same tree. States must be hashable, because they are keys of a dict, and
                 equal (==) if they are the same. model.actions is never asked about a terminal
-                state, unless the search starts there
+                state (do not start a search in one)
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. It
-                explores a lot: the standard deviation of such returns is at most 1/2
+    c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. For
+                larger returns, c must be larger, too. draw_constants shows what c does
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
@@ -522,7 +521,7 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The model is the world itself, and no values are used: so nothing gets better from episode to
-    # episode, and one is enough. play gives a column (runs, 1); hstack puts them side by side.
+    # episode, and one is enough. play gives a column (runs, 1); hstack puts these side by side.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
