@@ -23,10 +23,12 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     near the border leaps are cut short, and no linear function is right there and elsewhere.
     With few data the network is better than the table, as it also learns from neighbouring cells.
     A leap from the start lands above or below the pit. Its expectation is the pit itself, where it
-    never lands. A weighted sum ("mixture") of Gaussians draws samples from where leaps do land.
-    With few data, the value that a model promises for its best plan is, on average, more than the
-    plan achieves: it takes what looks good by luck.
-    A model that is fed with its own predictions goes astray: errors compound.
+    never lands. A mixture of Gaussians (chance chooses one of them, and then it draws) has its
+    samples where leaps do land.
+    A plan made with few data promises more, on average, than it achieves: it picks what looks good
+    by luck.
+    A model that is fed with its own predictions goes astray: errors compound. (Least for the
+    table: it is fed with all it believes, not with one position.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -86,9 +88,9 @@ for s in range(N_STATES):
             TRUE_P[s, a, row * N_COLUMNS + column] += 1 / len(outcomes)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# For planning, steps into pit and goal get probability 0: they end the episode, and then nothing
-# more is earned. So beside pit and goal, rows sum to less than 1: the missing rest is the
-# probability that the episode ends.
+# For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
+# episode, and then nothing more is earned. So the rows of actions that can lead there sum to less
+# than 1: the missing rest is the probability that the episode ends.
 PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 
@@ -101,7 +103,8 @@ def draw_from_rows(probabilities, rng):
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
     # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
     sums = probabilities.cumsum(axis=1)
-    # By rounding, the last sum may be less than 1. Then no sum is above a still larger u.
+    # Rounding may leave the last sum below 1. For a u above it, argmax would find no True, and
+    # give column 0.
     sums[:, -1] = 1
     u = rng.random((len(sums), 1))                      # one number for each row
     return (u < sums).argmax(axis=1)                    # argmax finds the first True
@@ -170,8 +173,8 @@ class LookupModel:
     def __init__(self, n_states, n_actions):
         self.n_states = n_states
         self.n_actions = n_actions
-        # counts[s, a, o] is how often s, a had the outcome o. There are 2S outcomes: in 0 to S - 1
-        # the episode goes on in s' = o, in S to 2S - 1 it ends in s' = o - S.
+        # counts[s, a, o] is N(s, a, s'), split into 2S outcomes o: for o = 0 to S - 1 the episode
+        # goes on in s' = o, for o = S to 2S - 1 it ends in s' = o - S.
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))
         self.reward_sums = 0 * self.counts         # zeros
 
@@ -203,7 +206,7 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # np.size, not len: so a single number is refused, too, as its shape is not (1,).
+        # np.size, not len: for a single number len is a TypeError, and we promise a ValueError.
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -218,7 +221,7 @@ class LookupModel:
         # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
         places = states, actions, outcomes
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # If S = 4, outcome 6 is an end in s' = 6 - 4 = 2. (6 % 4 is 2, and 2 % 4 is 2, too.)
+        # % gives s' for both kinds of outcome: if S = 4, 2 goes on in s' = 2, 6 ends in s' = 2.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
@@ -299,8 +302,8 @@ class LinearModel(FeatureModel):
     def learn(self, inputs, y):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
-        # (An action never tried has only zeros in its columns, so any w fits equally well: lstsq
-        # then takes the smallest, 0. Older NumPy warns without rcond.)
+        # (An action never tried has only zeros in its columns, so there any w fits. Of all w that
+        # fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -317,9 +320,9 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, about 1e-16 times its mean. Dividing
-    # by that would give NaN or nonsense: such a scale becomes 1. (1e-10 is well between 1e-16 and
-    # what really changes.)
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean: 1e-16 to
+    # 1e-12, more with more rows. Dividing by that would give NaN or nonsense: such a scale becomes
+    # 1. (Below 1e-10 of the mean, we take a change for rounding.)
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -337,8 +340,8 @@ class Network:
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
     >>> network = network.fit(x, x**2, squared_error, n_steps=500)
-    >>> print(np.round(network.predict(np.array([[0.7], [1.0]])), 1).tolist())
-    [[0.5], [1.0]]
+    >>> print(np.round(network.predict(np.array([[0.7], [0.9]])), 1).tolist())
+    [[0.5], [0.8]]
     """
 
     def __init__(self, n_in, hidden, n_out, rng):
@@ -380,8 +383,8 @@ class Network:
                 h2.T @ delta3, delta3.sum(axis=0)]
 
     def fit(self, x, y, loss, n_steps=2000, batch_size=128, learning_rate=5e-3):
-        # (The settings were found by trying.) Standardise: else a feature of size 100 would drown
-        # one of size 0.1.
+        # Standardise. Else a feature of size 100 would drown one of size 0.1. (n_steps, batch_size
+        # and learning_rate were found by trying.)
         self.x_mean, self.x_scale = mean_and_scale(x)
         self.y_mean, self.y_scale = mean_and_scale(y)
         inputs = (x - self.x_mean) / self.x_scale
@@ -398,15 +401,14 @@ class Network:
             gradient = self.gradient(inputs[batch], targets[batch], loss)
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
-                # 10; g2_mean moves a hundredth, and is a mean of about the last 100. (Usual is a
-                # thousandth: too slow for the experiments below, which train for only 500 steps.)
+                # 10; g2_mean moves a thousandth, and is a mean of about the last 1000.
                 g_mean[i] += 0.1 * (g - g_mean[i])
-                g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. If g is always 1, g_mean is 0.1,
-                # then 0.19, then 0.271: it is 1 - 0.9^t, and g2_mean is 1 - 0.99^t. So we divide
-                # by these numbers.
+                g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
+                # Both begin at 0, so at first they are too small. If g is always 1, each step
+                # closes a tenth of the gap: g_mean is 0.1, then 0.19, then 0.271, ..., that is
+                # 1 - 0.9^t, and g2_mean is 1 - 0.999^t. So we divide by these numbers.
                 mean = g_mean[i] / (1 - 0.9**t)
-                size = np.sqrt(g2_mean[i] / (1 - 0.99**t))                  # the usual size of g
+                size = np.sqrt(g2_mean[i] / (1 - 0.999**t))                 # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
                 # time, each step is `rate`; if it is 5, -5, 5, -5, ..., the mean soon is near 0,
                 # and the steps are small. (1e-8 prevents 0/0.)
@@ -436,8 +438,9 @@ class NeuralModel(FeatureModel):
     fit      learns the change S' - S by Adam, from scratch each time; settings: n_steps,
              batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
-    spread   how much the members disagree about S' (N,): the standard deviation of their answers.
-             (In units of the standard deviation of S' - S in the data; mean over the features)
+    spread   how much the members disagree about S' (N,): for each feature, the standard deviation
+             of their answers, divided by that of S' - S in the data; then the mean over the
+             features. (They may agree, and all be wrong: it is no bound on the error)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -473,8 +476,7 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised (in units of the data's sd). [:, 1:] leaves out column 0,
-        # the reward.
+        # raw_outputs are standardised (see Network.fit). [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -490,7 +492,7 @@ def log_sum_exp(terms):
 
 
 def log_terms(log_weights, means, sds, y):
-    """For the next class: log(weight_k Normal(y; mean_k, sd_k)) (N, K), for N rows of y (N, D) and
+    """For MixtureModel: log(weight_k Normal(y; mean_k, sd_k)) (N, K), for N rows of y (N, D) and
     K components, with log_weights (N, K), means and sds (N, K, D). Also z (N, K, D), needed for
     derivatives."""
     # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds.
@@ -513,7 +515,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
               larger it is for new data, the better the model. (Not used below)
     No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
-    is half of their standard deviation in the data. (If that is 0: not below 0.1 and 0.5.)
+    is half of their standard deviation in the data. (Where it is 0, the limits are 0.1, 0.5.)
     So samples are noisy, above all rewards, and even a feature that never changes.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
@@ -536,7 +538,7 @@ class MixtureModel(FeatureModel):
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
         # would grow without end. (0.5 and 0.1 were found by trying. With 0.1 for the reward, too,
         # the rewards 0 and 1 are many sds apart. Then a component serves only one of them, and
-        # several are needed for each S': more samples fall between the landings.)
+        # several are needed for each change S' - S: more samples fall between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -588,11 +590,11 @@ class MixtureModel(FeatureModel):
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
         # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
         # component learns from y in proportion to its share. (Adam steps against the derivative.)
-        # (1) By a score. term_k has the log weight score_k - log(sum of e^score). The first part
-        # is only in term_k: so it gives -share_k. The second part is the same in all terms: so
-        # -log p^ contains + log(sum of e^score). By the rule above, the derivative of this is
-        # e^score_k / (sum of e^score), which is weight_k. So a score rises while the share of its
-        # component is larger than its weight.
+        # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
+        #         -log p^ = log(sum of e^score) - log(sum of (e^score * Normal)).
+        # By the rule above, the derivative of the first log by score_k is e^score_k / (sum of
+        # e^score), which is weight_k. That of the second log is share_k. So a score rises while
+        # the share of its component is larger than its weight.
         by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -661,7 +663,7 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
     # V is at most max |R| / (1 - gamma), so this must be finite. (NaN is refused, too: with NaN,
     # <= and >= are False.)
     if not (0 <= gamma < 1 and tolerance > 0 and np.isfinite(R / (1 - gamma)).all()
-            and R.ndim == 2 and P.shape == R.shape + R.shape[:1] and P.min() >= 0
+            and R.ndim == 2 and P.shape == R.shape + R.shape[:1] and P.min() >= 0   # (S,A) + (S,)
             and P.sum(axis=2).max() <= 1.000001):           # (a bit more than 1, by rounding)
         raise ValueError(
             "need gamma in [0, 1), tolerance > 0, finite R (S, A), P (S, A, S) >= 0, row sum <= 1")
@@ -718,7 +720,7 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
-# A short training in small batches: enough for N_GOOD. (With 25,600 data, more steps would help.)
+# A short training in small batches: enough for N_GOOD. (With 25,600 data, the network needs more.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -762,10 +764,10 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only give an expected position, and next time we ask
-        # them as if the walker were there. For the network this is one more error: it is not
-        # linear, so f(mean of x) is not the mean of f(x). For the linear model they are the same,
-        # but its bias is added anew in each leap. And soon, positions are between cells, or out of
-        # the grid, where no data were.
+        # them as if the walker were there. For a linear f, f(mean of x) is the mean of f(x): so
+        # for the linear model this is no error, but its bias is added anew in each leap. The
+        # network is not linear: for it, this is one more error. And soon, positions are between
+        # cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
         _, x_network = network.predict(x_network, LEAPS)
         # Probabilities @ X are expected positions (35, 2), those of the world and of the table.
@@ -788,7 +790,7 @@ def draw_world(ax):
 # %% Slide "How to build a model? (III)": what do the models converge to?
 def convergence(seed):
     """Errors of E[S'|s,a] (3, sizes) of table, linear model, network."""
-    # Here one leap from each cell is enough. [:, 0]: (3, 1) becomes (3,).
+    # Here one leap from each cell is enough. [:, 0]: (3, 1) becomes (3,), the errors after it.
     return np.transpose([errors_of_leaps(seed, n, 1)[:, 0] for n in SIZES])
 
 
@@ -807,7 +809,8 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-# here V* is high in the cells above and below the pit, and 0 in the pit, as there all is over.
+# here V* is high in the cells above and below the pit, and 0 in the pit: there all is over (the -1
+# belongs to the step before).
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
@@ -916,12 +919,12 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: after a wrong option, print only the error, not a list of all options.
+    # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook the program is Jupyter's kernel_launcher: the options are its own, not ours.
+    # In a notebook the program is ipykernel_launcher: the options are its own, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")

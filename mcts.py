@@ -22,7 +22,7 @@ Run it: python mcts.py (10 seconds). What you will see, and why
     low. After a real step, the tree below the new state can be kept: then fewer simulations are
     enough. In a slippery maze, an agent with a learned model learns fastest if it has both search
     and learned values V(s).
-Try, after reading: change the line that begins like this, run again, and answer
+Try, after reading: in the place named, change a line into this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
     CountModel.step:  return state, 1.0, True          What if the unknown looks good, not bad?
@@ -196,7 +196,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float, if a model pays NumPy's slow numbers.)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (With NumPy's numbers, it would be slower.)
         G += discount * float(reward)
         discount *= gamma
         if terminated:
@@ -215,8 +215,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 equal (==) if they are the same. model.actions is never asked about a terminal
                 state (do not start a search in one)
     gamma       discount, in [0, 1]
-    c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. For
-                larger returns, c must be larger, too. draw_constants shows what c does
+    c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. If
+                they differ by up to 100, take 100 times as much. draw_constants shows what c does
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
@@ -521,7 +521,7 @@ def draw_constants(ax, seeds):
     world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The model is the world itself, and no values are used: so nothing gets better from episode to
-    # episode, and one is enough. play gives a column (runs, 1); hstack puts these side by side.
+    # episode, and one is enough. Each play gives a column (runs, 1); hstack joins the columns.
     returns = [play(world, seeds, model=world, n_simulations=300, c=c, values=False)
                for c in constants]
     optimum = optimal_values(world)[world.start]
@@ -578,12 +578,12 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mcts.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: after a wrong option, print only the error, not a list of all options.
+    # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=10, help="independent runs (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook the program is Jupyter's kernel_launcher: the options are its own, not ours.
+    # In a notebook the program is ipykernel_launcher: the options are its own, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")

@@ -170,9 +170,9 @@ class NeuralDynamics:
         # weights no longer fit exactly. But they are a much better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has std 0 or, by rounding, about 1e-16 times its mean.
-        # Dividing by that would give NaN or nonsense: we divide by 1. (1e-10 is well between 1e-16
-        # and what really changes.)
+        # A column that never changes has std 0 or, by rounding, a tiny part of its mean: 1e-16 to
+        # 1e-12, more with more rows. Dividing by that would give NaN or nonsense: we divide by 1.
+        # (Below 1e-10 of the mean, we take a change for rounding.)
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -191,15 +191,14 @@ class NeuralDynamics:
                 gradients = self.gradients(batch[:, :n], batch[:, n:])
                 for i, g in enumerate(gradients):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
-                    # last 10; g2_mean moves a hundredth, and is a mean of about the last 100.
-                    # (Usual is a thousandth, but a fit here has only some hundred steps.)
+                    # last 10; g2_mean moves a thousandth, and is a mean of about the last 1000.
                     g_mean[i] += 0.1 * (g - g_mean[i])
-                    g2_mean[i] += 0.01 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small. If g is always 1, g_mean is
-                    # 0.1, then 0.19, then 0.271: it is 1 - 0.9^t, and g2_mean is 1 - 0.99^t. So we
-                    # divide by these numbers.
+                    g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
+                    # Both begin at 0, so at first they are too small. If g is always 1, each step
+                    # closes a tenth of the gap: g_mean is 0.1, then 0.19, then 0.271, ..., that is
+                    # 1 - 0.9^t, and g2_mean is 1 - 0.999^t. So we divide by these numbers.
                     mean = g_mean[i] / (1 - 0.9**t)
-                    size = np.sqrt(g2_mean[i] / (1 - 0.99**t))              # the usual size of g
+                    size = np.sqrt(g2_mean[i] / (1 - 0.999**t))             # the usual size of g
                     # We divide by size, so the size of the gradients does not matter, only how
                     # much they agree: if g is 5 each time, the weight moves by step_size; if it is
                     # 5, -5, 5, -5, ..., it soon hardly moves. (1e-8: do not divide by 0.)
@@ -657,12 +656,12 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "mpc.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: after a wrong option, print only the error, not a list of all options.
+    # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=4, help="independent runs (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook the program is Jupyter's kernel_launcher: the options are its own, not ours.
+    # In a notebook the program is ipykernel_launcher: the options are its own, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")

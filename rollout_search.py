@@ -415,12 +415,12 @@ def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
     # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
     file = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
-    # usage=SUPPRESS: after a wrong option, print only the error, not a list of all options.
+    # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=16, help="independent runs (default 16)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     parser.add_argument("--save", metavar="FILE", default=file, help="figure: png, pdf or svg")
-    # In a notebook the program is Jupyter's kernel_launcher: the options are its own, not ours.
+    # In a notebook the program is ipykernel_launcher: the options are its own, not ours.
     args = parser.parse_args([] if "kernel_launcher" in sys.argv[0] else sys.argv[1:])
     if args.runs < 1 or args.seed < 0:
         parser.error("--runs must be at least 1 and --seed at least 0")
