@@ -11,15 +11,15 @@ The equations
                  model for R, S', and do the same update
     Dyna-Q+      (in the book) imagined rewards get the bonus kappa sqrt(tau). tau is the number of
                  real steps since A was last tried in S. (kappa 0.001, tau 1000: a bonus of 0.03)
-    replay       without a model: all R, S' that followed S, A are kept, and one of them is drawn
+    replay       as Dyna-Q, but R, S' are drawn from all that were stored for S, A, even old ones
 Run it: python dyna_q.py (10 seconds). What you will see, and why
-    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), episodes take
-    more than 20 steps (mean of the runs) until about episode 30; with n = 5 imagined updates after
-    each real step, until episode 5; with n = 50, until episode 2. (Episode 1 is the same for all:
-    there is no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q
-    do not find the new way in time (below, a comment at BLOCKING says why). Replay is worse: it
-    still imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the
-    old way still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
+    Planning saves real steps. The shortest way takes 14. Without planning (n = 0), episodes 1 to
+    about 30 take more than 20 steps (mean of the runs); with n = 5 imagined updates after each
+    real step, episodes 1 to 5; with n = 50, only 1 and 2. (Episode 1 is the same for all: there is
+    no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q do not
+    find the new way in time (below, a comment at BLOCKING says why). Replay is worse: it still
+    imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
+    still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
     epsilon_greedy, last line: return values.index(best). Why break ties at random? (Ctrl-C stops.)
     KAPPA = 1e-4, then 5e-3 (now 1e-3).   Can an agent be too curious, or not curious enough?
@@ -168,7 +168,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # and counts. (Replay would go on drawing the invented one: it gets none.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # the real step when a was last tried in s, or 0
+    tried_at = [[0] * A for _ in range(S)]      # real step when a was last tried in s (0: never)
     known = {}          # for each state met, the actions planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -205,7 +205,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
-            # bonus makes it attractive. (The book chose the root: it grows ever more slowly.)
+            # bonus makes it attractive. (The root is the book's choice. Real steps get no bonus.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -223,7 +223,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, with the same random numbers. R, S' do not come from the model,
     but from any stored transition with this S and A. If nothing is random and no wall moves, these
     are all equal: then replay and Dyna-Q (without kappa) learn the same Q. Both trade computation
-    for real steps. (DQN draws all transitions alike: so pairs visited often are drawn often.)
+    for real steps. (DQN draws whole transitions: so pairs visited often are drawn often.)
     Other arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -246,7 +246,7 @@ def check_maze(maze, texts):
     steps = steps_to_goal(maze, first, epsilon=0, n_rounds=n)
     later_steps = steps_to_goal(maze, later, epsilon=0, n_rounds=n)
     # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals have
-    # 0), even in one that becomes a wall. It is trapped if a move leads to a cell without a way.
+    # 0), even in one that becomes a wall. None of its moves may lead to a cell without a way.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -256,7 +256,7 @@ def check_maze(maze, texts):
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
     random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each round
-    counts one step more. So where there is no way, the result is n_rounds."""
+    counts one step more: so longer walks, and cells without a way, count as n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming: value iteration that counts steps, not rewards, so min replaces max. The
@@ -360,11 +360,11 @@ BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
 # Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. There, all actions are worth
 # 0, as none was tried, and by chance many agents go back: to cells with old values, from the time
-# of the old way. Each update makes these smaller, but not 0. So from then on going back is worth
+# of the old way. In time these become smaller, but not 0. So from then on going back is worth
 # more than all else, and half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
-# Q of an action not tried for long contains a large bonus. When it is tried, the bonus should go.
+# Q of an action not tried for long contains a large bonus. After a try, this should be gone.
 # But with 0.1, an update takes only a tenth of it out of Q: so the agent repeats it for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
