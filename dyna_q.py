@@ -191,7 +191,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw actions with outcomes in memory: those tried in s (in Dyna-Q+ all).
+        # Planning may draw actions with outcomes in memory: now a, too. (In Dyna-Q+ all have.)
         known[s] = [action for action in range(A) if memory[s][action]]
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
         # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)

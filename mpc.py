@@ -15,8 +15,8 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
     way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. Short searches find short plans more easily: so a short horizon is better
-    than a long one. And for short plans, even random shooting is not bad.
+    searches are enough. They find a good plan of 8 steps more easily than one of 30: so here the
+    shorter horizon is better, and with it even random shooting is not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -323,9 +323,9 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. This spread is as large
-    # as the way from the middle to a bound: so at first, a third of the actions or more are cut to
-    # a bound. This is no harm: full force is often the best.
+    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, a
+    # bound is one standard deviation away: so at first about a third of the numbers, or more, are
+    # cut to a bound. This is no harm: full force is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -373,8 +373,8 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner have a Generator each (spawn makes two new ones): so with more base
-    # data, the planner still has the same luck, and we can compare.
+    # Base policy and planner have a Generator each (spawn makes two new ones): so with more or
+    # less base data, the planner still gets the same random numbers, and we can compare.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -515,9 +515,9 @@ WORLD = PointMass()
 N_BASE = 10     # episodes of the base policy: enough to know the surroundings of the start well
 # v0.5 and v1.0 are "open loop": one plan for all 30 steps of an episode, and a long search for it,
 # 10 times 500 sequences (500 is cem's default). v1.5 is "closed loop": it plans again on the way,
-# so each search is short, 3 times 100 sequences, or 300 with random shooting. (v1.5 is not better
-# because it computes more: in an episode, with plans of 8 steps, it imagines 30 searches * 300
-# sequences * 8 = 72,000 steps. v1.0 imagines 1 search * 5000 sequences * 30 = 150,000.)
+# so each search is short, 3 times 100 sequences, or 300 with random shooting. (v1.5 does not win
+# by computing more. In an episode it imagines 30 searches * 300 sequences * 8 steps = 72,000
+# steps; v1.0 imagines 1 search * 5000 sequences * 30 steps = 150,000.)
 OPEN_LOOP = dict(horizon=30, n_iterations=10)
 REPLAN = dict(n_candidates=100, n_elites=10, n_iterations=3)            # horizon: see run_all
 RANDOM = dict(plan=random_shooting, n_candidates=300)
@@ -553,7 +553,7 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, out to |d| = 2: there it pushes with 8 * 2 exp(-2) = 2.2, less than our gain of 3.
+    # The hill, drawn out to |d| = 2: there it pushes with 8 * 2 exp(-2) = 2.2. We have up to 3.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -591,12 +591,12 @@ def show_v05(ax, title, seed, exact=False):
 def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
-    # (In most runs its episode 2 is bad: by then the model has seen an edge of the hill, but not
-    # the middle, and plans lead into it.)
+    # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
+    # edge: so the model now knows the edge, but not the middle, and plans lead straight into it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16 numbers: two for each of 8.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16, and is improved at each step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
