@@ -708,7 +708,7 @@ def distance(guess, truth):
 # mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175. (This is
 # only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum() / N_STATES
-TABLE_ERROR = np.sqrt(VARIANCE / (SIZES / (N_STATES * N_ACTIONS)))
+TABLE_ERROR = np.sqrt(VARIANCE / SIZES * N_STATES * N_ACTIONS)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells,
 # which are drawn equally often. We get it by fitting it to these means. (Rewards do not matter.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -756,7 +756,7 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     # All 35 starts at once: row s of truth (35, 35) has the probabilities of where a walker from s
     # is now (np.eye: at first in s, with probability 1). guess is what the table believes.
     truth = np.eye(N_STATES)
-    guess = np.eye(N_STATES)
+    guess = truth
     x_linear = x_network = X
     errors = []
     for _ in range(n_leaps):
@@ -882,6 +882,7 @@ def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, MODELS,               # 20 leaps
                 "fed with their own predictions,\nmodels go astray: errors compound",
                 "leaps ahead", "error of the position (cells)")
+    ax.legend(loc=(0.62, 0.54))         # between the curves (shares of the panel)
 
 
 # %% Slide "Why Model-Based RL?": the uncertainty of a model
