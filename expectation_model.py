@@ -320,9 +320,8 @@ def mean_and_scale(data):
     """Mean and standard deviation of each column of data (N, d): two arrays (d,)."""
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
-    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean: 1e-16 to
-    # 1e-12, more with more rows. Dividing by that would give NaN or nonsense: such a scale becomes
-    # 1. (Below 1e-10 of the mean, we take a change for rounding.)
+    # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, less than
+    # 1e-10 of it. Dividing by that would give NaN or nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -346,10 +345,10 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. Their size: a sum of n random numbers (of mean 0) is about sqrt(n) times as large
-        # as one of them. But max(z, 0) makes half of h1 and h2 0, so only about n/2 count. So with
-        # weights of size sqrt(2/n), sums neither grow nor shrink from layer to layer. (The inputs
-        # are not half 0: there, sums are a bit larger, which does no harm.)
+        # alike. Their size: a sum of m random numbers (of mean 0) is about sqrt(m) times as large
+        # as one of them. Of the n inputs of a layer, max(z, 0) has made about half 0: so m = n/2,
+        # and we take weights of size 1/sqrt(n/2). Then sums neither grow nor shrink from layer to
+        # layer. (Only in layer 1, where the inputs are not half 0, sums are a bit larger.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -948,7 +947,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the tool uv which packages "uv run" has to install.
+# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -606,7 +606,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the tool uv which packages "uv run" has to install.
+# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

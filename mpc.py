@@ -170,9 +170,8 @@ class NeuralDynamics:
         # weights no longer fit exactly. But they are a much better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has std 0 or, by rounding, a tiny part of its mean: 1e-16 to
-        # 1e-12, more with more rows. Dividing by that would give NaN or nonsense: we divide by 1.
-        # (Below 1e-10 of the mean, we take a change for rounding.)
+        # A column that never changes has std 0 or, by rounding, a tiny part of its mean, less than
+        # 1e-10 of it. Dividing by that would give NaN or nonsense: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -305,8 +304,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Why the name? For this Normal p, the mean of -log p over the elites is as
-    small as it can be. This mean is called cross-entropy.)
+    largest returns. (Why the name? Of all such Normals, this one makes the mean of -log(density)
+    over the elites smallest. This mean is called cross-entropy.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -592,7 +591,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
-    # edge: so the model now knows the edge, but not the middle, and plans lead straight into it.)
+    # edge. So now the model knows the edge, but not the middle: plans lead straight into it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
@@ -684,7 +683,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest tells the tool uv which packages "uv run" has to install.
+# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
