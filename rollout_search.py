@@ -13,7 +13,7 @@ Run it: python rollout_search.py (10 seconds). What you will see, and why
     forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
     makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
     only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth, as long as the values do.
+    on average the error of the values grows with depth, and levels off where the values do.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -43,8 +43,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# If no step slips, this policy takes a shortest way to the big treasure. But it goes right beside
-# the drops of the top row, where a slip may be the end, and down only later: search can do better.
+# If no step slips, this policy takes a shortest way to the big treasure. But first it walks under
+# the drops of the top row, where a slip may be the end, and goes down later: search can do better.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -87,7 +87,7 @@ def draw_columns(sums, rng):
     # Example: .1 .6 .3 has the sums .1 .7 1. Draw u, uniform in [0, 1). Below .1 it gives column
     # 0, from .1 to .7 column 1 (with probability .6), from .7 on column 2: the first column with a
     # sum above u. (The plain rng.choice(n, p=row) for each row would be slow.)
-    u = rng.random((len(sums), 1), dtype="float32")     # (N, 1); float32: faster
+    u = rng.random((len(sums), 1), dtype="float32")     # (N, 1); float32 is faster
     return (u < sums).argmax(axis=1)            # argmax finds the first True
 
 
@@ -96,7 +96,7 @@ class TabularModel:
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
     R         (S, A) expected rewards. A step pays this mean, whatever S' is. So mean returns are
-              right, but their standard error is too small if in the world rewards depend on S'
+              right, but their standard error is mostly too small: the luck of rewards is missing
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -123,7 +123,7 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
         # For draw_columns: P's running sums, and 1 for the missing probability: .7 .2 has .7 .9 1,
-        # from u = .9 on the episode ends. (Rounding: a sum of .9999999999 is 1 in float32.)
+        # from u = .9 on the episode ends. (Rounding ends none: .9999999999 is 1 in float32.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -206,7 +206,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     actions = np.repeat(np.arange(A), n_rollouts)   # for K = 3: 0 0 0 1 1 1 2 2 2 ...
     G = np.zeros(A * n_rollouts)
     # The numbers of the episodes that are not over: when episode 1 of 0 1 2 ends, running is 0 2.
-    # G keeps all entries; states and actions shrink with running: then states[1] is episode 2's.
+    # G has an entry for each episode, `states` and `actions` have one for each running episode.
     running = np.arange(A * n_rollouts)
     for t in range(horizon):
         states, rewards, terminated = model.step(states, actions, rng)
@@ -226,7 +226,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
     # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1, K - 1 in place of K: else it is on average too small.)
+    # too small to see rare rewards. ddof=1 divides by K - 1: with K it is too small on average.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -288,7 +288,7 @@ def show_nodes(ax):
     nodes = np.ones((HORIZON + 1, len(MODEL.R)))    # the tree of depth 0 is the state alone
     for d in depths:
         # Below s, there is a tree of depth d - 1 for each action and each next state with P > 0.
-        # (True counts as 1: so the product (S, A, S) @ (S,) adds up the nodes of these trees.)
+        # True counts as 1: so the product adds up the nodes of these trees: (S, A).
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
@@ -309,10 +309,10 @@ def errors_of_learned_models(n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)      # --seed 1: 1000, 1001, ...
         for i, n in enumerate(N_SAMPLES):
-            # P is learned by counting (what each cell pays is known). For a row of P, multinomial
+            # P is learned by counting (what each cell pays is known). For each pair, multinomial
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
-            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # all rows: (cells, 4, S)
+            P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # all pairs: (cells, 4, S)
             # The error of the optimal values: (HORIZON + 1, S).
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)
             errors[run, i] = error[:, CELLS].mean(axis=1)
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell (with 100, curves of acting change by 0.02)
+N_SEARCHES = 12     # searches for each K and cell (with 100, our curves changed by 0.02)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -349,7 +349,7 @@ def rollout_errors(policy, n_runs, seed):
         for i, K in enumerate(K_ROLLOUTS):
             Qs = [rollout_search(MODEL, START, policy, K, HORIZON, GAMMA, rng)[0]
                   for _ in range(N_SEARCHES)]
-            # Qs - Q_pi is an array (N_SEARCHES, 4): the mean is over searches and actions.
+            # Qs is a list, but Qs - Q_pi is an array (N_SEARCHES, 4). The mean is over both axes.
             errors[run, i] = np.sqrt(((Qs - Q_pi)**2).mean())
     return errors
 
@@ -361,8 +361,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # We need not run the agent. It is a policy, too: its pi(a|s) is the probability that,
-            # by luck, a search in s prefers a. We estimate this pi, and compute its value exactly.
+            # We need not run the agent. It is a policy, too: its pi(a|s) is the probability that a
+            # search in s, with its luck, prefers a. We estimate pi, and compute its value exactly.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -378,10 +378,10 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     policy = POLICIES[name]
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
-    # Theory: the error is spread / sqrt(K); spread is the standard deviation of a return. For K =
-    # 10,000 the error is spread / 100: this tells us the spread. (RMS over the four actions.)
+    # Theory: the error is spread / sqrt(K). The spread, the standard deviation of one return, is
+    # measured with 10,000 rollouts: it is sqrt(10,000) times their standard error.
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = 100 * np.sqrt((standard_error**2).mean())
+    spread = np.sqrt(10_000 * (standard_error**2).mean())       # RMS over the four actions
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
