@@ -514,7 +514,7 @@ class MixtureModel(FeatureModel):
     log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
               larger it is for new data, the better the model. (Not used below)
     No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
-    is half of their standard deviation in the data. (Where it is 0, the limits are 0.1, 0.5.)
+    is half of their standard deviation in the data. (Where it is 0, they are 0.1 and 0.5.)
     So samples are noisy, above all rewards, and even a feature that never changes.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.

@@ -196,7 +196,7 @@ def rollout_return(model, state, n_steps, gamma, rng, rollout=None):
         # The fixed simulation policy: random, unless the caller gives `rollout`.
         action = pick(model.actions(state), rng) if rollout is None else rollout(state, rng)
         state, reward, terminated = model.step(state, action, rng)
-        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (With NumPy's numbers, it would be slower.)
+        # G = R_1 + gamma R_2 + gamma^2 R_3 + ... (float: NumPy's numbers would be slower.)
         G += discount * float(reward)
         discount *= gamma
         if terminated:
