@@ -413,7 +413,7 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
+    # Without a screen, matplotlib chooses the backend "agg", which has no windows: we save a file.
     file = "dyna_q.png" if plt.get_backend().lower() == "agg" else None
     # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
+# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

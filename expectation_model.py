@@ -535,9 +535,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. (0.5 and 0.1 were found by trying. With 0.1 for the reward, too,
-        # the rewards 0 and 1 are many sds apart. Then a component serves only one of them, and
-        # several are needed for each change S' - S: more samples fall between the landings.)
+        # would grow without end. (Both were found by trying. Why 0.5 for the reward? With 0.1, the
+        # rewards 0 and 1 would be many sds apart, so a component could serve only one of them. A
+        # leap that mostly pays 0, and sometimes 1, would need twice as many components. Too few
+        # would be left, and more samples would fall between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -719,7 +720,8 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
-# A short training in small batches: enough for N_GOOD. (With 25,600 data, the network needs more.)
+# A short training in small batches: enough for N_GOOD. (To save time, convergence trains like this
+# on 25,600 data, too. There the default training makes the network's error half as large.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -917,7 +919,7 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
+    # Without a screen, matplotlib chooses the backend "agg", which has no windows: we save a file.
     file = "expectation_model.png" if plt.get_backend().lower() == "agg" else None
     # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -947,7 +949,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
+# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

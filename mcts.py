@@ -166,7 +166,9 @@ class Node:
         # A small c trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer.
+        # a million), so the turns of bad actions become ever rarer. (Why ln, and no other slow
+        # function? For a single state, returns in [0, 1] and c = sqrt(2), Auer et al. proved that
+        # bad actions then get few turns.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -576,7 +578,7 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
+    # Without a screen, matplotlib chooses the backend "agg", which has no windows: we save a file.
     file = "mcts.png" if plt.get_backend().lower() == "agg" else None
     # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -606,7 +608,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
+# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

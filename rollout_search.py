@@ -95,8 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected rewards. A step pays this mean, whatever S' is. So mean returns are
-              right, but their standard error is mostly too small: the luck of rewards is missing
+    R         (S, A) expected rewards. If the world pays 1 in one of ten cases, the model always
+              pays 0.1. Mean returns stay right; their standard error is mostly too small
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -123,7 +123,7 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
         # For draw_columns: P's running sums, and 1 for the missing probability: .7 .2 has .7 .9 1,
-        # from u = .9 on the episode ends. (Rounding ends none: .9999999999 is 1 in float32.)
+        # from u = .9 on the episode ends. (A sum of .9999999999, by rounding, is 1 in float32.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell (with 100, our curves change by at most 0.03)
+N_SEARCHES = 12     # searches for each K and cell: enough. (100 change our curves by at most 0.03)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -379,9 +379,9 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). The spread, the standard deviation of one return, is
-    # measured with 10,000 rollouts: it is sqrt(10,000) times their standard error.
+    # measured with 10,000 rollouts: their standard error is spread / sqrt(10,000) = spread / 100.
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = np.sqrt(10_000 * (standard_error**2).mean())       # RMS over the four actions
+    spread = 100 * np.sqrt((standard_error**2).mean())          # RMS over the four actions
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
@@ -413,7 +413,7 @@ def run_all(axes, n_runs, seed):
 
 def main():
     """Not about the lecture: reads the options, then shows the figure, or saves it."""
-    # Without a screen, matplotlib chooses the backend "agg": it can only save figures.
+    # Without a screen, matplotlib chooses the backend "agg", which has no windows: we save a file.
     file = "rollout_search.png" if plt.get_backend().lower() == "agg" else None
     # usage=SUPPRESS: an error prints one line, without the list of all options before it.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# MIT-0: do what you like. The rest is not for readers: the tool uv installs what it lists.
+# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
