@@ -15,13 +15,13 @@ The equations
 Run it: python dyna_q.py (10 seconds). What you will see, and why
     Planning saves real steps. The shortest way takes 14. Without planning (n = 0), episodes 1 to
     about 30 take more than 20 steps (mean of the runs); with n = 5 imagined updates after each
-    real step, episodes 1 to 5; with n = 50, only 1 and 2. (Episode 1 is the same for all: there is
-    no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q do not
-    find the new way in time (below, a comment at BLOCKING says why). Replay is worse: it still
+    real step, only episodes 1 to 5 do, with n = 50 only 1 and 2. (Episode 1 is the same for all:
+    there is no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q
+    do not find the new way in time (a comment above BLOCKING says why). Replay is worse: it still
     imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
     still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy, last line: return values.index(best). Why break ties at random? (Ctrl-C stops.)
+    epsilon_greedy, last line: return values.index(best). Why does it never end? (Ctrl-C stops it.)
     KAPPA = 1e-4, then 5e-3 (now 1e-3).   Can an agent be too curious, or not curious enough?
     ALPHA = 0.1 (now 1).   Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
@@ -133,7 +133,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     n_episodes  stop after this many episodes
     n_steps     if given: stop after exactly this many real steps, and ignore n_episodes
     kappa       above 0 it is Dyna-Q+: imagined rewards get the bonus kappa sqrt(tau), and actions
-                never tried are imagined, too, as if S' = S, reward 0. (Replay: only the bonus)
+                never tried are imagined, too: S' = S, reward 0. (Replay imagines only those tried)
     seed        int, list of ints or NumPy Generator. All random numbers come from it
     replay      imagine from stored transitions instead of the model; see replay_q
     Returns arrays: Q (S, A), which starts at 0; the steps of each finished (or cut) episode; the
@@ -154,8 +154,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         raise ValueError("need 0 < alpha <= 1; gamma, epsilon in [0, 1]; kappa finite; all >= 0")
     S = size(env.observation_space)         # the number of states
     A = size(env.action_space)              # the number of actions
-    # Environment (seeds[0], below), acting, planning and replay have a random generator each. If
-    # they shared one, more planning would take more numbers from it, and n = 0, 5, 50 would not
+    # Environment, acting, planning and replay have a random generator each, with its own seed.
+    # If they shared one, more planning would take more numbers from it, and n = 0, 5, 50 would not
     # even have the same episode 1. (Python's random: far faster than NumPy for single numbers.)
     seeds = np.random.default_rng(seed).integers(1_000_000_000, size=4).tolist()
     acting_rng, planning_rng, replay_rng = [random.Random(number) for number in seeds[1:]]
@@ -164,8 +164,8 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # newest, at the end, is Dyna's model: enough if nothing is random. Replay draws from all.
     memory = [[[] for _ in range(A)] for _ in range(S)]
     # A model "can be much more" than a buffer: Dyna-Q+ also asks it about actions never tried. So
-    # we invent an outcome for each: S' = S, reward 0. When it is tried, the real outcome is newer,
-    # and counts. (Replay would go on drawing the invented one: it gets none.)
+    # we invent an outcome for each (the book's): S' = S, reward 0. When it is tried, the real
+    # outcome is newer, and counts. (Replay would go on drawing the invented one: so it has none.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
     tried_at = [[0] * A for _ in range(S)]      # real step when a was last tried in s (0: never)
@@ -191,7 +191,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw actions with outcomes in memory: now a, too. (In Dyna-Q+ all have.)
+        # Planning may draw actions with outcomes in memory: now a, too. (In Dyna-Q+, all.)
         known[s] = [action for action in range(A) if memory[s][action]]
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
         # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)
@@ -223,7 +223,7 @@ def replay_q(env, n_replay=5, *arguments, **settings):
     S and A are drawn as in dyna_q, with the same random numbers. R, S' do not come from the model,
     but from any stored transition with this S and A. If nothing is random and no wall moves, these
     are all equal: then replay and Dyna-Q (without kappa) learn the same Q. Both trade computation
-    for real steps. (DQN draws whole transitions: so pairs visited often are drawn often.)
+    for real steps. (DQN draws S, A, R, S' together: so pairs visited often are drawn often.)
     Other arguments, results and errors as in dyna_q. Needs dyna_q, epsilon_greedy, size, update.
     >>> Q, steps, rewards = replay_q(Maze(["S..G"]), n_replay=5, n_episodes=20, seed=0)
     >>> same_Q, _, _ = dyna_q(Maze(["S..G"]), n_planning=5, n_episodes=20, seed=0)
@@ -234,29 +234,10 @@ def replay_q(env, n_replay=5, *arguments, **settings):
 
 
 # %% Exact answers: how many steps lead to a goal, and is there a way at all?
-def check_maze(maze, texts):
-    """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
-    first, later = maze.layouts
-    n = len(first)
-    if any(len(row) != maze.width for row in texts) or len(later) != n or maze.change_at is None:
-        raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
-    if first.count("S") != 1 or later.count("S") != 1:
-        raise ValueError("a maze needs exactly one start S")
-    # steps_to_goal (below) gives the shortest way from each cell: fewer than n steps, n if none.
-    steps = steps_to_goal(maze, first, epsilon=0, n_rounds=n)
-    later_steps = steps_to_goal(maze, later, epsilon=0, n_rounds=n)
-    # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals have
-    # 0), even in one that becomes a wall. None of its moves may lead to a cell without a way.
-    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
-             and max(later_steps[maze.moves(later, s)]) == n]
-    if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
-        raise ValueError("a way must lead to a goal G, also after the walls have moved")
-
-
 def steps_to_goal(maze, layout, epsilon, n_rounds):
     """Mean number of steps to a goal from each cell: (S,). With probability epsilon an action is
-    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Each round
-    counts one step more: so longer walks, and cells without a way, count as n_rounds."""
+    random, else the best: epsilon = 0 is the shortest way, epsilon = 1 a random walk. Walks are
+    cut after n_rounds steps: so a cell without a way gets n_rounds."""
     moves = np.array([maze.moves(layout, s) for s in range(len(layout))])       # (S, 4)
     goals = np.array(list(layout)) == "G"
     # Dynamic programming: value iteration that counts steps, not rewards, so min replaces max. The
@@ -269,6 +250,25 @@ def steps_to_goal(maze, layout, epsilon, n_rounds):
         steps = 1 + (1 - epsilon) * after.min(axis=1) + epsilon * after.mean(axis=1)
         steps[goals] = 0
     return steps
+
+
+def check_maze(maze, texts):
+    """ValueError if texts differ in size, there is not exactly one S, or no way to a goal."""
+    first, later = maze.layouts
+    n = len(first)
+    if any(len(row) != maze.width for row in texts) or len(later) != n or maze.change_at is None:
+        raise ValueError("need equally long rows; later_rows needs as many, and a change_at")
+    if first.count("S") != 1 or later.count("S") != 1:
+        raise ValueError("a maze needs exactly one start S")
+    # A shortest way has fewer than n steps. Where there is none, steps_to_goal gives n.
+    steps = steps_to_goal(maze, first, epsilon=0, n_rounds=n)
+    later_steps = steps_to_goal(maze, later, epsilon=0, n_rounds=n)
+    # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals: 0),
+    # even one that becomes a wall. It is a trap if a move from it leads to a cell without a way.
+    traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
+             and max(later_steps[maze.moves(later, s)]) == n]
+    if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
+        raise ValueError("a way must lead to a goal G, also after the walls have moved")
 
 
 # %% What the experiments and panels below share
@@ -322,11 +322,11 @@ def draw_comparison(ax, steps):
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
-    # Three exact lines. The second is the lowest mean that is possible with 10 % random actions.
+    # Three exact lines. With 10 % random actions, no agent can have a lower mean than the second.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
-        # After 15,000 steps hardly any random walk goes on (mean: 869). maze.state is the start.
-        exact = steps_to_goal(maze, maze.layouts[0], epsilon, 15_000)[maze.state]
+        # 15,000 rounds are enough: hardly any random walk is so long. maze.state is the start.
+        exact = steps_to_goal(maze, maze.layouts[0], epsilon, n_rounds=15_000)[maze.state]
         ax.axhline(exact, color="grey", linestyle=style, label=f"{agent}: {exact:.1f}")
     ax.set(xscale="log", yscale="log", ylim=(3, None), xlabel="episode", ylabel="real steps",
            title="n imagined updates after each step:\nthe more, the fewer real steps it takes")
@@ -358,14 +358,14 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
-# Why do many Dyna-Q agents fail at BLOCKING? Most enter the new gap. There, all actions are worth
-# 0, as none was tried, and by chance many agents go back: to cells with old values, from the time
-# of the old way. In time these become smaller, but not 0. So from then on going back is worth
-# more than all else, and half of those that enter do not find G in time.
+# Why do many Dyna-Q agents fail at BLOCKING? Cells below the wall keep values from the old way:
+# each is gamma times a neighbour's, so updates make them smaller, but never 0. Most agents enter
+# the new gap. There all actions are worth 0, as none was tried, and by chance many go back. Now
+# "back" is worth more than 0, all else 0: so half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
-# Q of an action not tried for long contains a large bonus. After a try, this should be gone.
-# But with 0.1, an update takes only a tenth of it out of Q: so the agent repeats it for nothing.
+# Q of an action not tried for long contains a large bonus. A real step has none: after it, the
+# bonus should be gone. But with 0.1 only a tenth of it goes: so the agent repeats it for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
 

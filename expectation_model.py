@@ -28,7 +28,7 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
     A model that is fed with its own predictions goes astray: errors compound. (Least for the
-    table: it is fed with all it believes, not with one position.)
+    table: it passes on a probability for each cell, not just one position.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -88,9 +88,9 @@ for s in range(N_STATES):
             TRUE_P[s, a, row * N_COLUMNS + column] += 1 / len(outcomes)
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
-# For planning, steps into pit and goal (s', the last axis) get probability 0: they end the
-# episode, and then nothing more is earned. So the rows of actions that can lead there sum to less
-# than 1: the missing rest is the probability that the episode ends.
+# Planning adds up p(s'|s,a) V(s') over s'. After a step into pit or goal nothing more is earned,
+# so these s' (the last axis) must add 0: they get probability 0. So the rows of actions that can
+# lead there sum to less than 1: the missing rest is the probability that the episode ends.
 PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 
@@ -101,7 +101,8 @@ def draw_from_rows(probabilities, rng):
     Generator."""
     # The plain way, rng.choice(n, p=row) for each row, would be slow. Example: the running sums of
     # .2 .5 .3 are .2 .7 1. Draw u, uniform in [0, 1). Below .2 it gives column 0, from .2 to .7
-    # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u.
+    # column 1 (with probability .5), from .7 on column 2: the first column with a sum above u. For
+    # u = .4, u < sums is False True True.
     sums = probabilities.cumsum(axis=1)
     # Rounding may leave the last sum below 1. For a u above it, argmax would find no True, and
     # give column 0.
@@ -155,9 +156,8 @@ class LookupModel:
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
-    predict  expected rewards (N,), and the rows of P (N, S): for each s', the probability that it
-             follows and the episode goes on. (For E[S'], fit without terminated. Then it is these
-             rows @ the features of all states)
+    predict  expected rewards (N,), and the rows of P (N, S). If fit was not told about ends, these
+             rows @ the features of all states are E[S']
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of those seen with the same s, a, s' and terminated. rng: a Generator or a
              seed
@@ -174,7 +174,8 @@ class LookupModel:
         self.n_states = n_states
         self.n_actions = n_actions
         # counts[s, a, o] is N(s, a, s'), split into 2S outcomes o: for o = 0 to S - 1 the episode
-        # goes on in s' = o, for o = S to 2S - 1 it ends in s' = o - S.
+        # goes on in s' = o, for o = S to 2S - 1 it ends in s' = o - S. (If S = 4, o = 2 means: it
+        # goes on in s' = 2; o = 6: it ends in s' = 2.)
         self.counts = np.zeros((n_states, n_actions, 2 * n_states))
         self.reward_sums = 0 * self.counts         # zeros
 
@@ -221,7 +222,7 @@ class LookupModel:
         # The mean of the rewards seen with this outcome. (A pair never seen gets 0 / 1 = 0.)
         places = states, actions, outcomes
         rewards = self.reward_sums[places] / np.maximum(self.counts[places], 1)
-        # % gives s' for both kinds of outcome: if S = 4, 2 goes on in s' = 2, 6 ends in s' = 2.
+        # % gives s' for both kinds of outcome: if S = 4, 2 % 4 and 6 % 4 are both 2.
         return rewards, outcomes % self.n_states, outcomes >= self.n_states
 
 
@@ -275,8 +276,8 @@ class LinearModel(FeatureModel):
     fit      least squares, from scratch each time
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions go in as further features, with n_actions=1. Example: x has the columns
-    angle, speed, force; all `actions` are 0. x_next must have the same columns: next angle, next
-    speed, and a third, for example the same force (ignore what is predicted for it).
+    angle, speed, force; all `actions` are 0. x_next must have the shape of x: next angle, next
+    speed, and a third column, for example the same force (ignore what is predicted for it).
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -295,7 +296,8 @@ class LinearModel(FeatureModel):
         0 0 7 1."""
         N = len(x)
         blocks = np.zeros((N, self.n_actions, self.n_features + 1))
-        # In row i, block actions[i] gets x[i] and a 1. (The weight of the 1 is the intercept.)
+        # In row i, block actions[i] gets x[i] and a 1: both sides are (N, d+1). (The weight of the
+        # 1 is the intercept.)
         blocks[np.arange(N), actions] = np.column_stack([x, np.ones(N)])
         return blocks.reshape(N, -1)
 
@@ -303,7 +305,8 @@ class LinearModel(FeatureModel):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
         # (An action never tried has only zeros in its columns, so there any w fits. Of all w that
-        # fit equally well, lstsq takes the smallest: 0. Older NumPy warns without rcond.)
+        # fit equally well, lstsq takes the one with the smallest squares: there, all 0. Older
+        # NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -321,9 +324,16 @@ def mean_and_scale(data):
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
     # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, less than
-    # 1e-10 of it. Dividing by that would give NaN or nonsense: such a scale becomes 1.
+    # 1e-10 of it. (That of a thousand 0.1 is 1e-15.) Dividing by that would give NaN or nonsense:
+    # such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
+
+
+def squared_error(outputs, targets):
+    """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
+    error = outputs - targets
+    return (error**2).mean(), 2 * error / error.size        # a mean over error.size numbers
 
 
 class Network:
@@ -332,7 +342,7 @@ class Network:
     n_in, hidden, n_out    numbers of inputs, of units in each hidden layer, and of outputs
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs (B, n_out), standardised targets (B, D)) is a function,
-                           such as squared_error below. It returns the mean loss, and its
+                           such as squared_error above. It returns the mean loss, and its
                            derivative by each output (B, n_out). (squared_error needs an output
                            for each of the D targets; a mixture needs more.)
     rng is a Generator. Needs mean_and_scale.
@@ -345,10 +355,10 @@ class Network:
 
     def __init__(self, n_in, hidden, n_out, rng):
         # The weights are random, because units that start alike get the same gradients, and stay
-        # alike. Their size: a sum of m random numbers (of mean 0) is about sqrt(m) times as large
-        # as one of them. Of the n inputs of a layer, max(z, 0) has made about half 0: so m = n/2,
-        # and we take weights of size 1/sqrt(n/2). Then sums neither grow nor shrink from layer to
-        # layer. (Only in layer 1, where the inputs are not half 0, sums are a bit larger.)
+        # alike. Their size is sqrt(2/n) in a layer of n inputs. Why? Of these, max(z, 0) has made
+        # about half 0. A sum of n/2 random numbers (of mean 0) is about sqrt(n/2) times as large
+        # as one of them: so with this size, sums neither grow nor shrink from layer to layer.
+        # (Only in layer 1, where the inputs are not half 0, they are a bit larger.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -400,12 +410,13 @@ class Network:
             gradient = self.gradient(inputs[batch], targets[batch], loss)
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
-                # 10; g2_mean moves a thousandth, and is a mean of about the last 1000.
+                # 10; g2_mean moves a thousandth, and is a mean of about the last 1000. (These are
+                # Adam's usual numbers: the size of g changes more slowly than g.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
-                # Both begin at 0, so at first they are too small. If g is always 1, each step
-                # closes a tenth of the gap: g_mean is 0.1, then 0.19, then 0.271, ..., that is
-                # 1 - 0.9^t, and g2_mean is 1 - 0.999^t. So we divide by these numbers.
+                # Both begin at 0, so at first they are too small. If g is always 1, the gap from
+                # g_mean to 1 shrinks by a tenth each time: 0.9, 0.81, ..., 0.9^t. So g_mean is
+                # 1 - 0.9^t, and g2_mean is 1 - 0.999^t: we divide by these.
                 mean = g_mean[i] / (1 - 0.9**t)
                 size = np.sqrt(g2_mean[i] / (1 - 0.999**t))                 # the usual size of g
                 # Divided by the size, only the agreement of the gradients counts: if g is 5 each
@@ -421,12 +432,6 @@ class Network:
     def predict(self, x):
         """The outputs in the units of the targets (for networks with one output per target)."""
         return self.y_mean + self.y_scale * self.raw_outputs(x)
-
-
-def squared_error(outputs, targets):
-    """Slide "How to build a model? (II)": the mean squared error, and its derivative."""
-    error = outputs - targets
-    return (error**2).mean(), 2 * error / error.size        # a mean over error.size numbers
 
 
 class NeuralModel(FeatureModel):
@@ -494,7 +499,8 @@ def log_terms(log_weights, means, sds, y):
     """For MixtureModel: log(weight_k Normal(y; mean_k, sd_k)) (N, K), for N rows of y (N, D) and
     K components, with log_weights (N, K), means and sds (N, K, D). Also z (N, K, D), needed for
     derivatives."""
-    # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds.
+    # Normal(y) = exp(-z^2 / 2) / (sd sqrt(2 pi)); z is the distance of y from the mean, in sds. So
+    # log Normal(y) = -z^2 / 2 - log(sd sqrt(2 pi)).
     z = (y[:, None] - means) / sds                      # (N, 1, D) - (N, K, D) is (N, K, D)
     # In a component the D numbers are independent: densities multiply, so logarithms add up.
     log_normals = -z**2 / 2 - np.log(sds * np.sqrt(2 * np.pi))
@@ -513,9 +519,9 @@ class MixtureModel(FeatureModel):
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
               larger it is for new data, the better the model. (Not used below)
-    No sd is below a tenth of the standard deviation of S' - S in the data. For rewards, the limit
-    is half of their standard deviation in the data. (Where it is 0, they are 0.1 and 0.5.)
-    So samples are noisy, above all rewards, and even a feature that never changes.
+    No sd of a feature is below a tenth of the standard deviation of its S' - S in the data (0.1 if
+    it never changes). For rewards it is half of their standard deviation (0.5 if they never do).
+    So samples are noisy, above all rewards. n_components: rather too many, see leap_samples.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -535,10 +541,10 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. (Both were found by trying. Why 0.5 for the reward? With 0.1, the
-        # rewards 0 and 1 would be many sds apart, so a component could serve only one of them. A
-        # leap that mostly pays 0, and sometimes 1, would need twice as many components. Too few
-        # would be left, and more samples would fall between the landings.)
+        # would grow without end. (Both were found by trying. Why 0.5 for the reward? The smaller
+        # the sd may be, the more a component gains if it serves only one reward, 0 or 1. Then a
+        # change S' - S needs two components, and too few are left: more samples fall between the
+        # landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -593,8 +599,8 @@ class MixtureModel(FeatureModel):
         # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
         #         -log p^ = log(sum of e^score) - log(sum of (e^score * Normal)).
         # By the rule above, the derivative of the first log by score_k is e^score_k / (sum of
-        # e^score), which is weight_k. That of the second log is share_k. So a score rises while
-        # the share of its component is larger than its weight.
+        # e^score), which is weight_k. That of the second log is share_k. The result is
+        # weight_k - share_k: so a score rises while the share is larger than the weight.
         by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -744,6 +750,7 @@ def draw_curves(ax, x, runs, names, title, xlabel, ylabel):
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
+# For two panels: convergence (one leap, different n) and compounding errors (many leaps).
 def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     """Errors of the expected position after 1 ... n_leaps leaps (3, n_leaps) of a table, a linear
     model and a network. Each learns from the same n transitions. From the second leap on, it is
@@ -755,7 +762,8 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
     linear = LinearModel(2, N_ACTIONS).fit(*features(data))
     network = NeuralModel(2, N_ACTIONS, seed=seed).fit(*features(data), **FAST)
     # All 35 starts at once: row s of truth (35, 35) has the probabilities of where a walker from s
-    # is now (np.eye: at first in s, with probability 1). guess is what the table believes.
+    # is now (np.eye: at first in s, with probability 1). guess is what the table believes. (After
+    # one leap, a row of truth has 0.5 in two columns: the two landings.)
     truth = np.eye(N_STATES)
     guess = truth
     x_linear = x_network = X
@@ -856,8 +864,9 @@ def plan_on_the_table(seed):
         # 100 data both are far below V*: most pairs were never seen, and seem to lead nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
-        # What the plan achieves in the world: its values solve V = R + gamma P V, with P (S, S)
-        # and R (S,) of the actions of the plan. That is (1 - gamma P) V = R, where 1 is np.eye.
+        # What the plan achieves in the world: its values solve V = R + gamma P V. Here P (S, S)
+        # and R (S,) are those of the plan: P[s, plan] has for each s the row of its action
+        # plan[s]. That is (1 - gamma P) V = R, where 1 is np.eye.
         s = np.arange(N_STATES)
         achieved = np.linalg.solve(
             np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])
@@ -878,7 +887,7 @@ def draw_plan(ax, values):
           f"at most V* = {OPTIMAL[START]:.4f}")
 
 
-# The experiment is errors_of_leaps, above: convergence uses it, too.
+# The experiment is errors_of_leaps, above.
 def draw_compound(ax, errors):
     draw_curves(ax, range(1, 21), errors, MODELS,               # 20 leaps
                 "fed with their own predictions,\nmodels go astray: errors compound",

@@ -15,10 +15,10 @@ The equations
 Run it: python mcts.py (10 seconds). What you will see, and why
     The world:  gS...G    A small treasure g is beside the start S. A big one, G, is at the end of
                 ##xxx#    a narrow bridge. A step down from the bridge ends in a drop x.
-    With many walks, flat search prefers g: most random walks onto the bridge fall, so on average
-    they earn less than g. MCTS repeats what went well, so more and more of its simulations cross
-    the bridge. If c is too small, MCTS gives up the bridge after one or a few bad walks. If c is
-    too large, it goes on trying bad steps on the bridge: most walks fall, and Q, their mean, stays
+    With many simulations, flat search prefers g: most random walks onto the bridge fall, so on
+    average they earn less than g. MCTS repeats what went well, so more and more of its simulations
+    cross the bridge. If c is too small, MCTS gives up the bridge after one or a few that fell. If
+    c is too large, it goes on trying bad steps on the bridge: most fall, and Q, their mean, stays
     low. After a real step, the tree below the new state can be kept: then fewer simulations are
     enough. In a slippery maze, an agent with a learned model learns fastest if it has both search
     and learned values V(s).
@@ -101,6 +101,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
+    # Only after the end of an episode is there nothing to choose.
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated=True")
     # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
@@ -126,7 +127,7 @@ def as_generator(rng):
 class Node:
     """A state in the tree of the slide "Monte-Carlo Tree Search", with N(s,a) and Q(s,a).
     N[i] is the number of visits of the action actions[i], Q[i] is its mean return. (They are
-    lists. At its end, mcts makes those of the root arrays, for its caller.) children[i] is a dict
+    lists. At its end, mcts turns N and Q of the root into arrays.) children[i] is a dict
     with a node for each state that this action has led to (except terminal states). In a tree no
     node has two parents: a state that is reached in two ways gets two nodes, each with its own N
     and Q. In a new node all N are 0.
@@ -162,8 +163,9 @@ class Node:
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
         # Its second term says by how much Q may be too low. A mean of n returns is wrong by about
         # (their standard deviation) / sqrt(n). Here n is N(s,a), and c stands for the standard
-        # deviation, which we do not know. (So if returns are 100 times as large, c must be, too.)
-        # A small c trusts Q, a large c tries all actions alike.
+        # deviation, which we do not know. (So if returns are 100 times as large, c must be, too.
+        # For returns in [0, 1], where it is at most 0.5, sqrt(2) is on the safe side.) A small c
+        # trusts Q, a large c tries all actions alike.
         # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
         # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
         # a million), so the turns of bad actions become ever rarer. (Why ln, and no other slow
@@ -223,8 +225,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
                 this same generator. A seed becomes a random.Random, which is fastest
-    root        None, or a node of an earlier tree, to go on with. After a real step with action
-                root.actions[i], give root.children[i].get(next_state): the node of next_state,
+    root        None, or a node of an earlier tree, to go on with. If the action taken in the world
+                was root.actions[i], give root.children[i].get(next_state): the node of next_state,
                 or None if it has none
     rollout     rollout(state, rng) -> action, the fixed simulation policy; None: random actions
     leaf_value  leaf_value(state) -> number, an estimate of what follows, in place of a rollout
@@ -254,7 +256,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         node = root
         path = []
         # Down the tree, until a step leads out of it (next_state has no node), the episode ends or
-        # max_depth is reached. The node of this last step is the slide's leaf.
+        # max_depth is reached. The node of this last step is the slide's leaf (though it may have
+        # children, from other steps).
         for _ in range(max_depth):
             i = node.select(c, rng)
             # We ask the model again, even where we have been before: the same action may now lead
@@ -269,7 +272,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
         # ---- Expand the search tree by one node ----
         # Only next_state gets a node: most states of the rollout would never be visited again. A
         # terminal one needs none, because nothing is chosen there. (And if max_depth has ended the
-        # loop, next_state has a node already.)
+        # loop, next_state has a node already: the loop's last line has just taken it.)
         if not terminated and next_state not in children:
             children[next_state] = Node(next_state, model.actions(next_state))
 
@@ -323,7 +326,7 @@ class CountModel:
     of the outcomes (next state, reward, terminated) seen so far: so it is a stochastic model. What
     was never tried pays 0 and ends the simulation. Needs pick.
     >>> model = CountModel(lambda state: ["go"])
-    >>> model.learn(0, "go", 1.0, 5, False)
+    >>> model.learn(0, "go", reward=1.0, next_state=5, terminated=False)
     >>> model.step(0, "go", random.Random(0))
     (5, 1.0, False)
     >>> model.step(5, "go", random.Random(0))           # never tried
@@ -344,7 +347,8 @@ class CountModel:
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
         # the agent walks about until it finds a treasure. From then on, its real steps are those
-        # that look best: only in simulations, Select tries others. (See the third change to try.)
+        # that look best: only in simulations, Select tries others. (If the unknown paid 1, real
+        # steps would go there first: this is the third change to try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -520,7 +524,7 @@ def draw_tree(ax, seed):
 
 
 def draw_constants(ax, seeds):
-    world = bridge(2, slip=0.1)     # slippery, so that chance branches the tree
+    world = bridge(2, slip=0.1)     # slippery: an action can lead to several states, or children
     constants = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
     # The model is the world itself, and no values are used: so nothing gets better from episode to
     # episode, and one is enough. Each play gives a column (runs, 1); hstack joins the columns.

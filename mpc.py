@@ -14,9 +14,9 @@ Run it: python mpc.py (10 seconds). What you will see, and why
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
-    way, and soon does as well as with the true dynamics. If you replan at every step, short
-    searches are enough. They find a good plan of 8 steps more easily than one of 30: so here the
-    shorter horizon is better, and with it even random shooting is not bad.
+    way, and soon does as well as with the true dynamics. If you replan at every step, a search may
+    try few plans. Among few, a good plan of 8 steps is found more easily than one of 30: so here
+    the shorter horizon is better, and with it even random shooting is not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -171,7 +171,8 @@ class NeuralDynamics:
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
         # A column that never changes has std 0 or, by rounding, a tiny part of its mean, less than
-        # 1e-10 of it. Dividing by that would give NaN or nonsense: we divide by 1.
+        # 1e-10 of it. (The std of a thousand 0.1 is 1e-15.) Dividing by that would give NaN or
+        # nonsense: we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -191,11 +192,12 @@ class NeuralDynamics:
                 for i, g in enumerate(gradients):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a thousandth, and is a mean of about the last 1000.
+                    # (These are Adam's usual numbers: the size of g changes more slowly than g.)
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
-                    # Both begin at 0, so at first they are too small. If g is always 1, each step
-                    # closes a tenth of the gap: g_mean is 0.1, then 0.19, then 0.271, ..., that is
-                    # 1 - 0.9^t, and g2_mean is 1 - 0.999^t. So we divide by these numbers.
+                    # Both begin at 0, so at first they are too small. If g is always 1, the gap
+                    # from g_mean to 1 shrinks by a tenth each time: 0.9, 0.81, ..., 0.9^t. So
+                    # g_mean is 1 - 0.9^t, and g2_mean is 1 - 0.999^t: we divide by these.
                     mean = g_mean[i] / (1 - 0.9**t)
                     size = np.sqrt(g2_mean[i] / (1 - 0.999**t))             # the usual size of g
                     # We divide by size, so the size of the gradients does not matter, only how
@@ -229,10 +231,11 @@ class PhysicalModel:
         self.env_class = type(env)      # PointMass: env_class(theta) is a world with another theta
 
     def fit(self, states, actions, next_states):
-        # v' - v = gain (dt force) + drag (-dt v) + strength (dt push). What stands in brackets can
-        # be computed from the data, so this is linear regression: with a column for each bracket.
-        # In a world with theta = (1, 0, 0), v' - v is just the first bracket, with (0, 1, 0) the
-        # second, and so on. (Velocities are enough: the new positions follow from them.)
+        # v' - v = gain (dt force) + drag (-dt v) + strength (dt push) is linear in theta, and what
+        # stands in brackets can be computed from the data: so this is linear regression, with a
+        # column for each bracket. How do we get the columns? In a world with theta = (1, 0, 0),
+        # v' - v is just the first bracket, with (0, 1, 0) the second, with (0, 0, 1) the third.
+        # (Velocities are enough: the new positions follow from them.)
         columns = []
         for theta in np.eye(3):                         # 1 0 0, then 0 1 0, then 0 0 1
             change = self.env_class(theta).dynamics(states, actions) - states
@@ -272,7 +275,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    # (If low or high is infinite or NaN, so is high - low.)
+    # (If low or high is infinite or NaN, so is high - low, as inf - inf is NaN.)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
@@ -304,8 +307,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     """Cross-entropy method (CEM): random shooting, again and again, around the best of last time.
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
-    largest returns. (Why the name? Of all such Normals, this one makes the mean of -log(density)
-    over the elites smallest. This mean is called cross-entropy.)
+    largest returns. (The name comes from information theory. It does not matter here.)
     Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
@@ -323,8 +325,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
     # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, a
-    # bound is one standard deviation away: so at first about a third of the numbers, or more, are
-    # cut to a bound. This is no harm: full force is often the best.
+    # bound is one standard deviation away, and about a third of Normal numbers lie further out:
+    # they are cut to the bound. This is no harm: full force is often the best.
     spread = (high - low) / 2                                       # (da,)
     for _ in range(n_iterations):
         noise = rng.standard_normal((n_candidates, horizon, len(low)))
@@ -378,8 +380,8 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # Only this reset gives the environment a seed (some number), so that its luck can be repeated.
-    # The resets of the episodes, below, get none: with this seed, all would have the same luck.
+    # We give the environment a seed (some number) once, so that its luck can be repeated. If each
+    # episode began with the same seed, all would have the same luck: so later resets get none.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -541,8 +543,10 @@ def draw_paths(ax, title, model, D, plans):
     """The plane from above. D has the model's data, and then the episode to show. plans: a list of
     (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    executed = states[-WORLD.n_steps:]          # the last episode in D (but not its last state)
-    data = states[:-WORLD.n_steps]              # what the model has learned from
+    # The last episode in D is the one executed (without its very last state). The model was fitted
+    # before it, to all the others.
+    executed = states[-WORLD.n_steps:]
+    data = states[:-WORLD.n_steps]
     ax.plot(data[:, 0], data[:, 1], ".", color="grey", markersize=3)
     ax.plot(executed[:, 0], executed[:, 1], color=RED, linewidth=3)
     for state, actions in plans:
@@ -552,7 +556,8 @@ def draw_paths(ax, title, model, D, plans):
             imagined.append(model.predict(imagined[-1], action[None]))
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
-    # The hill, drawn out to |d| = 2: there it pushes with 8 * 2 exp(-2) = 2.2. We have up to 3.
+    # We draw the hill out to |d| = 2. There its push, strength * |d| exp(-|d|^2 / 2), has fallen
+    # to 8 * 2 exp(-2) = 2.2.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -591,7 +596,7 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
-    # edge. So now the model knows the edge, but not the middle: plans lead straight into it.)
+    # edge. The model has still seen nothing of the middle, and it looks free: plans lead into it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30

@@ -9,11 +9,11 @@ The equations
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
                      V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
 Run it: python rollout_search.py (10 seconds). What you will see, and why
-    A small treasure is near. A big one is 6 steps away, behind a bridge between two drops. If
-    forward search looks fewer than 6 steps ahead, it takes the small one. But every further step
-    makes the search tree about ten times larger (4 actions, up to 3 next states), and a rollout
-    only one step longer. A learned model is a bit wrong, and each step ahead uses it once more: so
-    on average the error of the values grows with depth, and levels off where the values do.
+    A small treasure is near. A big one is 6 steps away, across a bridge between two drops (the map
+    is BRIDGE, below). If forward search looks fewer than 6 steps ahead, it takes the small one.
+    But every further step makes the search tree about ten times larger (4 actions, up to 3 next
+    states), and a rollout only one step longer. A learned model is a bit wrong, and each step
+    ahead uses it once more: so on average the error grows with depth, as long as the values do.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -43,8 +43,8 @@ BRIDGE = ["#xxx###",
           "gS..xx#",
           "#.....G",
           "####xx#"]
-# If no step slips, this policy takes a shortest way to the big treasure. But first it walks under
-# the drops of the top row, where a slip may be the end, and goes down later: search can do better.
+# If no step slips, this policy takes a shortest way to the big treasure. But it first walks right,
+# under the drops of the top row, where a slip may be the end, and then down: search can do better.
 SENSIBLE = ["#xxx###",
             "g>>vxx#",
             "#>>>>>G",
@@ -95,8 +95,7 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected rewards. If the world pays 1 in one of ten cases, the model always
-              pays 0.1. Mean returns stay right; their standard error is mostly too small
+    R         (S, A) expected rewards. A step pays this mean, whatever S' is
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -132,7 +131,7 @@ class TabularModel:
         loop, pass a Generator: a seed would give each step the same luck.)"""
         # sums[states, actions] is (N, S + 1). (default_rng returns a Generator unchanged.)
         columns = draw_columns(self.sums[states, actions], np.random.default_rng(rng))
-        missing = (columns == len(self.R))          # column S, the last one, was drawn
+        missing = (columns == len(self.R))          # the last column: it has the number S
         next_states = np.where(missing, states, columns)
         return next_states, self.R[states, actions], self.terminal[next_states] | missing
 
@@ -181,9 +180,10 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
-    deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. V(S) is
-    policy[state] @ Q. ValueError for an unknown state, n_rollouts or horizon below 1, gamma
-    outside [0, 1], or a policy whose rows are not probabilities. Needs draw_columns.
+    deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. (A TabularModel
+    pays mean rewards, so its returns mostly vary less than real ones.) V(S) is policy[state] @ Q.
+    ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
+    policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
     >>> model = TabularModel(P=[[[0.0], [1.0]]], R=[[1.0, 0.0]])
     >>> Q, error = rollout_search(model, 0, [[1.0, 0.0]], 4, horizon=9, gamma=0.5, rng=0)
@@ -212,7 +212,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
         states, rewards, terminated = model.step(states, actions, rng)
         # G = R_1 + gamma R_2 + gamma^2 R_3 + ... The first reward, at t = 0, is not discounted.
         G[running] += gamma**t * rewards
-        # We remove the episodes that are over.
+        # We remove the episodes that are over. (actions are drawn anew, below.)
         goes_on = np.logical_not(terminated)
         running = running[goes_on]
         states = states[goes_on]
@@ -225,8 +225,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (An error of 0 may mean that K is
-    # too small to see rare rewards. ddof=1 divides by K - 1: with K it is too small on average.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (0 may mean: K is too small to see
+    # rare rewards. ddof=1 divides by K - 1, as the returns are nearest to their own mean.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -258,7 +258,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about two standard errors."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / len(runs)**0.5
+    error = 2 * runs.std(axis=0) / len(runs)**0.5       # (one run with ddof=1 would give NaN)
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -288,7 +288,7 @@ def show_nodes(ax):
     nodes = np.ones((HORIZON + 1, len(MODEL.R)))    # the tree of depth 0 is the state alone
     for d in depths:
         # Below s, there is a tree of depth d - 1 for each action and each next state with P > 0.
-        # True counts as 1: so the product adds up the nodes of these trees: (S, A).
+        # True counts as 1, False as 0: so @ adds up the nodes of these trees, for each (s, a).
         below = (MODEL.P > 0) @ nodes[d - 1]
         nodes[d] = 1 + below.sum(axis=1)
     ax.semilogy(nodes[:, START], color=RED, label="search tree")
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell: enough. (100 change our curves by at most 0.03)
+N_SEARCHES = 12     # searches for each K and cell (with 100, our curves move by at most 0.03)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -361,8 +361,8 @@ def values_of_acting(policy, n_runs, seed):
     for run in range(n_runs):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
-            # We need not run the agent. It is a policy, too: its pi(a|s) is the probability that a
-            # search in s, with its luck, prefers a. We estimate pi, and compute its value exactly.
+            # We need not run the agent: it searches anew in each state, so it is a policy, too. We
+            # estimate its pi(a|s), how often a search prefers a. The estimate's value is exact.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
