@@ -17,11 +17,11 @@ Run it: python dyna_q.py (10 seconds). What you will see, and why
     about 30 take more than 20 steps (mean of the runs); with n = 5 imagined updates after each
     real step, only episodes 1 to 5 do, with n = 50 only 1 and 2. (Episode 1 is the same for all:
     there is no reward yet to plan with.) When a wall blocks the way, about 6 in 10 runs of Dyna-Q
-    do not find the new way in time (a comment above BLOCKING says why). Replay is worse: it still
-    imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the old way
-    still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
+    do not find the new way before step 3000 (a comment at BLOCKING says why). Replay is worse: it
+    still imagines old steps through this wall. When a shortcut opens, Dyna-Q hardly uses it: the
+    old way still works. Dyna-Q+ tries what it has not tried for long: so it finds both new ways.
 Try, after reading: change one line, run again, and answer
-    epsilon_greedy, last line: return values.index(best). Why does it never end? (Ctrl-C stops it.)
+    epsilon_greedy, last line: return values.index(best). Why does it hardly ever end? (Ctrl-C)
     KAPPA = 1e-4, then 5e-3 (now 1e-3).   Can an agent be too curious, or not curious enough?
     ALPHA = 0.1 (now 1).   Why does Dyna-Q+ need a large alpha?
 Notation: S, A, R, S' are s, a, r, s2 in a real step, and state, action, reward, next_state in an
@@ -81,7 +81,7 @@ class Maze:
         return self.layouts[0] if self.t < self.change_at else self.layouts[1]
 
     def reset(self, seed=None):
-        # With a seed a new run begins (any seed: nothing is random). Without one, t goes on.
+        # With a seed (any: nothing is random) a new run begins. Without one, only a new episode.
         if seed is not None:
             self.t = 0
         self.state = self.layout_now().index("S")
@@ -168,7 +168,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # outcome is newer, and counts. (Replay would go on drawing the invented one: so it has none.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # real step when a was last tried in s (0: never)
+    tried_at = [[0] * A for _ in range(S)]      # real step of its last try (0: never, tau is t)
     known = {}          # for each state met, the actions planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -191,7 +191,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
         # (e) Model(S,A) <- R, S'
         memory[s][a].append((r, s2, terminated))
         tried_at[s][a] = t
-        # Planning may draw actions with outcomes in memory: now a, too. (In Dyna-Q+, all.)
+        # Planning may draw actions with outcomes in memory: now a, too. (In Dyna-Q+ all have one.)
         known[s] = [action for action in range(A) if memory[s][action]]
         # (f) Repeat n times: S <- random previously observed state, a key of known. (choices draws
         # all n at once. Imagined steps use other names: s, a, r, s2 belong to the real step.)
@@ -205,7 +205,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
                 outcome = replay_rng.choice(memory[state][action])
             reward, next_state, ended = outcome
             # Dyna-Q+: an action not tried for tau = t - tried_at steps may lead elsewhere now. The
-            # bonus makes it attractive. (The root is the book's choice. Real steps get no bonus.)
+            # bonus makes it attractive. (The book takes the root, which grows ever more slowly.)
             if kappa > 0:
                 reward += kappa * math.sqrt(t - tried_at[state][action])
             update(Q, state, action, reward, next_state, ended, alpha, gamma)
@@ -264,7 +264,7 @@ def check_maze(maze, texts):
     steps = steps_to_goal(maze, first, epsilon=0, n_rounds=n)
     later_steps = steps_to_goal(maze, later, epsilon=0, n_rounds=n)
     # When the walls move, the agent may be in any cell that had a way (0 < steps < n; goals: 0),
-    # even one that becomes a wall. It is a trap if a move from it leads to a cell without a way.
+    # even one that becomes a wall. If a move from it leads to a cell without a way, it is a trap.
     traps = [s for s in range(n) if first[s] != "#" and 0 < steps[s] < n
              and max(later_steps[maze.moves(later, s)]) == n]
     if traps or max(steps[first.index("S")], later_steps[later.index("S")]) == n:
@@ -364,8 +364,8 @@ SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 
 # "back" is worth more than 0, all else 0: so half of those that enter do not find G in time.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
-# Q of an action not tried for long contains a large bonus. A real step has none: after it, the
-# bonus should be gone. But with 0.1 only a tenth of it goes: so the agent repeats it for nothing.
+# Q of an action not tried for long is mostly bonus, say 0.5. A real step has none: with alpha = 1,
+# Q is right again. With 0.1, 0.45 of the bonus remain, and the agent repeats the step for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
+# (MIT-0: do what you like with this file. The rest is for `uv run`, which installs what it lists.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

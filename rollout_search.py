@@ -11,14 +11,14 @@ The equations
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, across a bridge between two drops (the map
     is BRIDGE, below). If forward search looks fewer than 6 steps ahead, it takes the small one.
-    But every further step makes the search tree about ten times larger (4 actions, up to 3 next
-    states), and a rollout only one step longer. A learned model is a bit wrong, and each step
-    ahead uses it once more: so on average the error grows with depth, as long as the values do.
+    But every further step makes the search tree about ten times larger (4 actions, 2 or 3 next
+    states each), and a rollout only one step longer. A learned model is a bit wrong, and each step
+    ahead uses it once more: so the mean error grows with depth, until the values stop growing.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
     With few, luck decides which action looks best, and the agent may do worse than the policy.
-    Random rollouts do not show the way to the big treasure: from S only 1 in 200 gets there.
+    Random rollouts show only the way to the small treasure: just 1 in 200 gets to the big one.
 Try, after reading: change one line, run again, and answer
     SLIP = 0.0        Without slips, can search still improve the policy SENSIBLE?
     TREE_DEPTH = 7    How much more time does one more step take, and how much value does it add?
@@ -57,9 +57,9 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """Returns the map's TabularModel (class below) and pays (S,), the rewards for entering each
-    cell. Cells are numbered row by row. Actions 0 to 3: up, right, down, left. With probability
-    `slip` a step goes to one of the two sides instead: from "up", left or right."""
+    """Returns the map's TabularModel (class below) and pays (S,), what entering each cell pays: the
+    learned models need it. Cells are numbered row by row. Actions 0 to 3: up, right, down, left.
+    With probability `slip` a step goes to a side instead: from "up", left or right."""
     text = "".join(maze)
     width = len(maze[0])
     moves = [-width, 1, width, -1]      # added to the cell's number: one row down is + width
@@ -122,7 +122,7 @@ class TabularModel:
         self.R = R
         self.terminal = terminal
         # For draw_columns: P's running sums, and 1 for the missing probability: .7 .2 has .7 .9 1,
-        # from u = .9 on the episode ends. (A sum of .9999999999, by rounding, is 1 in float32.)
+        # from u = .9 on the episode ends. (Rounding ends none: .9999999999 is 1 in float32.)
         self.sums = np.concatenate([P.cumsum(axis=2), np.ones((S, A, 1))], axis=2, dtype="float32")
 
     def step(self, states, actions, rng):
@@ -174,14 +174,14 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
 
 def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     """Value of each action in `state`, as the mean return of n_rollouts simulated episodes.
-    model       a TabularModel, or any object that has such a table R and such a method step
+    model       a TabularModel, or any object with such a method step, and R (for its shape)
     policy      (S, A), pi(a|s): the policy that is simulated
     n_rollouts  the number of episodes for each action: the slide's K
     horizon     each episode is cut after this number of steps
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
     deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. (A TabularModel
-    pays mean rewards, so its returns mostly vary less than real ones.) V(S) is policy[state] @ Q.
+    pays mean rewards: the luck of random rewards is not in this error.) V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
@@ -225,8 +225,8 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     Q = G.mean(axis=1)
     if n_rollouts == 1:
         return Q, np.full(A, np.inf)                # one return alone does not show the spread
-    # The mean of K returns is wrong by about spread / sqrt(K). (0 may mean: K is too small to see
-    # rare rewards. ddof=1 divides by K - 1, as the returns are nearest to their own mean.)
+    # The mean of K returns is wrong by about spread / sqrt(K). (If it is 0, K may be too small for
+    # rare rewards. ddof=1 divides by K - 1, as returns are nearer to their own mean than to Q^pi.)
     return Q, G.std(axis=1, ddof=1) / np.sqrt(n_rollouts)
 
 
@@ -258,7 +258,7 @@ def draw_band(ax, x, runs, i, label):
     """Draw curve i: the mean of runs (n_runs, len(x)), and a band of about two standard errors."""
     color = [RED, BLUE, GREEN][i]
     mean = runs.mean(axis=0)
-    error = 2 * runs.std(axis=0) / len(runs)**0.5       # (one run with ddof=1 would give NaN)
+    error = 2 * runs.std(axis=0) / len(runs)**0.5       # (with ddof=1, --runs 1 would give NaN)
     ax.fill_between(x, mean - error, mean + error, color=color, alpha=0.2)
     ax.plot(x, mean, ["--", "-", ":"][i], color=color, label=label)
 
@@ -331,7 +331,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell (with 100, our curves move by at most 0.03)
+N_SEARCHES = 12     # searches for each K and cell. (With 100, the curves look nearly the same.)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
@@ -362,7 +362,7 @@ def values_of_acting(policy, n_runs, seed):
         rng = np.random.default_rng(1000 * seed + run)
         for i, K in enumerate(K_ROLLOUTS):
             # We need not run the agent: it searches anew in each state, so it is a policy, too. We
-            # estimate its pi(a|s), how often a search prefers a. The estimate's value is exact.
+            # estimate its pi(a|s), how often a search prefers a, and compute the value of this pi.
             votes = np.zeros_like(policy)       # (S, A): how many searches preferred the action
             for s in CELLS:
                 for _ in range(N_SEARCHES):
@@ -379,14 +379,14 @@ def show_rollouts(errors_ax, values_ax, i, name, n_runs, seed):
     errors = rollout_errors(policy, n_runs, seed)
     values = values_of_acting(policy, n_runs, seed)
     # Theory: the error is spread / sqrt(K). The spread, the standard deviation of one return, is
-    # measured with 10,000 rollouts: their standard error is spread / sqrt(10,000) = spread / 100.
+    # measured with 10,000 rollouts: their standard error is spread / sqrt(10,000).
     _, standard_error = rollout_search(MODEL, START, policy, 10_000, HORIZON, GAMMA, seed)
-    spread = 100 * np.sqrt((standard_error**2).mean())          # RMS over the four actions
+    spread = 10_000**0.5 * np.sqrt((standard_error**2).mean())  # RMS over the four actions
     theory = spread / np.sqrt(K_ROLLOUTS)
     print(f"{name:8} policy, {K_ROLLOUTS[-1]} rollouts: RMS error of Q  | "
           f"{errors[:, -1].mean():8.4g} | {theory[-1]:.4g}: theory, spread / sqrt(K)")
     draw_band(errors_ax, K_ROLLOUTS, errors, i, f"{name} policy")
-    errors_ax.loglog(K_ROLLOUTS, theory, "ko:")
+    errors_ax.loglog(K_ROLLOUTS, theory, "ko:")         # black dots
     errors_ax.set(title="rollouts: the error falls as 1/sqrt(K)", xlabel="K rollouts per action",
                   ylabel="RMS error of Q at S (dots: theory)")
     itself = lookahead_values(policy)[HORIZON, START]
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# (MIT-0: do what you like with this file. What follows tells the tool uv what to install.)
+# (MIT-0: do what you like with this file. The rest is for `uv run`, which installs what it lists.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
