@@ -27,8 +27,8 @@ Run it: python expectation_model.py (10 seconds). What you will see, and why
     samples where leaps do land.
     A plan made with few data promises more, on average, than it achieves: it picks what looks good
     by luck.
-    A model that is fed with its own predictions goes astray: errors compound. (Least for the
-    table: it passes on a probability for each cell, not just one position.)
+    A model that is fed with its own predictions goes astray: errors compound. (The table errs
+    least: it passes on a probability for each cell, not just one position.)
     Networks that learned from the same data agree where there were data, and disagree elsewhere.
 Try, after reading: change one line, run again, and answer
     In MixtureModel.learn: size=1 in place of size=K.  What if all components start alike?
@@ -156,8 +156,8 @@ class LookupModel:
     .P, .R   after fit: probabilities (S, A, S), expected rewards (S, A), for value_iteration. P
              leaves out the outcomes that end the episode: if it ends with probability 0.1, the row
              of P sums to 0.9
-    predict  expected rewards (N,), and the rows of P (N, S). If fit was not told about ends, these
-             rows @ the features of all states are E[S']
+    predict  expected rewards (N,), and the rows of P (N, S). If fit was not told about ends (so
+             that nothing is left out), these rows @ the features of all states are E[S']
     sample   rewards (N,), next_states (N,) whole numbers, terminated (N,) True or False. A reward
              is the mean of those seen with the same s, a, s' and terminated. rng: a Generator or a
              seed
@@ -232,9 +232,9 @@ class FeatureModel:
 
     inputs  x and actions as one array of N rows, made by the method encode
     y       (N, 1+d): the reward, and the change of each feature
-    Each model below adds two methods, see LinearModel: learn(inputs, y, ...) learns y from inputs
-    and returns its weights or networks, which fit keeps as self.learned; expected(inputs) returns
-    the expected y.
+    Each model below adds two methods, see LinearModel: fit calls learn(inputs, y, ...), which
+    learns y from inputs and returns its weights or networks, kept as self.learned; predict calls
+    expected(inputs), which returns the expected y.
     """
 
     def __init__(self, n_features, n_actions):
@@ -305,8 +305,8 @@ class LinearModel(FeatureModel):
         # Least squares: w = argmin sum_i (inputs_i . w - y_i)^2. Each column of y has its own w:
         # reward and transition are separate functions, as on the slide. lstsq returns w first.
         # (An action never tried has only zeros in its columns, so there any w fits. Of all w that
-        # fit equally well, lstsq takes the one with the smallest squares: there, all 0. Older
-        # NumPy warns without rcond.)
+        # fit equally well, lstsq takes the one with the smallest sum of squares: so these weights
+        # are 0. Older NumPy warns without rcond.)
         # Why is the result an expectation? Take the rewards 0, 0, 1. The guess g that makes
         # (g-0)^2 + (g-0)^2 + (g-1)^2 smallest is their mean, 1/3. With more data such a mean comes
         # near E[R|s,a]. But a linear function of two features is a plane, and the means of all
@@ -324,8 +324,8 @@ def mean_and_scale(data):
     mean = data.mean(axis=0)
     scale = data.std(axis=0)
     # A column that never changes has scale 0 or, by rounding, a tiny part of its mean, less than
-    # 1e-10 of it. (That of a thousand 0.1 is 1e-15.) Dividing by that would give NaN or nonsense:
-    # such a scale becomes 1.
+    # 1e-10 of it. (The std of a thousand 0.1 is 1e-15, not 0.) Dividing by that would give NaN or
+    # nonsense: such a scale becomes 1.
     scale[scale <= 1e-10 * abs(mean)] = 1
     return mean, scale
 
@@ -357,8 +357,9 @@ class Network:
         # The weights are random, because units that start alike get the same gradients, and stay
         # alike. Their size is sqrt(2/n) in a layer of n inputs. Why? Of these, max(z, 0) has made
         # about half 0. A sum of n/2 random numbers (of mean 0) is about sqrt(n/2) times as large
-        # as one of them: so with this size, sums neither grow nor shrink from layer to layer.
-        # (Only in layer 1, where the inputs are not half 0, they are a bit larger.)
+        # as one of them, because variances add up. So with this size, sums neither grow nor shrink
+        # from layer to layer. (Only in layer 1, where the inputs are not half 0, they are a bit
+        # larger.)
         self.rng = rng
         self.weights = []                                   # W1, b1, W2, b2, W3, b3
         for n_from, n_to in [(n_in, hidden), (hidden, hidden), (hidden, n_out)]:
@@ -480,7 +481,8 @@ class NeuralModel(FeatureModel):
         _, inputs = self.prepare(x, actions)
         if self.n_members < 2:
             raise ValueError("one network cannot disagree: spread needs n_members of at least 2")
-        # raw_outputs are standardised (see Network.fit). [:, 1:] leaves out column 0, the reward.
+        # raw_outputs are standardised (see Network.fit), so they are divided by the standard
+        # deviation of S' - S already. [:, 1:] leaves out column 0, the reward.
         changes = [member.raw_outputs(inputs)[:, 1:] for member in self.learned]
         # Of (members, N, d), std over the members is (N, d), and its mean over the features (N,).
         return np.std(changes, axis=0).mean(axis=1)
@@ -519,9 +521,10 @@ class MixtureModel(FeatureModel):
     sample    rewards (N,), next features (N, d), drawn together. rng is a Generator or a seed
     log_prob  natural log p^(x_next | x, actions) (N,), of x_next alone, without the reward. The
               larger it is for new data, the better the model. (Not used below)
-    No sd of a feature is below a tenth of the standard deviation of its S' - S in the data (0.1 if
-    it never changes). For rewards it is half of their standard deviation (0.5 if they never do).
-    So samples are noisy, above all rewards. n_components: rather too many, see leap_samples.
+    The smallest sd of a feature is a tenth of the standard deviation of its S' - S in the data,
+    that of the reward is half of its standard deviation there. (Of a column that never changes,
+    0.1 and 0.5.) So samples are noisy, above all rewards. n_components: rather too many than too
+    few, see leap_samples.
     Shapes, continuous actions and ValueErrors are as in LinearModel, seed as in NeuralModel. Needs
     FeatureModel, Network, mean_and_scale, log_terms, log_sum_exp, draw_from_rows, checked.
     Here x is always 0, and x_next is 1 or 2; so is the reward:
@@ -541,10 +544,9 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. (Both were found by trying. Why 0.5 for the reward? The smaller
-        # the sd may be, the more a component gains if it serves only one reward, 0 or 1. Then a
-        # change S' - S needs two components, and too few are left: more samples fall between the
-        # landings.)
+        # would grow without end. (Both were found by trying. With 0.1 for the reward, too, some
+        # components serve only the leaps that pay 1. The others fit the landings less well: more
+        # samples fall between them.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -593,14 +595,14 @@ class MixtureModel(FeatureModel):
         # probability that y comes from this component (Bayes' rule). If the parts are .3 and .1,
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
-        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. So the
-        # derivative of -log p^ by a mean or sd is -share_k times that of term_k (chain rule): each
-        # component learns from y in proportion to its share. (Adam steps against the derivative.)
+        # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. By the
+        # chain rule, with ' for the derivative by a mean or sd, (-log p^)' = -share_k term_k'. So
+        # a component learns from y in proportion to its share. (Adam steps against this.)
         # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
         #         -log p^ = log(sum of e^score) - log(sum of (e^score * Normal)).
-        # By the rule above, the derivative of the first log by score_k is e^score_k / (sum of
-        # e^score), which is weight_k. That of the second log is share_k. The result is
-        # weight_k - share_k: so a score rises while the share is larger than the weight.
+        # The derivative of the first log by score_k is e^score_k / (sum of e^score): weight_k.
+        # That of the second is e^score_k Normal_k / (sum of (e^score * Normal)): share_k. The
+        # result is weight_k - share_k: so a score rises while share_k is larger than weight_k.
         by_score = np.exp(log_weights)[:, :, None] - share                      # (N, K, 1)
         # (2) By a mean. term_k contains -z^2 / 2, with z = (y - mean) / sd: its derivative by the
         # mean is z / sd. So the mean is pulled towards y.
@@ -773,8 +775,8 @@ def errors_of_leaps(seed, n=N_GOOD, n_leaps=20):
         truth = truth @ LEAP_P
         guess = guess @ table.P[:, LEAP]
         # The linear model and the network only give an expected position, and next time we ask
-        # them as if the walker were there. For a linear f, f(mean of x) is the mean of f(x): so
-        # for the linear model this is no error, but its bias is added anew in each leap. The
+        # them as if the walker were there. For a linear f this does no harm, because f(mean of x)
+        # is the mean of f(x). But the bias of the linear model is added anew in each leap. The
         # network is not linear: for it, this is one more error. And soon, positions are between
         # cells, or out of the grid, where no data were.
         _, x_linear = linear.predict(x_linear, LEAPS)
@@ -818,8 +820,8 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-# here V* is high in the cells above and below the pit, and 0 in the pit: there all is over (the -1
-# belongs to the step before).
+# here V* is high in the cells above and below the pit, and 0 in the pit: there all is over. (The
+# reward -1 belongs to the step into the pit, not to what follows.)
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)

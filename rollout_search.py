@@ -57,7 +57,7 @@ HORIZON = 30    # a rollout has at most 30 steps: more than 99 % of random walks
 
 # %% Environment: a slippery world with a bridge
 def bridge_model(maze, slip):
-    """Returns the map's TabularModel (class below) and pays (S,), what entering each cell pays: the
+    """Returns the map's TabularModel (class below) and pays (S,), what entering a cell pays: the
     learned models need it. Cells are numbered row by row. Actions 0 to 3: up, right, down, left.
     With probability `slip` a step goes to a side instead: from "up", left or right."""
     text = "".join(maze)
