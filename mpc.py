@@ -6,17 +6,17 @@ The slides, and where they are in this file
     Planning v1.0, v1.5 or MPC                  planning_v10, planning_v15, cem, show_learning
     "The more you replan ...", "shorter horizons", "even random sampling"  show_replanning
 The equations
-    model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small (the
-           network does so in standardized units)
+    model  find weights of the model p that make the sum of |p(s, a) - s'|^2 over D small
     plan   find actions that make the sum of rewards large along s1 = p(s0, a0), s2 = p(s1, a1)...
 Run it: python mpc.py (10 seconds). What you will see, and why
     v0.5 fails: its plan leads to places where the base policy never was. There the model is wrong.
     System identification works: it only has to find the strengths of three forces.
     v1.0 learns from its failures: they give data from the places where the plans have led. v1.5
     also plans anew at each step, from the state really reached. So it corrects its errors on the
-    way, and soon does as well as with the true dynamics. If you replan at every step, a search may
-    try few plans. Among few, a good plan of 8 steps is found more easily than one of 30: so here
-    the shorter horizon is better, and with it even random shooting is not bad.
+    way, and soon does as well as with the true dynamics. If you replan at every step, each search
+    can be short: it tries only a few hundred plans. Among so few, a good plan of 8 steps is found
+    more easily than one of 30: so here the shorter horizon is better, and with it even random
+    shooting is not bad.
 Try, after reading: change one number in the second half of the file
     N_BASE = 40                     Can more data from the base policy save v0.5?
     n_iterations=100 in OPEN_LOOP   Does a longer search for its plan save v0.5?
@@ -57,8 +57,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Head-on, the hill stops us: it pushes back with up to 4.9 (strength * 0.61), and we push with
-    # at most 3 (gain) along one axis. Its middle is at y = 0.4: the way around is shorter below.
+    # Head-on, the hill stops us, even with a run-up: it pushes back with up to 4.9 (strength *
+    # 0.61), and we push with at most 3 (gain) along one axis. Its middle is at y = 0.4: the way
+    # around is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Gymnasium's environments have these, too. (We read only low and high.)
@@ -123,9 +124,9 @@ class NeuralDynamics:
         self.mean = None                # known after the first fit
         self.weights = []               # W1, b1, W2, b2, W3, b3
         for n_in, n_out in [(self.n_inputs, hidden), (hidden, hidden), (hidden, state_dim)]:
-            # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them.
-            # We divide by sqrt(n), so that the sums x @ W stay near size 1. For large sums tanh is
-            # flat: its gradients are small, and learning is slow.
+            # A sum of n random numbers (of mean 0) is about sqrt(n) times as large as one of them,
+            # because variances add up. We divide by sqrt(n), so that the sums x @ W stay near size
+            # 1. For large sums tanh is flat: its gradients are small, and learning is slow.
             W = self.rng.standard_normal((n_in, n_out), dtype=np.float32) / n_in**0.5
             self.weights += [W, np.zeros(n_out, np.float32)]            # float32 is faster
 
@@ -149,9 +150,9 @@ class NeuralDynamics:
         # Then back through tanh: where it gives h, its slope is 1 - h^2.
         delta2 = (delta3 @ W3.T) * (1 - h2**2)              # (N, hidden)
         delta1 = (delta2 @ W2.T) * (1 - h1**2)              # (N, hidden)
-        # A weight's derivative is the value that the weight multiplies, times the delta of the
-        # unit to which it leads, summed over the examples. For W1[i, j] it is the sum over n of
-        # x[n, i] delta1[n, j]: entry [i, j] of x.T @ delta1. A bias multiplies 1.
+        # The derivative by W1[i, j] is input i times the delta of unit j, summed over the examples
+        # n: the sum of x[n, i] delta1[n, j]. This is entry [i, j] of x.T @ delta1. The input of a
+        # bias is 1.
         return [x.T @ delta1, delta1.sum(axis=0),
                 h1.T @ delta2, delta2.sum(axis=0),
                 h2.T @ delta3, delta3.sum(axis=0)]
@@ -170,9 +171,9 @@ class NeuralDynamics:
         # weights no longer fit exactly. But they are a much better start than random ones.)
         self.mean = data.mean(axis=0)
         self.std = data.std(axis=0)
-        # A column that never changes has std 0 or, by rounding, a tiny part of its mean, less than
-        # 1e-10 of it. (The std of a thousand 0.1 is 1e-15.) Dividing by that would give NaN or
-        # nonsense: we divide by 1.
+        # A column that never changes should have std 0, but by rounding it may be a tiny part of
+        # the mean: a thousand 0.1 have std 1e-15. Dividing by that would give NaN or nonsense: so
+        # if std is below 1e-10 of the mean, we divide by 1.
         self.std[self.std <= 1e-10 * abs(self.mean)] = 1
         data = ((data - self.mean) / self.std).astype(np.float32)
         # Adam (Kingma & Ba, 2015) is gradient descent with two running means for each weight: of
@@ -228,7 +229,8 @@ class PhysicalModel:
     """
 
     def __init__(self, env):
-        self.env_class = type(env)      # PointMass: env_class(theta) is a world with another theta
+        # PointMass: below, env_class(theta) makes worlds with other thetas.
+        self.env_class = type(env)
 
     def fit(self, states, actions, next_states):
         # v' - v = gain (dt force) + drag (-dt v) + strength (dt push) is linear in theta, and what
@@ -264,7 +266,8 @@ def imagined_returns(predict, reward, state, sequences):
         returns += reward(states, actions, next_states)     # no discount: episodes are short
         states = next_states
     # If the model's numbers explode, a return is infinite or NaN, and argmax and argsort treat NaN
-    # as the largest. Such a sequence must lose: -infinity. (0 would win if rewards are negative.)
+    # as the largest. Such a sequence must lose: we write -infinity. (A return of 0 would be the
+    # best of all where rewards are negative.)
     returns[~np.isfinite(returns)] = -np.inf
     if horizon < 1 or returns.max() == -np.inf:
         raise ValueError("the horizon is below 1, or no sequence of actions has a finite return")
@@ -275,7 +278,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    # (If low or high is infinite or NaN, so is high - low, as inf - inf is NaN.)
+    # (high - low is finite only if both are: inf - inf is NaN.)
     if not np.all((low <= high) & np.isfinite(high - low)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
@@ -308,7 +311,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     For the slide "Planning v1.5". Each iteration draws sequences ~ Normal(mean, spread), cut to
     the bounds. Then mean and spread become those of the elites: the n_elites sequences with the
     largest returns. (The name comes from information theory. It does not matter here.)
-    Arguments are those of random_shooting. mean (H, da) is where the search starts (None is
+    Arguments are those of random_shooting. (More candidates and iterations make it better, and
+    slower. A tenth as elites is usual.) mean (H, da) is where the search starts (None is
     mid-range); it starts with a wide spread. Returns the mean (H, da) of the last elites. Also a
     ValueError if n_elites is below 2 (a single one has no spread) or above n_candidates. Needs
     imagined_returns, float_bounds. Example: as there.
@@ -324,7 +328,7 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         mean = (low + high) / 2                                     # (da,): the same at all steps
     # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
     mean = np.clip(mean, low, high)
-    # Begin wide: the caller's mean may be an older plan, and wrong by now. From the middle, a
+    # Begin wide: mean may be the rest of an older plan, and wrong by now. From the middle, a
     # bound is one standard deviation away, and about a third of Normal numbers lie further out:
     # they are cut to the bound. This is no harm: full force is often the best.
     spread = (high - low) / 2                                       # (da,)
@@ -380,8 +384,8 @@ def run_base_policy(env, n_episodes, seed):
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
     D = []
-    # We give the environment a seed (some number) once, so that its luck can be repeated. If each
-    # episode began with the same seed, all would have the same luck: so later resets get none.
+    # This reset only gives the environment a seed (some number), so that its luck can be repeated.
+    # With the same seed, all episodes would have the same luck: so their own resets get none.
     env.reset(seed=int(rng.integers(1_000_000_000)))
     for _ in range(n_episodes):
         state = first_state(env)
@@ -417,7 +421,7 @@ def planning_v05(env, model, reward, n_base, seed=0, plan=cem, **settings):
     imagined_returns, float_bounds, first_state, execute, run_base_policy, fit_to.
     >>> env = PointMass()
     >>> total, actions = planning_v05(env, PhysicalModel(env), env.reward, n_base=1, horizon=30)
-    >>> actions.shape, total > -60          # -120 is what staying at the start pays: 30 * -4
+    >>> actions.shape, total > -60          # about -50; staying at the start pays 30 * -4 = -120
     ((30, 2), True)
     """
     # (1) run base policy pi_0(a|s) and collect D = {(s, a, s')_i}
@@ -526,10 +530,10 @@ RANDOM = dict(plan=random_shooting, n_candidates=300)
 
 def play(recipe, seeds, exact=False, **settings):
     """Run a recipe once per seed, each time with a new network. exact=True: with a PhysicalModel.
-    Its fit finds the true theta, as nothing is random, so the recipe plans with the true dynamics.
-    (No formula gives the best return here: we compare with this.) Gives (1) the returns: (runs,)
-    for v0.5, (runs, n_rounds) for the others; (2) the last model; (3) what the recipe gave in the
-    last run."""
+    Its fit finds the true theta, as nothing is random: so the recipe plans with the true dynamics.
+    This is what we compare with, as no formula gives the best return. Gives (1) the returns,
+    (runs,) for v0.5, (runs, n_rounds) for the others; (2) the last model; (3) what the recipe gave
+    in the last run."""
     returns = []
     for seed in seeds:
         # 32 units in each hidden layer are enough for one hill.
@@ -543,8 +547,8 @@ def draw_paths(ax, title, model, D, plans):
     """The plane from above. D has the model's data, and then the episode to show. plans: a list of
     (state, actions)."""
     states = np.array([transition[0] for transition in D])
-    # The last episode in D is the one executed (without its very last state). The model was fitted
-    # before it, to all the others.
+    # The last n_steps transitions in D are the episode executed (without its very last state). The
+    # model was fitted before it, to all the others.
     executed = states[-WORLD.n_steps:]
     data = states[:-WORLD.n_steps]
     ax.plot(data[:, 0], data[:, 1], ".", color="grey", markersize=3)
@@ -596,7 +600,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     """The returns of v1.0 or v1.5 by episode: one curve. Gives play's model and result."""
     # 8 further episodes, with a fit before each: v1.5 needs about 5 to become as good as it gets.
     # (In most runs its episode 2 is bad. In episode 1 the hill pushed the mass around its lower
-    # edge. The model has still seen nothing of the middle, and it looks free: plans lead into it.)
+    # edge. The model has still seen nothing of the hill's middle, expects no push there, and so
+    # plans lead into it.)
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
@@ -651,7 +656,7 @@ def run_all(axes, n_runs, seed):
     for H, style in [(8, "-"), (30, ":")]:
         show_replanning(ax5, f"CEM, H = {H}", BLUE, "o" + style, seeds, horizon=H, **REPLAN)
         show_replanning(ax5, f"random, H = {H}", RED, "x" + style, seeds, horizon=H, **RANDOM)
-    # The legend of the fifth panel is where a sixth panel would be.
+    # The legend of the fifth panel (its four curves) is where a sixth panel would be.
     ax6.legend(handles=ax5.lines, loc="upper left")
     ax6.axis("off")
 
