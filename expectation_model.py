@@ -89,8 +89,9 @@ for s in range(N_STATES):
 # R(s,a) = sum_s' p(s'|s,a) (reward for arriving in s'). @ sums over s': (S, A, S) @ (S,) = (S, A).
 TRUE_R = TRUE_P @ ARRIVAL
 # Planning adds up p(s'|s,a) V(s') over s'. After a step into pit or goal nothing more is earned,
-# so these s' (the last axis) must add 0: they get probability 0. So the rows of actions that can
-# lead there sum to less than 1: the missing rest is the probability that the episode ends.
+# so these s' (the last axis) must add 0: they get probability 0. (The reward of the step itself is
+# still in TRUE_R.) So the rows of actions that can lead there sum to less than 1: the missing rest
+# is the probability that the episode ends.
 PLANNING_P = TRUE_P.copy()
 PLANNING_P[:, :, [PIT, GOAL]] = 0
 
@@ -116,7 +117,8 @@ def collect(n, rng, cells=range(N_STATES), actions=range(N_ACTIONS)):
     Generator or a seed."""
     rng = np.random.default_rng(rng)        # turns a seed into a Generator, keeps a Generator
     # On the slide, D comes from episodes. Here each transition begins in a random cell, so that
-    # the models see all `cells` about equally often. (Even pit and goal: we ask about them, too.)
+    # the models see all `cells` about equally often. (Even pit and goal: errors_of_leaps, below,
+    # asks about leaps from all cells.)
     states = rng.choice(cells, n)
     actions = rng.choice(actions, n)
     next_states = draw_from_rows(TRUE_P[states, actions], rng)      # from rows (n, S)
@@ -207,7 +209,8 @@ class LookupModel:
         return self
 
     def check_pairs(self, states, actions):
-        # np.size, not len: for a single number len is a TypeError, and we promise a ValueError.
+        # np.size, not len: for a single number, len is a TypeError. Its size is 1, but its shape
+        # is not (1,): so checked refuses it, with a ValueError.
         N = np.size(states)
         states = checked("states", states, (N,), self.n_states)
         return states, checked("actions", actions, (N,), self.n_actions)
@@ -277,7 +280,8 @@ class LinearModel(FeatureModel):
     predict  expected rewards (N,), expected next features (N, d)
     Continuous actions go in as further features, with n_actions=1. Example: x has the columns
     angle, speed, force; all `actions` are 0. x_next must have the shape of x: next angle, next
-    speed, and a third column, for example the same force (ignore what is predicted for it).
+    speed, and a third column, for example the same force. (Ignore what is predicted for it. To
+    predict a second step, put the force of that step in its place.)
     An action never tried: x_next = x, reward 0. ValueError for no data, other shapes, numbers out
     of range. Needs FeatureModel, checked.
     One feature, one action, x_next = 2 x + 1:
@@ -343,8 +347,8 @@ class Network:
     fit                    learns from x (N, n_in) and y (N, D), in small batches of B rows.
                            loss(outputs (B, n_out), standardised targets (B, D)) is a function,
                            such as squared_error above. It returns the mean loss, and its
-                           derivative by each output (B, n_out). (squared_error needs an output
-                           for each of the D targets; a mixture needs more.)
+                           derivatives with respect to the outputs (B, n_out). (squared_error
+                           needs an output for each of the D targets; a mixture needs more.)
     rng is a Generator. Needs mean_and_scale.
     >>> x = np.linspace(-1, 1, 200)[:, None]
     >>> network = Network(1, 32, 1, np.random.default_rng(0))
@@ -412,7 +416,7 @@ class Network:
             for i, g in enumerate(gradient):
                 # g_mean moves a tenth of the way to each new g, and so is a mean of about the last
                 # 10; g2_mean moves a thousandth, and is a mean of about the last 1000. (These are
-                # Adam's usual numbers: the size of g changes more slowly than g.)
+                # the numbers that most people take.)
                 g_mean[i] += 0.1 * (g - g_mean[i])
                 g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
                 # Both begin at 0, so at first they are too small. If g is always 1, the gap from
@@ -444,8 +448,8 @@ class NeuralModel(FeatureModel):
              batch_size, learning_rate
     predict  expected rewards (N,), expected next features (N, d): the mean of the members
     spread   how much the members disagree about S' (N,): for each feature, the standard deviation
-             of their answers, divided by that of S' - S in the data; then the mean over the
-             features. (They may agree, and all be wrong: it is no bound on the error)
+             of their answers, divided by the one of S' - S in the data; then the mean over
+             the features. (They may agree, and all be wrong: it is no bound on the error)
     Shapes, continuous actions and ValueErrors are as in LinearModel; also ValueError for the
     spread of one member. Needs FeatureModel, Network, mean_and_scale, squared_error, checked.
     One feature, one action, the reward is x, x_next = x + x^2:
@@ -544,9 +548,8 @@ class MixtureModel(FeatureModel):
         self.seed = seed
         # The smallest sds of reward and features, standardised. Without them, a component could
         # put its mean on a value that repeats, and shrink its sd to 0: its density, and log p^,
-        # would grow without end. (Both were found by trying. With 0.1 for the reward, too, some
-        # components serve only the leaps that pay 1. The others fit the landings less well: more
-        # samples fall between them.)
+        # would grow without end. (0.5 and 0.1 were found by trying: with 0.1 for the reward, too,
+        # more samples fell between the landings.)
         self.floor = np.array([0.5] + [0.1] * n_features)
 
     def learn(self, inputs, y, **settings):
@@ -566,7 +569,8 @@ class MixtureModel(FeatureModel):
         network = Network(inputs.shape[1], self.hidden, start.size, rng)
         # At first, the outputs h2 @ W3 + b3 should be `start` for all inputs. So W3, which is
         # weights[4], becomes 0, and b3, weights[5], becomes start. (W3 does not stay 0: its
-        # gradient h2.T @ delta3 is not 0, as h2 is random. Then W1 and W2 learn, too.)
+        # gradient h2.T @ delta3 is not 0, as h2 is random. So in step 1 only W3 and b3 move, and
+        # from step 2 on all.)
         network.weights[4] *= 0
         network.weights[5] = start.ravel()
         return network.fit(inputs, y, self.loss, **settings)
@@ -596,9 +600,11 @@ class MixtureModel(FeatureModel):
         # the shares are .75 and .25. In logarithms, .3 / .4 is e^(log .3 - log .4).
         share = np.exp(terms - log_p)[:, :, None]                               # (N, K, 1)
         # The derivative of log(sum of e^term) by term_k is e^term_k / (sum), the share. By the
-        # chain rule, with ' for the derivative by a mean or sd, (-log p^)' = -share_k term_k'. So
-        # a component learns from y in proportion to its share. (Adam steps against this.)
-        # (1) By a score. As weight_k is e^score_k / (sum of e^score), we have
+        # chain rule, with ' for the derivative by a mean or sd of component k,
+        #         (-log p^)' = -share_k * term_k'.
+        # So a component learns from y in proportion to its share. (Adam steps against this.)
+        # (1) By a score. p^ is the sum of (weight * Normal), and weight_k is e^score_k / (sum of
+        # e^score). So we have
         #         -log p^ = log(sum of e^score) - log(sum of (e^score * Normal)).
         # The derivative of the first log by score_k is e^score_k / (sum of e^score): weight_k.
         # That of the second is e^score_k Normal_k / (sum of (e^score * Normal)): share_k. The
@@ -685,7 +691,8 @@ def value_iteration(P, R, gamma, tolerance=1e-8):
         V = Q.max(axis=1)
         Q = R + gamma * (P @ V)
         # In the new Q, the errors of V(s') are multiplied by gamma. max_a does not make them
-        # larger: if all Q are off by at most 1, so is the largest.
+        # larger: if all Q are off by at most 1, so is the largest. (With gamma = 0.9 and rewards
+        # of at most 1, the bound is 10, 9, 8.1, ...)
         bound *= gamma
     return Q.max(axis=1), Q
 
@@ -713,10 +720,10 @@ def distance(guess, truth):
 
 # The table's error of E[S'|s,a] in theory: the mean of n draws is off by sqrt(variance / n). The
 # variance of a random number x is E[x^2] - E[x]^2. We add those of column and row, and take the
-# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / 175. (This is
-# only a guide at N = 100 and 400, where some leaps were never seen.)
+# mean over the cells. N transitions are shared by S A = 175 pairs, so n is about N / (S A). (This
+# is only a guide at N = 100 and 400, where some leaps were never seen.)
 VARIANCE = (LEAP_P @ X**2 - MEANS**2).sum() / N_STATES
-TABLE_ERROR = np.sqrt(VARIANCE / SIZES * N_STATES * N_ACTIONS)
+TABLE_ERROR = np.sqrt(VARIANCE * N_STATES * N_ACTIONS / SIZES)
 # With endless data, a linear model would be the plane nearest to the exact means of all cells,
 # which are drawn equally often. We get it by fitting it to these means. (Rewards do not matter.)
 PLANE = LinearModel(2, N_ACTIONS).fit(X, LEAPS, TRUE_R[:, LEAP], MEANS)
@@ -728,8 +735,8 @@ COLORS = ["#0072B2", "#D55E00", "#009E73"]
 STYLES = ["-", "--", ":"]
 MODELS = ["table", "linear", "network"]
 N_GOOD = 1600           # data for a good model: 1600 / (35 * 5), about 9 for each state and action
-# A short training in small batches: enough for N_GOOD. (To save time, convergence trains like this
-# on 25,600 data, too. There the default training makes the network's error half as large.)
+# A short training in small batches: enough for N_GOOD. (To save time, the function convergence
+# uses it for 25,600 data, too. There the default training would halve the network's error.)
 FAST = {"n_steps": 500, "batch_size": 64}
 
 
@@ -820,8 +827,8 @@ def draw_convergence(ax, errors):
 
 # %% Slide "Models can be stochastic too": a leap over the pit
 # Is E[S'] enough to plan with? Yes if values are linear in S': then E[V*(S')] = V*(E[S']). But
-# here V* is high in the cells above and below the pit, and 0 in the pit: there all is over. (The
-# reward -1 belongs to the step into the pit, not to what follows.)
+# here V* is high in the cells above and below the pit, and 0 in the pit, where all is over. (The
+# -1 belongs to the step into the pit.) So who plans with E[S'] takes the leap for worthless.
 def leap_samples(seed):
     """The grid rows where leaps from the start land (3, 400): world, Gaussian, mixture."""
     rng = np.random.default_rng(seed)
@@ -866,9 +873,9 @@ def plan_on_the_table(seed):
         # 100 data both are far below V*: most pairs were never seen, and seem to lead nowhere.)
         V, Q = value_iteration(model.P, model.R, GAMMA)
         plan = Q.argmax(axis=1)
-        # What the plan achieves in the world: its values solve V = R + gamma P V. Here P (S, S)
-        # and R (S,) are those of the plan: P[s, plan] has for each s the row of its action
-        # plan[s]. That is (1 - gamma P) V = R, where 1 is np.eye.
+        # What the plan achieves in the world: its values solve V = R + gamma P V (no max: the plan
+        # has chosen). Here P (S, S) and R (S,) are those of the plan: P[s, plan] has for each s
+        # the row of its action plan[s]. That is (1 - gamma P) V = R, where 1 is np.eye.
         s = np.arange(N_STATES)
         achieved = np.linalg.solve(
             np.eye(N_STATES) - GAMMA * PLANNING_P[s, plan], TRUE_R[s, plan])

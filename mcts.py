@@ -7,21 +7,22 @@ The slides, and where they are in this file
 The equations
     Counts   N(s,a): how often action a was chosen in state s (in one node of the tree). N(s): the
              sum over all a
-    Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s. If it was taken at step
-             u, its return is G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
+    Update   Q(s,a) = mean of the N(s,a) returns seen after action a in s: these are what the
+             slide's double sum adds up. If a was taken at step u, its return is
+             G_u = R_{u+1} + gamma R_{u+2} + gamma^2 R_{u+3} + ...
     Select   The slide's "pick actions according to Q(s,a)" means: take the untried actions first,
              in random order. Then take the action with the largest UCB1 (upper confidence bound) =
-             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why
+             Q(s,a) + c sqrt(ln N(s) / N(s,a)). Node.select explains why. c: how much to explore
 Run it: python mcts.py (10 seconds). What you will see, and why
     The world:  gS...G    A small treasure g is beside the start S. A big one, G, is at the end of
                 ##xxx#    a narrow bridge. A step down from the bridge ends in a drop x.
     With many simulations, flat search prefers g: most random walks onto the bridge fall, so on
     average they earn less than g. MCTS repeats what went well, so more and more of its simulations
-    cross the bridge. If c is too small, MCTS gives up the bridge after one or a few that fell. If
-    c is too large, it goes on trying bad steps on the bridge: most fall, and Q, their mean, stays
-    low. After a real step, the tree below the new state can be kept: then fewer simulations are
-    enough. In a slippery maze, an agent with a learned model learns fastest if it has both search
-    and learned values V(s).
+    cross the bridge. If c is too small, MCTS gives up the bridge after one or a few simulations
+    that fell. If c is too large, it goes on trying bad steps on the bridge: most simulations fall,
+    and Q, their mean, stays low. After a real step, the tree below the new state can be kept: then
+    fewer simulations are enough. In a slippery maze, an agent with a learned model learns fastest
+    if it has both search and learned values V(s).
 Try, after reading: in the place named, change a line into this one, run again, and answer
     GridWorld:        rewards = {"g": 0.1, "G": 1.0}   When is flat search good enough?
     Node.update:      self.Q[i] = max(self.Q[i], G)    Is the best return a good Q if one can slip?
@@ -101,7 +102,7 @@ class GridWorld:
 def pick(items, rng):
     """One of the items, each with the same probability."""
     n = len(items)
-    # Only after the end of an episode is there nothing to choose.
+    # Only after the end of an episode may there be nothing to choose.
     if n == 0:
         raise ValueError("a state has no actions: a step into it must return terminated=True")
     # This is a faster rng.choice(items): if n = 4, n * rng.random() is in [0, 4), and int() rounds
@@ -161,16 +162,17 @@ class Node:
         if 0 in self.N:
             return pick([i for i, n in enumerate(self.N) if n == 0], rng)
         # UCB1 = Q(s,a) + c sqrt(ln N(s) / N(s,a)): an optimistic guess of what action a is worth.
-        # Its second term says by how much Q may be too low. A mean of n returns is wrong by about
-        # (their standard deviation) / sqrt(n). Here n is N(s,a), and c stands for the standard
-        # deviation, which we do not know. (So if returns are 100 times as large, c must be, too.
-        # For returns in [0, 1], where it is at most 0.5, sqrt(2) is on the safe side.) A small c
-        # trusts Q, a large c tries all actions alike.
-        # Why ln N(s)? It grows while other actions are taken, so (if c > 0) every action gets
-        # another turn. But it grows ever more slowly (it is 7 after 1000 visits, and 14 only after
-        # a million), so the turns of bad actions become ever rarer. (Why ln, and no other slow
-        # function? For a single state, returns in [0, 1] and c = sqrt(2), Auer et al. proved that
-        # bad actions then get few turns.)
+        # Its second term says by how much Q may be too low. A mean of n returns has a "standard
+        # error" of (their standard deviation) / sqrt(n). Here n is N(s,a), and c stands for the
+        # standard deviation, which we do not know. (So if returns are 100 times as large, c must
+        # be, too.) A small c trusts Q, a large c tries all actions alike.
+        # Why sqrt(ln N(s))? A mean is too low by more than x standard errors in about e^(-x^2 / 2)
+        # of all cases, or fewer. For x = sqrt(2 ln N(s)) this is 1 / N(s): so with more visits the
+        # guess is too low ever more rarely. And ln N(s) grows while other actions are taken: so
+        # every action gets another turn (if c > 0). But it grows ever more slowly (it is 7 after
+        # 1000 visits, and 14 only after a million): so the turns of bad actions become ever rarer.
+        # (Auer et al. proved this for a single state, returns in [0, 1] and c = sqrt(2), Kocsis
+        # and Szepesvari for trees, in which returns change as the tree grows.)
         log_visits = math.log(sum(self.N))
         scores = [q + c * math.sqrt(log_visits / n) for q, n in zip(self.Q, self.N)]
         return index_of_best(scores, rng)
@@ -220,7 +222,8 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
                 state (do not start a search in one)
     gamma       discount, in [0, 1]
     c           of UCB1, at least 0. sqrt(2) is the choice of Auer et al. for returns in [0, 1]. If
-                they differ by up to 100, take 100 times as much. draw_constants shows what c does
+                returns are in an interval of width 100, take 100 times as much. draw_constants
+                shows what c does
     max_depth   a simulation is cut after this many steps, in tree and rollout together. What would
                 come later counts as 0, or as leaf_value(last state), if leaf_value is given
     rng         random.Random, NumPy Generator or seed (None: any seed). The model and rollout get
@@ -270,6 +273,7 @@ def mcts(model, state, n_simulations, gamma=1.0, c=2**0.5, max_depth=100, rng=No
             node = children[next_state]
 
         # ---- Expand the search tree by one node ----
+        # (children are still those of the last pair on the path.)
         # Only next_state gets a node: most states of the rollout would never be visited again. A
         # terminal one needs none, because nothing is chosen there. (And if max_depth has ended the
         # loop, next_state has a node already: the loop's last line has just taken it.)
@@ -347,8 +351,9 @@ class CountModel:
         # We know nothing of what was never tried: so the simulation ends (the next state does not
         # matter) and earns 0. At first all actions are worth 0, and as ties are broken at random,
         # the agent walks about until it finds a treasure. From then on, its real steps are those
-        # that look best: only in simulations, Select tries others. (If the unknown paid 1, real
-        # steps would go there first: this is the third change to try.)
+        # that look best, so it may miss better treasures: Select tries others, but only in
+        # simulations. (If the unknown paid 1, real steps would go there first: the third change to
+        # try.)
         if (state, action) not in self.seen:
             return state, 0.0, True
         return pick(self.seen[state, action], rng)
@@ -363,7 +368,7 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
                then the learned value of the state reached
     values     False: random rollouts in place of learned values
     keep_tree  True: go on with the tree of the step before. Use it with a known model and without
-               values: old returns would not fit a new model or new values
+               values: else its old returns come from an older model, or older values
     seed       a number
     Returns an array (n_episodes,): the discounted return of each real episode, cut after 100
     steps. The defaults were found by trying, in our maze. Needs CountModel, mcts, Node,
@@ -399,7 +404,8 @@ def together(world, n_episodes, gamma, model=None, n_simulations=20, c=1.0, max_
             # than the old V(s). (Why no mean of old and new? V starts at 0, which is too low, and
             # later searches know more.)
             V[state] = root.Q[i]
-            # One real step. If `learned` is the model, the next search will be a little wiser.
+            # One real step. If `learned` is the model, the next search will be a little wiser. (If
+            # the model is known, `learned` is not used.)
             next_state, reward, terminated = world.step(state, action, world_rng)
             learned.learn(state, action, reward, next_state, terminated)
             returns[episode] += gamma**t * reward
@@ -424,8 +430,8 @@ def optimal_values(world):
                 # What each move is worth without a slip.
                 Q = [reward + GAMMA * V[next_state]
                      for next_state, reward, _ in world.outcomes[state].values()]
-                # The agent takes the best move. After a slip, each move is equally probable: that
-                # is worth their mean.
+                # The agent takes the best move. After a slip, each move is equally probable (even
+                # the best): that is worth their mean.
                 V[state] = (1 - world.slip) * max(Q) + world.slip * np.mean(Q)
     return V
 
@@ -542,7 +548,9 @@ def draw_constants(ax, seeds):
 
 
 def draw_reuse(ax, seeds):
-    # We give few simulations to each real step: with many, a new tree is large enough, too.
+    # We give few simulations to each real step: with many, a new tree is large enough, too. (Far
+    # from G, all rollouts earn 0. As ties are random, the agent then walks about, until some earn
+    # more.)
     simulations = [5, 10, 20]
     lines = {}
     for name, keep in [("tree kept", True), ("new tree", False)]:
@@ -556,7 +564,8 @@ def draw_reuse(ax, seeds):
 # %% Slide "Putting it all together"
 def draw_learning(ax, seeds):
     # "Without search": with max_depth=1, a simulation is one imagined step, and then V. So the
-    # agent sees only one step ahead, and each visit carries values back by one cell only.
+    # agent sees only one step ahead. In a real visit of a cell, V there is improved only from the
+    # next cells: so each visit carries values back by one cell only.
     # "Without values": with values=False, rollouts take their place.
     lines = {"model + values + search": play(MAZE, seeds, 15),
              "without search": play(MAZE, seeds, 15, max_depth=1),

@@ -193,7 +193,7 @@ class NeuralDynamics:
                 for i, g in enumerate(gradients):
                     # g_mean moves a tenth of the way to each new g, and so is a mean of about the
                     # last 10; g2_mean moves a thousandth, and is a mean of about the last 1000.
-                    # (These are Adam's usual numbers: the size of g changes more slowly than g.)
+                    # (These are the numbers that most people take.)
                     g_mean[i] += 0.1 * (g - g_mean[i])
                     g2_mean[i] += 0.001 * (g**2 - g2_mean[i])
                     # Both begin at 0, so at first they are too small. If g is always 1, the gap

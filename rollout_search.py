@@ -7,13 +7,13 @@ The equations
     Forward search   Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s')      (d: steps to go)
                      V_d(s)   = max_a Q_d(s,a),   V_0(s) = 0,   a terminal state is worth 0
     Rollouts         Q(S,A)   = 1/K sum_k G^k,    G = R_1 + gamma R_2 + gamma^2 R_3 + ...
-                     V(S)     = sum_a pi(a|S) Q(S,a): the mean of G if pi chooses A, too
+                     V(S)     = sum_a pi(a|S) Q(S,a), as pi also chooses the first action
 Run it: python rollout_search.py (10 seconds). What you will see, and why
     A small treasure is near. A big one is 6 steps away, across a bridge between two drops (the map
     is BRIDGE, below). If forward search looks fewer than 6 steps ahead, it takes the small one.
     But every further step makes the search tree about ten times larger (4 actions, 2 or 3 next
     states each), and a rollout only one step longer. A learned model is a bit wrong, and each step
-    ahead uses it once more: so the mean error grows with depth, until the values stop growing.
+    ahead uses it once more: so the mean error grows with depth, until most episodes are over.
     Rollouts of a policy tell what this policy will earn. Four times as many make the error half as
     large. Now let an agent act: at each step it makes rollouts, and takes the action with the best
     mean return. With enough rollouts it does better than the policy itself (policy improvement).
@@ -95,7 +95,8 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected rewards. A step pays this mean, whatever S' is
+    R         (S, A) expected rewards. A step pays this mean, whatever S' is. So mean returns are
+              right
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -152,7 +153,7 @@ def forward_search(model, state, depth, gamma, leaf_values=None):
     if not (state in range(S) and depth >= 1 and depth % 1 == 0 and 0 <= gamma <= 1
             and leaf_values.shape == (S,)):
         raise ValueError("need state in 0..S-1, whole depth >= 1, gamma in 0..1, leaf_values (S,)")
-    # Q needs V of the next states, and V needs Q: they call each other until d is 0.
+    # Q needs V (below) of the next states, and V needs Q: they call each other until d is 0.
     # Q_d(s,a) = R(s,a) + gamma sum_s' p(s'|s,a) V_{d-1}(s'), for all actions together: (A,).
     def Q(s, d):
         values = np.array(model.R[s], float)        # a copy: += must not change the model
@@ -181,7 +182,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
     deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. (A TabularModel
-    pays mean rewards: the luck of random rewards is not in this error.) V(S) is policy[state] @ Q.
+    pays mean rewards: the luck of single rewards is not in this error.) V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
@@ -264,7 +265,7 @@ def draw_band(ax, x, runs, i, label):
 
 
 # %% Slide "Forward search": select the best action by lookahead
-TREE_DEPTH = 6      # depth 6: the tree has 600,000 nodes, and takes about a second
+TREE_DEPTH = 6      # 600,000 nodes (some branches end early): about a second
 
 
 def show_depth(ax):
@@ -313,7 +314,7 @@ def errors_of_learned_models(n_runs, seed):
             # draws how often n tries led to each s2: from 7, 2, 1 of n = 10 we learn .7 .2 .1.
             P = np.zeros_like(MODEL.P)
             P[CELLS] = rng.multinomial(n, MODEL.P[CELLS]) / n       # all pairs: (cells, 4, S)
-            # The error of the optimal values: (HORIZON + 1, S).
+            # The error of the values of forward search: (HORIZON + 1, S).
             error = abs(lookahead_values(P=P, R=P @ PAYS) - V_EXACT)
             errors[run, i] = error[:, CELLS].mean(axis=1)
     return errors
@@ -331,7 +332,7 @@ def show_learned(ax, n_runs, seed):
 
 # %% Slide "Simulation-based search": the mean of K returns, and acting on it
 K_ROLLOUTS = 4**np.arange(5)    # 1, 4, 16, 64, 256: from each to the next, the error should halve
-N_SEARCHES = 12     # searches for each K and cell. (With 100, the curves look nearly the same.)
+N_SEARCHES = 12     # searches for each K and cell. (100 give nearly the same curves.)
 # An arrow's place in "^>v<" is its action. (Elsewhere find gives -1, but there nobody acts.)
 ARROWS = ["^>v<".find(letter) for letter in "".join(SENSIBLE)]
 # Row a of np.eye(4) is 1 in column a, else 0: a policy that always chooses action a.
