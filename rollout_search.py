@@ -95,8 +95,7 @@ class TabularModel:
     """A model p(s'|s,a), R(s,a) in tables (slide "How to build a model? (III)"), known or learned.
     P         (S, A, S) probabilities of the next state. If P[s, a] sums to less than 1, say .9,
               the episode ends with the missing probability, .1 (learned from 1 end in 10 cases)
-    R         (S, A) expected rewards. A step pays this mean, whatever S' is. So mean returns are
-              right
+    R         (S, A) expected rewards. A step pays this mean, whatever S' is
     terminal  (S,) bool, by default all False. The episode ends when a terminal state is entered
     The model copies the tables. ValueError for bad shapes, P or R. Needs draw_columns.
     One state. Action 0 pays 1 and ends the episode (its row of P is [0.0]: the whole probability
@@ -182,7 +181,7 @@ def rollout_search(model, state, policy, n_rollouts, horizon, gamma, rng):
     rng         a Generator or a seed: all random numbers come from it, also those of model.step
     Slide "Simulation-based search". Returns Q (A,) and its standard error (A,): the standard
     deviation (over K - 1) of the K returns, divided by sqrt(K), or inf if K is 1. (A TabularModel
-    pays mean rewards: the luck of single rewards is not in this error.) V(S) is policy[state] @ Q.
+    pays mean rewards, so the luck of single rewards is missing here.) V(S) is policy[state] @ Q.
     ValueError for an unknown state, n_rollouts or horizon below 1, gamma outside [0, 1], or a
     policy whose rows are not probabilities. Needs draw_columns.
     In TabularModel's example, let pi always take action 0. If we wait first, it pays a step later:
