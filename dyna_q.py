@@ -168,7 +168,7 @@ def dyna_q(env, n_planning=5, n_episodes=50, n_steps=None, alpha=0.1, gamma=0.95
     # outcome is newer, and counts. (Replay would go on drawing the invented one: so it has none.)
     if kappa > 0 and not replay:
         memory = [[[(0.0, s, False)] for _ in range(A)] for s in range(S)]
-    tried_at = [[0] * A for _ in range(S)]      # real step of its last try (0: never, tau is t)
+    tried_at = [[0] * A for _ in range(S)]      # step of the last try (0: never; then tau is t)
     known = {}          # for each state met, the actions planning may draw, such as {3: [0, 2]}
     rewards = []
     ends = []           # the real steps at which episodes ended
@@ -322,7 +322,7 @@ def draw_comparison(ax, steps):
         print(f"n = {N_PLANNING[i]:2}: episodes with a mean above 20 steps    | {n_slow:8} | "
               f"the book: nearly optimal after about {book}")
     maze = Maze(DYNA_MAZE)
-    # Three exact lines. With 10 % random actions, no agent can have a lower mean than the second.
+    # Three exact lines. An agent with 10 % random actions cannot do better than their line.
     for epsilon, agent, style in [(1, "random walk", "-"), (0.1, "10 % random actions", "-."),
                                   (0, "always the best action", ":")]:
         # 15,000 rounds are enough: hardly any random walk is so long. maze.state is the start.
@@ -358,14 +358,14 @@ GAP_BOTH = GAP_RIGHT[:3] + [".#######."] + GAP_RIGHT[4:]
 # Layout, later layout, and the real step at which the walls move.
 BLOCKING = GAP_RIGHT, GAP_LEFT, 1000        # "harder": the way to G grows from 10 to 16 steps
 SHORTCUT = GAP_LEFT, GAP_BOTH, 3000         # "easier": the way shrinks from 16 to 10 steps
-# Why do many Dyna-Q agents fail at BLOCKING? Cells below the wall keep values from the old way:
-# each is gamma times a neighbour's, so updates make them smaller, but never 0. Most agents enter
-# the new gap. There all actions are worth 0, as none was tried, and by chance many go back. Now
-# "back" is worth more than 0, all else 0: so half of those that enter do not find G in time.
+# Why do many Dyna-Q agents fail at BLOCKING? The old way now leads nowhere, but its cells keep old
+# values: each is gamma times a neighbour's, so they shrink, but never to 0. Most agents, walking
+# about, enter the new gap. There all actions are worth 0, as none was tried, and by chance many
+# turn back. Now "back" is worth more, all else 0: half of those that enter miss G until the end.
 # The book prints no settings for these mazes. We found alpha, kappa and n = 10 by trying. With
 # alpha = 1 a new value replaces the old one, which is right if nothing is random. Why not 0.1? The
-# Q of an action not tried for long is mostly bonus, say 0.5. A real step has none: with alpha = 1,
-# Q is right again. With 0.1, 0.45 of the bonus remain, and the agent repeats the step for nothing.
+# bonuses of imagined steps add up: an action not tried for long may have a Q of 0.5. When it is
+# tried in vain, 0.45 of this remain if alpha is 0.1: so the agent tries it again, for nothing.
 ALPHA = 1.0
 KAPPA = 1e-3
 
@@ -443,7 +443,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# (MIT-0: do what you like with this file. The rest is for `uv run`, which installs what it lists.)
+# (MIT-0: do what you like with this file. The rest is for the tool `uv run`; Python ignores it.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

@@ -967,7 +967,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# (MIT-0: do what you like with this file. The rest is for `uv run`, which installs what it lists.)
+# (MIT-0: do what you like with this file. The rest is for the tool `uv run`; Python ignores it.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]

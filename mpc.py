@@ -57,9 +57,9 @@ class PointMass:
     dt = 0.25
     start = np.array([-2.0, 0.0, 0.0, 0.0])
     goal = np.array([2.0, 0.0])
-    # Head-on, the hill stops us, even with a run-up: it pushes back with up to 4.9 (strength *
-    # 0.61), and we push with at most 3 (gain) along one axis. Its middle is at y = 0.4: the way
-    # around is shorter below.
+    # We cannot go straight over the hill: it pushes back with up to 4.9 (strength * 0.61), and we
+    # push with at most 3 (gain) along one axis. (A run-up does not help: drag keeps our speed from
+    # growing beyond 3 / 1.5 = 2.) Its middle is at y = 0.4: so the way around is shorter below.
     hill = np.array([0.0, 0.4])
     width = 0.7
     # Gymnasium's environments have these, too. (We read only low and high.)
@@ -229,7 +229,7 @@ class PhysicalModel:
     """
 
     def __init__(self, env):
-        # PointMass: below, env_class(theta) makes worlds with other thetas.
+        # type(env) is the class PointMass: env_class(theta), below, is a world with another theta.
         self.env_class = type(env)
 
     def fit(self, states, actions, next_states):
@@ -255,7 +255,8 @@ class PhysicalModel:
 
 # %% Algorithm, step (3) of the recipes: plan through the model
 def imagined_returns(predict, reward, state, sequences):
-    """The returns (N,) of N action sequences (N, H, da), imagined with the model from `state`."""
+    """The returns (N,) of N action sequences (N, H, da), that is N plans, imagined with the model
+    from `state` on."""
     n_sequences, horizon, _ = sequences.shape
     # All N plans are imagined side by side, so predict is called only H times.
     states = np.tile(state, (n_sequences, 1))               # N equal rows
@@ -278,8 +279,7 @@ def float_bounds(low, high):
     """The bounds of an action as two arrays (da,) of floats, also if low or high is a number."""
     low = np.atleast_1d(low).astype(float)
     high = np.atleast_1d(high).astype(float)
-    # (high - low is finite only if both are: inf - inf is NaN.)
-    if not np.all((low <= high) & np.isfinite(high - low)):
+    if not np.all((low <= high) & np.isfinite(low) & np.isfinite(high)):
         raise ValueError("the bounds of an action must be finite, low <= high")
     return np.broadcast_arrays(low, high)       # a single number is repeated: both are (da,)
 
@@ -326,7 +326,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
         raise ValueError("need 2 <= n_elites <= n_candidates")
     if mean is None:
         mean = (low + high) / 2                                     # (da,): the same at all steps
-    # (Around a mean far outside the bounds, all candidates would be cut to the same actions.)
+    # (Around a mean far outside the bounds, all candidates would be cut to the same actions. Some
+    # caller may give such a mean.)
     mean = np.clip(mean, low, high)
     # Begin wide: mean may be the rest of an older plan, and wrong by now. From the middle, a
     # bound is one standard deviation away, and about a third of Normal numbers lie further out:
@@ -344,7 +345,8 @@ def cem(predict, reward, state, horizon, low, high, n_candidates=500, n_elites=5
     # In the mean of the elites, their noise averages out. Danger: elites on both sides of the hill
     # would have a mean that leads into it. But the shorter side has the larger returns: so soon
     # nearly all elites go there.
-    # (clip, because by rounding the mean of many 0.1 may be 0.10000000000000002.)
+    # (clip, because by rounding the mean of many 0.1 may be 0.10000000000000002, and if 0.1 is the
+    # bound, some environments refuse that.)
     return np.clip(mean, low, high)
 
 
@@ -378,8 +380,9 @@ def execute(env, state, actions, D):
 def run_base_policy(env, n_episodes, seed):
     """(1) Run the base policy pi_0, here: actions drawn uniformly between the bounds.
     Returns D, the bounds low, high (da,), and the Generator that the planner is to use."""
-    # Base policy and planner have a Generator each (spawn makes two new ones): so with more or
-    # less base data, the planner still gets the same random numbers, and we can compare.
+    # Base policy and planner have a Generator each: spawn makes two new ones. (rng itself only
+    # seeds the environment.) So with more or less base data, the planner still gets the same
+    # random numbers, and we can compare.
     rng = np.random.default_rng(seed)
     base_rng, planner_rng = rng.spawn(2)
     low, high = float_bounds(env.action_space.low, env.action_space.high)
@@ -561,7 +564,7 @@ def draw_paths(ax, title, model, D, plans):
         imagined = np.concatenate(imagined)
         ax.plot(imagined[:, 0], imagined[:, 1], "--", color=BLUE)
     # We draw the hill out to |d| = 2. There its push, strength * |d| exp(-|d|^2 / 2), has fallen
-    # to 8 * 2 exp(-2) = 2.2.
+    # to 8 * 2 exp(-2) = 2.2, less than our 3.
     ax.add_patch(plt.Circle(WORLD.hill, 2 * WORLD.width, color="grey", alpha=0.2))
     ax.annotate("start", WORLD.start[:2] + [-1, 1.5])
     ax.annotate("goal", WORLD.goal + 0.3)
@@ -605,7 +608,8 @@ def show_learning(ax, name, color, style, recipe, seeds, **settings):
     runs, model, result = play(recipe, seeds, n_rounds=8, **settings)
     # With the true dynamics there is nothing to learn: one episode is enough. (Even then v1.5 is
     # better than v1.0, with these searches: a plan of v1.0 has 60 numbers, two for each of 30
-    # steps, too many for 10 iterations. A plan of v1.5 has 16, and is improved at each step.)
+    # steps, too many for 10 iterations. A plan of v1.5 has 16 for 8 steps, and is improved at each
+    # step.)
     reference = play(recipe, seeds, exact=True, n_rounds=1, **settings)[0]
     draw_band(ax, range(1, 9), runs, color, style, name)
     ax.axhline(reference.mean(), color=color, linestyle=style, linewidth=0.8,
@@ -693,7 +697,7 @@ if __name__ == "__main__":
     main()
 
 # SPDX-License-Identifier: MIT-0
-# (MIT-0: do what you like with this file. The rest is for `uv run`, which installs what it lists.)
+# (MIT-0: do what you like with this file. The rest is for the tool `uv run`; Python ignores it.)
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["numpy>=1.26", "matplotlib>=3.8"]
